@@ -1,0 +1,437 @@
+// Every message of Ventile as a plain value, in the order in which a conversation happens. PROTOCOL.md uses the same
+// words. `fields` lists what travels in the body, in order; the envelope (job, incarnation, session, sequence) and
+// the payloads travel around it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include <ventile/base/buffer.hpp>
+#include <ventile/base/ids.hpp>
+#include <ventile/base/range.hpp>
+#include <ventile/wire/outcome.hpp>
+#include <ventile/wire/payloads.hpp>
+
+namespace ventile {
+
+// --- Opening -----------------------------------------------------------------------------------------------------
+
+enum class Role : std::uint8_t { worker, sink };
+
+// A function that a worker serves. One that is not repeatable is never run twice on purpose.
+struct FunctionOffer {
+  std::string name;
+  bool repeatable = true;
+
+  static auto fields(auto& m) { return std::tie(m.name, m.repeatable); }
+  bool operator==(const FunctionOffer&) const = default;
+};
+
+// A range that a worker still holds from an earlier session.
+struct HeldRange {
+  JobId job;
+  LeaseId lease;
+  Range range;
+  bool finished = false;  // Its result is kept and will be sent again; otherwise it waits or runs.
+
+  static auto fields(auto& m) { return std::tie(m.job, m.lease, m.range, m.finished); }
+  bool operator==(const HeldRange&) const = default;
+};
+
+// How much a receiver allows its sender, counted from the start of the session and never decreasing: a lost message
+// cannot leak credit.
+struct Credit {
+  std::uint64_t tasks = 0;
+  std::uint64_t bytes = 0;
+
+  static auto fields(auto& m) { return std::tie(m.tasks, m.bytes); }
+  bool operator==(const Credit&) const = default;
+};
+
+// Worker, sink -> dispatcher. The first message of a session, the answer to HELLO-AGAIN, and said again from time to
+// time while nobody answers.
+struct Hello {
+  static constexpr std::uint8_t type = 0x01;
+  Role role = Role::worker;
+  NodeId node;
+  std::string name;   // For people: host and process.
+  std::string build;  // Version of the sender's software.
+  std::uint32_t slots = 0;
+  std::vector<FunctionOffer> functions;
+  std::string results_address;  // Of a sink: where workers connect.
+  Credit credit;
+  std::vector<HeldRange> held;  // A sink's: just the job that it has results of.
+  std::uint64_t greeting = 0;   // Counts the sender's HELLOs.
+
+  static auto fields(auto& m) {
+    return std::tie(m.role, m.node, m.name, m.build, m.slots, m.functions, m.results_address, m.credit, m.held,
+                    m.greeting);
+  }
+  bool operator==(const Hello&) const = default;
+};
+
+// Dispatcher -> peer. The session's identity is in the envelope. An answer to any but the last HELLO is ignored: the
+// session that it names is over already.
+struct Welcome {
+  static constexpr std::uint8_t type = 0x02;
+  std::uint32_t heartbeat_milliseconds = 0;   // Say something at least this often.
+  std::uint32_t dead_after_milliseconds = 0;  // Whoever is silent for so long is taken for dead, both ways.
+  std::uint64_t greeting = 0;                 // Of the HELLO that this answers.
+
+  static auto fields(auto& m) { return std::tie(m.heartbeat_milliseconds, m.dead_after_milliseconds, m.greeting); }
+  bool operator==(const Welcome&) const = default;
+};
+
+enum class Refusal : std::uint8_t { version, role, malformed, unauthorized };
+
+// Dispatcher -> peer. There is no session; the peer should not try again before a person has looked.
+struct Refused {
+  static constexpr std::uint8_t type = 0x03;
+  Refusal reason = Refusal::version;
+  std::string message;
+
+  static auto fields(auto& m) { return std::tie(m.reason, m.message); }
+  bool operator==(const Refused&) const = default;
+};
+
+// Dispatcher -> peer: I do not know you (any more). Introduce yourself.
+struct HelloAgain {
+  static constexpr std::uint8_t type = 0x04;
+
+  static auto fields(auto&) { return std::tie(); }
+  bool operator==(const HelloAgain&) const = default;
+};
+
+// --- A job -------------------------------------------------------------------------------------------------------
+
+// Input without payloads: task `number` gets the integer start + step × number.
+struct IndexRule {
+  bool enabled = false;
+  std::int64_t start = 0;
+  std::int64_t step = 1;
+
+  static auto fields(auto& m) { return std::tie(m.enabled, m.start, m.step); }
+  bool operator==(const IndexRule&) const = default;
+};
+
+// Dispatcher -> worker and sink: what the job in the envelope is. Before anything else about it.
+struct Open {
+  static constexpr std::uint8_t type = 0x10;
+  std::string name;
+  std::string function;
+  std::vector<std::byte> constants;  // Packed values that come before the input of every task.
+  std::uint32_t constant_count = 0;
+  IndexRule index;
+  std::uint64_t timeout_nanoseconds = 0;  // Of one task; 0: none.
+  std::uint32_t tries_max = 1;
+  bool repeatable = true;
+  std::string fold;  // Name of a reducer, or empty.
+
+  static auto fields(auto& m) {
+    return std::tie(m.name, m.function, m.constants, m.constant_count, m.index, m.timeout_nanoseconds, m.tries_max,
+                    m.repeatable, m.fold);
+  }
+  bool operator==(const Open&) const = default;
+};
+
+// How much a sink takes of one job. Absolute, as all credit. Numbers from `number_limit` on must not be leased yet
+// (ordered output: bounded memory).
+struct SinkCredit {
+  std::uint64_t tasks = 0;
+  std::uint64_t bytes = 0;
+  Number number_limit = 0;
+
+  static auto fields(auto& m) { return std::tie(m.tasks, m.bytes, m.number_limit); }
+  bool operator==(const SinkCredit&) const = default;
+};
+
+// Numbers that ended otherwise than done.
+struct RangeOutcome {
+  Range range;
+  Outcome outcome = Outcome::failed;
+
+  static auto fields(auto& m) { return std::tie(m.range, m.outcome); }
+  bool operator==(const RangeOutcome&) const = default;
+};
+
+// Sink -> dispatcher: I take the job (or not: refusal is not empty), and this is what I have of it already.
+struct Opened {
+  static constexpr std::uint8_t type = 0x11;
+  std::string refusal;
+  std::string fold;      // The sink asks that results be folded with this reducer; empty: not.
+  bool ordered = false;  // Results are needed by number: the lowest missing range goes first.
+  std::vector<Range> have;
+  std::vector<RangeOutcome> exceptions;  // What of it is not done.
+  SinkCredit credit;
+
+  static auto fields(auto& m) { return std::tie(m.refusal, m.fold, m.ordered, m.have, m.exceptions, m.credit); }
+  bool operator==(const Opened&) const = default;
+};
+
+// Dispatcher -> worker: send this job's results there. A new incarnation wants again what has no verdict yet, and so
+// does the same one if it is named twice in a session.
+struct Route {
+  static constexpr std::uint8_t type = 0x12;
+  IncarnationId sink;
+  std::string address;
+
+  static auto fields(auto& m) { return std::tie(m.sink, m.address); }
+  bool operator==(const Route&) const = default;
+};
+
+// --- Work --------------------------------------------------------------------------------------------------------
+
+// Dispatcher -> worker, with the range's payloads (none for index jobs).
+struct Tasks {
+  static constexpr std::uint8_t type = 0x20;
+  LeaseId lease;
+  Range range;              // One lease may come in several messages.
+  std::uint32_t tries = 0;  // How often these tasks were tried and failed.
+  PayloadView payloads;     // Not a field.
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.tries); }
+};
+
+// Any direction: a piece of a message that is too large for one frame. Its one payload is bytes
+// [offset, offset + length) of the message's frame.
+struct Part {
+  static constexpr std::uint8_t type = 0x21;
+  std::uint64_t transfer = 0;  // Counts the sender's split messages.
+  std::uint64_t offset = 0;
+  std::uint64_t total = 0;
+  PayloadView payloads;  // Not a field.
+
+  static auto fields(auto& m) { return std::tie(m.transfer, m.offset, m.total); }
+};
+
+// A task within a result that has another outcome than done.
+struct Failure {
+  std::uint32_t offset = 0;  // Number minus the range's first.
+  Outcome outcome = Outcome::failed;
+
+  static auto fields(auto& m) { return std::tie(m.offset, m.outcome); }
+  bool operator==(const Failure&) const = default;
+};
+
+// Worker -> sink, over PUSH, with one payload per number, or one for all if folded.
+struct Results {
+  static constexpr std::uint8_t type = 0x22;
+  LeaseId lease;
+  Range range;
+  bool folded = false;
+  std::uint32_t tries = 0;             // Of each of these tasks, this one included.
+  std::uint64_t busy_nanoseconds = 0;  // What one slot needed for the range.
+  std::vector<Failure> failures;       // In order of offset.
+  PayloadView payloads;                // Not a field.
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.folded, m.tries, m.busy_nanoseconds, m.failures); }
+};
+
+// What the sink decided about a result or a proposal.
+enum class Verdict : std::uint8_t {
+  stored,     // The numbers had no outcome; now they have this one.
+  duplicate,  // All of them had an outcome already; dropped.
+  overlap,    // Some had; dropped as a whole (folded) or stored in part and reported in parts.
+  refused,    // The sink does not know the job or cannot read the result; dropped.
+};
+
+// Tasks that ended badly in the same way, for the summary and for running them again. `message` is cut
+// to message_bytes_max; the sink's output has all of it.
+struct FailureNote {
+  Range range;
+  Outcome outcome = Outcome::failed;
+  std::string kind;
+  std::string message;
+
+  static constexpr std::size_t message_bytes_max = 256;
+  static auto fields(auto& m) { return std::tie(m.range, m.outcome, m.kind, m.message); }
+  bool operator==(const FailureNote&) const = default;
+};
+
+// The verdict on one range, echoing where it came from. No worker and no lease: it was a proposal.
+struct Settlement {
+  IncarnationId worker;
+  LeaseId lease;
+  Range range;
+  Verdict verdict = Verdict::stored;
+  std::uint64_t busy_nanoseconds = 0;
+  std::uint64_t bytes = 0;            // Of the result.
+  std::vector<FailureNote> failures;  // In order; what is not listed is done.
+
+  static auto fields(auto& m) {
+    return std::tie(m.worker, m.lease, m.range, m.verdict, m.busy_nanoseconds, m.bytes, m.failures);
+  }
+  bool operator==(const Settlement&) const = default;
+};
+
+// Sink -> dispatcher: verdicts on what has come in, and the job's credit. Many ride in one message.
+struct Stored {
+  static constexpr std::uint8_t type = 0x23;
+  std::vector<Settlement> settlements;
+  SinkCredit credit;
+
+  static auto fields(auto& m) { return std::tie(m.settlements, m.credit); }
+  bool operator==(const Stored&) const = default;
+};
+
+struct VerdictNote {
+  LeaseId lease;
+  Range range;
+  Verdict verdict = Verdict::stored;
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.verdict); }
+  bool operator==(const VerdictNote&) const = default;
+};
+
+// Dispatcher -> worker: forget these results of the job; their credit is yours again.
+struct Verdicts {
+  static constexpr std::uint8_t type = 0x24;
+  std::vector<VerdictNote> verdicts;
+
+  static auto fields(auto& m) { return std::tie(m.verdicts); }
+  bool operator==(const Verdicts&) const = default;
+};
+
+// Dispatcher -> worker: give back what has not begun of the lease, from its end, at most `count` tasks.
+struct Retract {
+  static constexpr std::uint8_t type = 0x25;
+  LeaseId lease;
+  std::uint64_t count = 0;
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.count); }
+  bool operator==(const Retract&) const = default;
+};
+
+enum class ReturnReason : std::uint8_t {
+  not_begun,  // Retracted or handed back by a worker that leaves: not a try.
+  failed,     // Ran and failed with tries left.
+  cancelled,  // Was told to stop.
+  unknown,    // The worker has no such job or function (any more).
+};
+
+// Worker -> dispatcher: these numbers of the lease will not have a result from me. An empty list answers a Retract
+// that came too late.
+struct Return {
+  static constexpr std::uint8_t type = 0x26;
+  LeaseId lease;
+  std::vector<Range> ranges;
+  ReturnReason reason = ReturnReason::not_begun;
+  std::string kind;  // Of the failure.
+  std::string message;
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.ranges, m.reason, m.kind, m.message); }
+  bool operator==(const Return&) const = default;
+};
+
+// Dispatcher -> worker: stop these. A lease: drop that one (its numbers are settled or somebody else's). No lease:
+// the whole job is cancelled; give back what has no result.
+struct Cancel {
+  static constexpr std::uint8_t type = 0x27;
+  LeaseId lease;
+  Range range;  // With a lease: only these numbers of it.
+
+  static auto fields(auto& m) { return std::tie(m.lease, m.range); }
+  bool operator==(const Cancel&) const = default;
+};
+
+// Dispatcher -> sink: give these numbers this outcome, unless they have one. Answered by settlements.
+struct Propose {
+  static constexpr std::uint8_t type = 0x28;
+  std::vector<Range> ranges;
+  Outcome outcome = Outcome::failed;
+  std::uint32_t tries = 0;
+  std::string kind;
+  std::string message;
+
+  static auto fields(auto& m) { return std::tie(m.ranges, m.outcome, m.tries, m.kind, m.message); }
+  bool operator==(const Propose&) const = default;
+};
+
+// --- Staying in touch --------------------------------------------------------------------------------------------
+
+// Either way, when there is nothing else to say. Any message counts as one.
+struct Heartbeat {
+  static constexpr std::uint8_t type = 0x30;
+
+  static auto fields(auto&) { return std::tie(); }
+  bool operator==(const Heartbeat&) const = default;
+};
+
+// One lease that a worker has begun and not finished.
+struct RunningLease {
+  JobId job;
+  LeaseId lease;
+  std::uint64_t finished = 0;             // Its tasks that have ended, ever rising.
+  std::uint64_t running_nanoseconds = 0;  // For how long its longest-running task has run.
+
+  static auto fields(auto& m) { return std::tie(m.job, m.lease, m.finished, m.running_nanoseconds); }
+  bool operator==(const RunningLease&) const = default;
+};
+
+// Worker -> dispatcher: its heartbeat. A lease is renewed by progress only, never by being alive.
+struct Progress {
+  static constexpr std::uint8_t type = 0x31;
+  Credit credit;
+  std::uint32_t slots = 0;     // That still work; a hung one is not counted.
+  std::uint64_t finished = 0;  // Tasks since the worker's start.
+  std::vector<RunningLease> running;
+
+  static auto fields(auto& m) { return std::tie(m.credit, m.slots, m.finished, m.running); }
+  bool operator==(const Progress&) const = default;
+};
+
+// --- Ending ------------------------------------------------------------------------------------------------------
+
+// Dispatcher -> sink: every number below `total` has an outcome, and there are no others. Finalise the output.
+struct End {
+  static constexpr std::uint8_t type = 0x40;
+  std::uint64_t total = 0;
+
+  static auto fields(auto& m) { return std::tie(m.total); }
+  bool operator==(const End&) const = default;
+};
+
+// Sink -> dispatcher: the output is complete. Counts by outcome, in the order of Outcome.
+struct Closed {
+  static constexpr std::uint8_t type = 0x41;
+  std::array<std::uint64_t, outcome_count> outcomes{};
+  std::uint64_t duplicates = 0;  // Results dropped because their numbers had an outcome.
+  std::uint64_t digest = 0;      // Of (number, outcome, payload) over all results, in any order.
+  std::string error;             // Not empty: the output could not be written; the job has failed.
+
+  static auto fields(auto& m) { return std::tie(m.outcomes, m.duplicates, m.digest, m.error); }
+  bool operator==(const Closed&) const = default;
+};
+
+// Dispatcher -> worker and sink: the job is over. Forget it.
+struct Close {
+  static constexpr std::uint8_t type = 0x42;
+
+  static auto fields(auto&) { return std::tie(); }
+  bool operator==(const Close&) const = default;
+};
+
+enum class ByeReason : std::uint8_t {
+  done,     // Nothing left to do: a drained worker, a dispatcher whose jobs are over.
+  leaving,  // A worker or sink is about to leave: give it nothing more.
+  failed,   // Cannot go on; the message says why.
+};
+
+// Either way: this session ends. What is still leased is lost and goes back to the queue.
+struct Bye {
+  static constexpr std::uint8_t type = 0x43;
+  ByeReason reason = ByeReason::done;
+  std::string message;
+
+  static auto fields(auto& m) { return std::tie(m.reason, m.message); }
+  bool operator==(const Bye&) const = default;
+};
+
+using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
+                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye>;
+
+}  // namespace ventile

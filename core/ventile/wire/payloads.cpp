@@ -1,0 +1,44 @@
+#include <ventile/wire/payloads.hpp>
+
+#include <utility>
+
+namespace ventile {
+
+bool PayloadView::check(const std::byte* ends, std::uint32_t count, std::size_t size) {
+  const PayloadView view{nullptr, ends, count};
+  std::uint32_t previous = 0;
+  bool rising = true;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint32_t end = view.end_of(i);
+    rising &= end >= previous;
+    previous = end;
+  }
+  return rising && previous == size;
+}
+
+void PayloadWriter::append(const PayloadView& view, std::uint32_t first, std::uint32_t count) {
+  const auto base = static_cast<std::uint32_t>(size()) - view.begin_of(first);  // Wraps; so does the sum below.
+  buffer_.append(view.run(first, count));
+  ends_.reserve(ends_.size() + count);
+  for (std::uint32_t i = first; i < first + count; ++i) ends_.push_back(base + view.end_of(i));
+}
+
+PayloadView PayloadWriter::view() const {
+  return {buffer_.data() + headroom_, reinterpret_cast<const std::byte*>(ends_.data()), count()};
+}
+
+Buffer PayloadWriter::take() {
+  discard_open();
+  buffer_.append(std::as_bytes(std::span{ends_}));
+  Buffer taken = std::move(buffer_);
+  reset();
+  return taken;
+}
+
+void PayloadWriter::reset() {
+  buffer_ = Buffer{};
+  buffer_.extend(headroom_);
+  ends_.clear();
+}
+
+}  // namespace ventile
