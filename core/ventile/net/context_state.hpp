@@ -1,0 +1,28 @@
+// The libzmq context, which lives as long as the Context or any of its sockets. Only for the sources of this folder.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include <ventile/net/context.hpp>
+
+namespace ventile {
+
+struct Context::State {
+  State(ContextOptions options, Log log);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void* open(const void* owner, int kind, const char* kind_name);  // Throws std::runtime_error.
+  void close(const void* owner, void* socket);
+  void describe(const void* owner, const std::string& use);  // Adds to the name by which the log knows a socket.
+
+  void* const handle;
+  const Log log;
+  mutable std::mutex mutex;
+  std::map<const void*, std::string> open_sockets;  // Owner to name. Guarded by mutex.
+};
+
+}  // namespace ventile

@@ -1,0 +1,101 @@
+#include <ventile/net/monitor.hpp>
+
+#include <zmq.h>
+
+#include <cassert>
+#include <cstring>
+
+#include <ventile/base/ids.hpp>
+
+namespace ventile {
+
+namespace {
+
+using Kind = ConnectionEvent::Kind;
+
+constexpr int events_of_interest = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_ACCEPTED |
+                                   ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                                   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
+Kind kind_of(std::uint16_t event) {
+  switch (event) {
+    case ZMQ_EVENT_CONNECTED:
+      return Kind::connected;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+      return Kind::connect_retried;
+    case ZMQ_EVENT_ACCEPTED:
+      return Kind::accepted;
+    case ZMQ_EVENT_ACCEPT_FAILED:
+      return Kind::accept_failed;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+      return Kind::handshake_succeeded;
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+      return Kind::handshake_failed;
+    default:
+      return Kind::disconnected;
+  }
+}
+
+bool has_descriptor(Kind kind) {
+  return kind == Kind::connected || kind == Kind::accepted || kind == Kind::disconnected;
+}
+
+bool has_error(Kind kind) { return kind == Kind::accept_failed || kind == Kind::handshake_failed; }
+
+}  // namespace
+
+std::string_view to_string(Kind kind) {
+  switch (kind) {
+    case Kind::connected:
+      return "connected";
+    case Kind::connect_retried:
+      return "connect_retried";
+    case Kind::accepted:
+      return "accepted";
+    case Kind::accept_failed:
+      return "accept_failed";
+    case Kind::handshake_succeeded:
+      return "handshake_succeeded";
+    case Kind::handshake_failed:
+      return "handshake_failed";
+    case Kind::disconnected:
+      return "disconnected";
+  }
+  return "unknown";
+}
+
+Monitor::Monitor(Context& context, Socket& socket) : Socket(context, ZMQ_PAIR), socket_(socket) {
+  const std::string address = "inproc://ventile-monitor-" + to_hex(random_u64());
+  // Without a limit: libzmq's I/O thread sends the events with a blocking send, and holds a lock that closing needs.
+  set_option(ZMQ_RCVHWM, 0);
+  [[maybe_unused]] const int attached = zmq_socket_monitor(socket_.handle_, address.c_str(), events_of_interest);
+  assert(attached == 0);
+  [[maybe_unused]] const int connected = zmq_connect(handle(), address.c_str());
+  assert(connected == 0);
+}
+
+// Before the base class closes our end: a monitor that nobody listens to would block the I/O thread.
+Monitor::~Monitor() { zmq_socket_monitor(socket_.handle_, nullptr, 0); }
+
+// Each event is two parts: a 16-bit kind with a 32-bit value, in this machine's byte order, and the address.
+bool Monitor::receive(ConnectionEvent& event) {
+  Frame number;
+  Frame address;
+  bool more_follow = false;
+  if (!receive_part(number, more_follow) || !receive_part(address, more_follow)) return false;
+
+  std::uint16_t kind = 0;
+  std::int32_t value = 0;
+  std::memcpy(&kind, number.bytes().data(), sizeof kind);
+  std::memcpy(&value, number.bytes().data() + sizeof kind, sizeof value);
+  event.kind = kind_of(kind);
+  event.descriptor = has_descriptor(event.kind) ? value : -1;
+  event.error = has_error(event.kind) ? value : 0;
+  event.address = as_text(address.bytes());
+  return true;
+}
+
+}  // namespace ventile

@@ -1,0 +1,253 @@
+#include <ventile/net/socket.hpp>
+
+#include <net/if.h>
+#include <zmq.h>
+
+#include <cassert>
+#include <cerrno>
+
+#include <ventile/net/context_state.hpp>
+#include <ventile/net/handover.hpp>
+#include <ventile/net/listener.hpp>
+
+namespace ventile {
+
+namespace {
+
+// A peer that sends nothing but malformed messages must not keep a reactor in one call.
+constexpr int malformed_burst_max = 100;
+
+const char* name_of(int kind) {
+  switch (kind) {
+    case ZMQ_ROUTER:
+      return "ROUTER";
+    case ZMQ_DEALER:
+      return "DEALER";
+    case ZMQ_PUSH:
+      return "PUSH";
+    case ZMQ_PULL:
+      return "PULL";
+    default:
+      return "monitor";
+  }
+}
+
+int to_milliseconds(Duration duration) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+int to_whole_seconds(Duration duration) {
+  return static_cast<int>(std::chrono::ceil<std::chrono::seconds>(duration).count());
+}
+
+bool is_interface(const Endpoint& endpoint) {
+  return endpoint.transport == Transport::tcp && if_nametoindex(endpoint.host.c_str()) != 0;
+}
+
+bool is_ipv6(const Endpoint& endpoint) {
+  return endpoint.transport == Transport::tcp && endpoint.host.find(':') != std::string::npos;
+}
+
+Error cannot_bind(const Endpoint& endpoint, const std::string& reason) {
+  return {Code::unavailable, "Cannot bind " + endpoint.to_string() + ": " + reason + "."};
+}
+
+}  // namespace
+
+Socket::Socket(Context& context, int kind)
+    : context_(context.state_), handle_(context_->open(this, kind, name_of(kind))), kind_(kind) {
+  set_option(ZMQ_LINGER, 0);
+}
+
+Socket::~Socket() { context_->close(this, handle_); }
+
+void Socket::set_option(int option, int value) {
+  [[maybe_unused]] const int result = zmq_setsockopt(handle_, option, &value, sizeof value);
+  assert(result == 0 || errno == ETERM);
+}
+
+void Socket::set_high_water(int option, int messages) {
+  assert(messages > 0);
+  set_option(option, messages);
+}
+
+void Socket::linger(Duration longest) {
+  set_option(ZMQ_LINGER, static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(longest).count()));
+}
+
+void Socket::set_connection_options(const ConnectionOptions& options) {
+  assert(options.frame_bytes_max > 0);
+  zmq_setsockopt(handle_, ZMQ_MAXMSGSIZE, &options.frame_bytes_max, sizeof options.frame_bytes_max);
+  set_option(ZMQ_HANDSHAKE_IVL, to_milliseconds(options.handshake_time_max));
+  set_option(ZMQ_RECONNECT_IVL, to_milliseconds(options.reconnect_first));
+  set_option(ZMQ_RECONNECT_IVL_MAX, to_milliseconds(options.reconnect_longest));
+  set_option(ZMQ_TCP_KEEPALIVE, 1);
+  set_option(ZMQ_TCP_KEEPALIVE_IDLE, to_whole_seconds(options.keepalive_idle));
+  set_option(ZMQ_TCP_KEEPALIVE_INTVL, to_whole_seconds(options.keepalive_interval));
+  set_option(ZMQ_TCP_KEEPALIVE_CNT, options.keepalive_probes);
+}
+
+Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
+  assert(owner_.permits());
+  Result<Endpoint> address = is_interface(endpoint) ? endpoint : resolve(endpoint);
+  if (!address) return cannot_bind(endpoint, address.error().message);
+  if (address->transport == Transport::ipc) {
+    if (const auto obstacle = obstacle_at_ipc_path(address->host)) {
+      return cannot_bind(endpoint, "the path is taken by " + *obstacle);
+    }
+  }
+  set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
+  if (zmq_bind(handle_, address->to_string().c_str()) != 0) {
+    const int error = errno;
+    if (error == EADDRINUSE) return cannot_bind(endpoint, "it is in use by " + listener_of(*address));
+    if (error == ENODEV || error == EADDRNOTAVAIL) return cannot_bind(endpoint, "this machine has no such address");
+    return cannot_bind(endpoint, zmq_strerror(error));
+  }
+  char bound[512] = {};
+  std::size_t size = sizeof bound;
+  if (zmq_getsockopt(handle_, ZMQ_LAST_ENDPOINT, bound, &size) != 0) return cannot_bind(endpoint, zmq_strerror(errno));
+  context_->describe(this, std::string("bound to ") + bound);
+  return Endpoint::parse(bound);
+}
+
+Status Socket::connect(const Endpoint& endpoint) {
+  assert(owner_.permits());
+  if (!connected_to_.empty()) {
+    return Error{Code::invalid,
+                 "Cannot connect to " + endpoint.to_string() + ": already connected to " + connected_to_ + "."};
+  }
+  if (endpoint.is_wildcard() || (endpoint.transport == Transport::tcp && endpoint.port == 0)) {
+    return Error{Code::invalid, "Cannot connect to " + endpoint.to_string() + ": expected one host and its port."};
+  }
+  const Result<Endpoint> address = resolve(endpoint);
+  if (!address) return address.error();
+  set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
+  const std::string text = address->to_string();
+  if (zmq_connect(handle_, text.c_str()) != 0) {
+    return Error{Code::unavailable, "Cannot connect to " + endpoint.to_string() + ": " + zmq_strerror(errno) + "."};
+  }
+  connected_to_ = text;
+  context_->describe(this, "connected to " + text);
+  return {};
+}
+
+void Socket::disconnect() {
+  assert(owner_.permits());
+  if (connected_to_.empty()) return;
+  zmq_disconnect(handle_, connected_to_.c_str());
+  connected_to_.clear();
+}
+
+SendOutcome Socket::send_part(Frame& frame, bool more_follow) {
+  assert(owner_.claim());
+  auto* const message = reinterpret_cast<zmq_msg_t*>(frame.message_);
+  hand_over(zmq_msg_data(message));
+  const int flags = ZMQ_DONTWAIT | (more_follow ? ZMQ_SNDMORE : 0);
+  while (zmq_msg_send(message, handle_, flags) < 0) {
+    if (errno == EHOSTUNREACH) return SendOutcome::unreachable;
+    assert(errno == EAGAIN || errno == EINTR || errno == ETERM);
+    if (errno != EINTR) return SendOutcome::would_block;
+  }
+  return SendOutcome::sent;
+}
+
+bool Socket::receive_part(Frame& frame, bool& more_follow) {
+  assert(owner_.claim());
+  auto* const message = reinterpret_cast<zmq_msg_t*>(frame.message_);
+  while (zmq_msg_recv(message, handle_, ZMQ_DONTWAIT) < 0) {
+    assert(errno == EAGAIN || errno == EINTR || errno == ETERM);
+    if (errno != EINTR) return false;
+  }
+  take_over(zmq_msg_data(message));
+  more_follow = zmq_msg_more(message) != 0;
+  return true;
+}
+
+bool Socket::receive_whole(Frame& frame) {
+  for (int dropped = 0; dropped < malformed_burst_max; ++dropped) {
+    bool more_follow = false;
+    if (!receive_part(frame, more_follow)) return false;
+    if (!more_follow) return true;
+    drop_message();
+  }
+  return false;
+}
+
+void Socket::drop_message() {
+  ++malformed_count_;
+  Frame part;
+  for (bool more_follow = true; more_follow;) {
+    if (!receive_part(part, more_follow)) return;
+  }
+}
+
+Socket::Events Socket::events() {
+  assert(owner_.claim());
+  int events = 0;
+  std::size_t size = sizeof events;
+  while (zmq_getsockopt(handle_, ZMQ_EVENTS, &events, &size) != 0) {
+    if (errno != EINTR) return {.ended = true};
+  }
+  return {.readable = (events & ZMQ_POLLIN) != 0, .writable = (events & ZMQ_POLLOUT) != 0};
+}
+
+int Socket::descriptor() const {
+  int descriptor = -1;
+  std::size_t size = sizeof descriptor;
+  zmq_getsockopt(handle_, ZMQ_FD, &descriptor, &size);
+  return descriptor;
+}
+
+RouterSocket::RouterSocket(Context& context, const RouterOptions& options) : Socket(context, ZMQ_ROUTER) {
+  set_high_water(ZMQ_SNDHWM, options.send_high_water);
+  set_high_water(ZMQ_RCVHWM, options.receive_high_water);
+  set_option(ZMQ_ROUTER_MANDATORY, 1);
+  set_connection_options(options.connection);
+}
+
+SendOutcome RouterSocket::send(const RoutingId& peer, Frame& frame) {
+  Frame routing_id = Frame::copy_of(peer.bytes());
+  const SendOutcome outcome = send_part(routing_id, true);
+  return outcome == SendOutcome::sent ? send_part(frame, false) : outcome;
+}
+
+// libzmq always puts the routing id before the message, as a part of its own.
+bool RouterSocket::receive(RoutingId& peer, Frame& frame) {
+  for (int dropped = 0; dropped < malformed_burst_max; ++dropped) {
+    bool more_follow = false;
+    if (!receive_part(routing_id_, more_follow) || !receive_part(frame, more_follow)) return false;
+    if (!more_follow) {
+      peer = RoutingId(routing_id_.bytes());
+      return true;
+    }
+    drop_message();
+  }
+  return false;
+}
+
+DealerSocket::DealerSocket(Context& context, const DealerOptions& options) : Socket(context, ZMQ_DEALER) {
+  set_high_water(ZMQ_SNDHWM, options.send_high_water);
+  set_high_water(ZMQ_RCVHWM, options.receive_high_water);
+  set_option(ZMQ_IMMEDIATE, 1);
+  set_connection_options(options.connection);
+}
+
+SendOutcome DealerSocket::send(Frame& frame) { return send_part(frame, false); }
+bool DealerSocket::receive(Frame& frame) { return receive_whole(frame); }
+
+PushSocket::PushSocket(Context& context, const PushOptions& options) : Socket(context, ZMQ_PUSH) {
+  set_high_water(ZMQ_SNDHWM, options.send_high_water);
+  set_option(ZMQ_IMMEDIATE, 1);
+  set_connection_options(options.connection);
+}
+
+SendOutcome PushSocket::send(Frame& frame) { return send_part(frame, false); }
+
+PullSocket::PullSocket(Context& context, const PullOptions& options) : Socket(context, ZMQ_PULL) {
+  set_high_water(ZMQ_RCVHWM, options.receive_high_water);
+  set_connection_options(options.connection);
+}
+
+bool PullSocket::receive(Frame& frame) { return receive_whole(frame); }
+
+}  // namespace ventile

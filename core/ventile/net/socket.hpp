@@ -1,0 +1,203 @@
+// The four kinds of socket that Ventile talks through.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include <ventile/base/clock.hpp>
+#include <ventile/base/result.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/net/endpoint.hpp>
+#include <ventile/net/frame.hpp>
+
+namespace ventile {
+
+// What holds for each connection of a socket, whatever its kind.
+struct ConnectionOptions {
+  std::int64_t frame_bytes_max = 1 << 20;                     // A larger frame closes its connection. Not on inproc.
+  Duration handshake_time_max = std::chrono::seconds{3};      // An idle stranger is then closed.
+  Duration reconnect_first = std::chrono::milliseconds{100};  // Doubles, with jitter, up to reconnect_longest.
+  Duration reconnect_longest = std::chrono::seconds{5};
+  Duration keepalive_idle = std::chrono::seconds{30};     // Then probe every keepalive_interval; dead after
+  Duration keepalive_interval = std::chrono::seconds{5};  // keepalive_probes without an answer.
+  int keepalive_probes = 3;
+};
+
+// High waters are counted in messages per connection; on inproc both ends' add up. 0, which libzmq reads as unlimited,
+// is not allowed. Sending at the high water answers would_block; receiving at it leaves messages with the sender.
+struct RouterOptions {
+  int send_high_water = 1000;
+  int receive_high_water = 1000;
+  ConnectionOptions connection;
+};
+struct DealerOptions {
+  int send_high_water = 1000;
+  int receive_high_water = 1000;
+  ConnectionOptions connection;
+};
+struct PushOptions {
+  int send_high_water = 1000;
+  ConnectionOptions connection;
+};
+struct PullOptions {
+  int receive_high_water = 1000;
+  ConnectionOptions connection;
+};
+
+// `sent` means handed to libzmq, never delivered: a connection that breaks takes what it held with it.
+enum class SendOutcome : std::uint8_t {
+  sent,         // The frame is empty now.
+  would_block,  // No room, or nobody connected: the caller keeps the frame and tries again later.
+  unreachable,  // ROUTER only: no such peer (any more). The caller keeps the frame.
+};
+
+// Names one connection of a ROUTER for as long as it lives. At most 255 bytes; libzmq's own take five.
+class RoutingId {
+public:
+  RoutingId() = default;
+  explicit RoutingId(Bytes bytes) : bytes_(as_text(bytes)) {}
+
+  Bytes bytes() const { return as_bytes(bytes_); }
+  auto operator<=>(const RoutingId&) const = default;
+
+private:
+  friend struct std::hash<RoutingId>;
+  std::string bytes_;  // Five bytes fit without an allocation.
+};
+
+// Which thread may use a thing: the first that claims it. Costs nothing unless asserted.
+class OwnerThread {
+public:
+  // False if another thread has claimed it.
+  bool claim() {
+    std::thread::id owner;
+    return owner_.compare_exchange_strong(owner, std::this_thread::get_id()) || owner == std::this_thread::get_id();
+  }
+  // Whoever claims it next owns it. For a hand-over, after which the old owner does not use it any more.
+  void release() { owner_ = std::thread::id{}; }
+  bool permits() const {
+    const std::thread::id owner = owner_;
+    return owner == std::thread::id{} || owner == std::this_thread::get_id();
+  }
+
+private:
+  std::atomic<std::thread::id> owner_;
+};
+
+// What every kind has in common. Neither copies nor moves. May be opened, bound and connected on one thread and handed
+// over; the thread that first sends, receives or adds it to a running reactor owns it from then on, and only that
+// thread may use it (asserted). Nothing blocks, nothing returns EINTR, and a message that is not exactly one frame is
+// read to its end, dropped and counted. When the context has ended, nothing is received and every send answers
+// would_block.
+class Socket {
+public:
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+
+  // Returns the address with the port that was really bound, for others to connect to. Code::unavailable if it cannot
+  // be had; if it is taken, the message says who has it, as far as this process may know. May be called for several
+  // addresses. libzmq closes in the background: the address of a destroyed socket is free a moment later.
+  Result<Endpoint> bind(const Endpoint& endpoint);
+
+  // Looks the name up, once, which may take the name service's time, and from then on connects in the background, again
+  // and again; success says nothing about the peer. To look the name up anew, disconnect and connect. One address at a
+  // time: Code::invalid while there is another.
+  Status connect(const Endpoint& endpoint);
+
+  // Drops the connection and what waits in it; nothing happens if there is none. libzmq does so in the background, and
+  // what is sent meanwhile may still go there and be lost: where that matters, open another socket instead.
+  void disconnect();
+
+  // Lets what is queued leave for so long after the socket is destroyed, instead of dropping it: for a goodbye. The
+  // destructor of the context waits for it, no longer than that.
+  void linger(Duration longest);
+
+  // Messages dropped because they were not exactly one frame.
+  std::uint64_t malformed_count() const { return malformed_count_; }
+
+protected:
+  Socket(Context& context, int kind);
+  ~Socket();
+
+  void set_connection_options(const ConnectionOptions& options);
+  void set_option(int option, int value);
+  void set_high_water(int option, int messages);
+  void* handle() const { return handle_; }
+
+  SendOutcome send_part(Frame& frame, bool more_follow);
+  bool receive_part(Frame& frame, bool& more_follow);
+  bool receive_whole(Frame& frame);  // Exactly one frame; drops what is not.
+  void drop_message();               // Reads the current message to its end and counts it.
+
+private:
+  friend class Monitor;
+  friend class Reactor;
+  struct Events {
+    bool readable = false;
+    bool writable = false;
+    bool ended = false;  // The context is gone.
+  };
+
+  std::shared_ptr<Context::State> context_;
+  void* handle_;
+  int kind_;
+  std::string connected_to_;  // Empty if to nothing.
+  std::uint64_t malformed_count_ = 0;
+  OwnerThread owner_;
+
+  Events events();         // Forgets what the descriptor had to say, so call it before waiting for the descriptor.
+  int descriptor() const;  // Readable (edge-triggered) when events() is worth a call.
+};
+
+// Talks to each of its peers by name. A peer that is gone is reported, never skipped in silence.
+class RouterSocket : public Socket {
+public:
+  explicit RouterSocket(Context& context, const RouterOptions& options = {});
+
+  [[nodiscard]] SendOutcome send(const RoutingId& peer, Frame& frame);
+  // False if there is nothing to receive now.
+  [[nodiscard]] bool receive(RoutingId& peer, Frame& frame);
+
+private:
+  Frame routing_id_;  // Kept from message to message.
+};
+
+// One half of a conversation with a RouterSocket. Queues nothing while it is not connected.
+class DealerSocket : public Socket {
+public:
+  explicit DealerSocket(Context& context, const DealerOptions& options = {});
+
+  [[nodiscard]] SendOutcome send(Frame& frame);
+  [[nodiscard]] bool receive(Frame& frame);
+};
+
+// Sends one way. Queues nothing while it is not connected.
+class PushSocket : public Socket {
+public:
+  explicit PushSocket(Context& context, const PushOptions& options = {});
+
+  [[nodiscard]] SendOutcome send(Frame& frame);
+};
+
+// Receives one way, fairly from all who push.
+class PullSocket : public Socket {
+public:
+  explicit PullSocket(Context& context, const PullOptions& options = {});
+
+  [[nodiscard]] bool receive(Frame& frame);
+};
+
+}  // namespace ventile
+
+template <>
+struct std::hash<ventile::RoutingId> {
+  std::size_t operator()(const ventile::RoutingId& id) const noexcept { return std::hash<std::string>{}(id.bytes_); }
+};
