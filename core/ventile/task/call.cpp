@@ -1,0 +1,210 @@
+#include <ventile/task/call.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace ventile::zygote {
+namespace {
+
+// The descriptors travel with the first bytes.
+bool send_all(int line, std::string_view message, std::span<const int> descriptors) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(descriptors_max * sizeof(int))> control{};
+  while (!message.empty()) {
+    iovec part{const_cast<char*>(message.data()), message.size()};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    if (!descriptors.empty()) {
+      header.msg_control = control.data();
+      header.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+      cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+      std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
+    }
+    const ssize_t sent = sendmsg(line, &header, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EINTR) return false;
+    if (sent > 0) descriptors = {};
+    message.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
+  }
+  return true;
+}
+
+std::string body_of(const Command& command) {
+  std::string body = command.directory + '\0';
+  for (const std::string& argument : command.argv) body.append(argument) += '\0';
+  for (const auto& [name, value] : command.environment) body.append(name).append(1, '=').append(value) += '\0';
+  return body;
+}
+
+// A file rather than a pipe: nobody has to feed it while the command runs.
+Result<Descriptor> file_with(std::string_view text) {
+  Descriptor file{memfd_create("standard-input", MFD_CLOEXEC)};
+  if (!file) return cannot_make("a file for a command's standard input");
+  while (!text.empty()) {
+    const ssize_t written = write(file.get(), text.data(), text.size());
+    if (written < 0 && errno != EINTR) return cannot_make("a file for a command's standard input");
+    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+  }
+  lseek(file.get(), 0, SEEK_SET);
+  return file;
+}
+
+// Reads once what is there, at most `most` bytes, and hands it to `keep`. Closes the pipe at its end.
+template <class Keep>
+std::size_t read_chunk(Descriptor& pipe, const Keep& keep, std::size_t most = SIZE_MAX) {
+  std::array<char, 64U << 10> chunk;
+  const ssize_t count = read(pipe.get(), chunk.data(), std::min(most, chunk.size()));
+  if (count <= 0) {
+    pipe.close();
+    return 0;
+  }
+  keep(std::string_view{chunk.data(), static_cast<std::size_t>(count)});
+  return static_cast<std::size_t>(count);
+}
+
+// Reads what is in the pipe now. Its end may never come, for somebody outside the group may hold it.
+template <class Keep>
+void drain(Descriptor& pipe, const Keep& keep) {
+  int waiting = 0;
+  if (!pipe || ioctl(pipe.get(), FIONREAD, &waiting) != 0) return;
+  for (auto left = static_cast<std::size_t>(waiting); pipe && left > 0;) left -= read_chunk(pipe, keep, left);
+}
+
+TimePoint after(TimePoint now, Duration wait) { return wait > never - now ? never : now + wait; }
+
+// What is left until `time`, for ppoll.
+timespec until(TimePoint time) {
+  const Duration left = std::max(time - Clock::now(), Duration::zero());
+  return {left / std::chrono::seconds{1}, (left % std::chrono::seconds{1}).count()};
+}
+
+}  // namespace
+
+Error cannot_make(std::string_view what) {
+  return {Code::unavailable, "cannot make " + std::string{what} + ": " + std::system_category().message(errno) + "."};
+}
+
+Error zygote_gone() {
+  return {Code::disconnected, "the process that starts commands (ventile-zygote) is gone: restart this node."};
+}
+
+bool send_request(int line, Request request, std::string_view body, std::span<const int> descriptors) {
+  request.size = static_cast<std::uint32_t>(body.size());
+  std::string message(sizeof(request), '\0');
+  std::memcpy(message.data(), &request, sizeof(request));
+  return send_all(line, message.append(body), descriptors);
+}
+
+Result<Reply> Call::carry_out() {
+  if (Status started = start(); !started) return started.error();
+  Result<Reply> reply = attend();
+  drain(stdout_.read_end, [this](std::string_view chunk) { keep_stdout(chunk); });
+  drain(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
+  shorten_stderr();
+  outcome_.wall_seconds = to_seconds(Clock::now() - began_);
+  return reply;
+}
+
+bool Call::open(Pipe& pipe) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+  pipe.read_end = Descriptor{ends[0]};
+  pipe.write_end = Descriptor{ends[1]};
+  return true;
+}
+
+Status Call::start() {
+  if (!open(stdout_) || !open(stderr_)) return cannot_make("the pipes of a command");
+  std::array<int, descriptors_max> descriptors{stdout_.write_end.get(), stderr_.write_end.get()};
+  std::size_t count = 2;
+  Descriptor input;
+  if (!command_.standard_input.empty()) {
+    Result<Descriptor> file = file_with(command_.standard_input);
+    if (!file) return file.error();
+    input = std::move(*file);
+    descriptors[count++] = input.get();
+  }
+  began_ = Clock::now();
+  if (command_.timeout > Duration::zero()) signal_at_ = after(began_, command_.timeout);
+  Request request{RequestKind::run_command};
+  request.argument_count = static_cast<std::uint32_t>(command_.argv.size());
+  const bool sent = send_request(line_.socket.get(), request, body_of(command_), std::span{descriptors}.first(count));
+  if (!sent) return zygote_gone();
+  stdout_.write_end.close();
+  stderr_.write_end.close();
+  return {};
+}
+
+Result<Reply> Call::attend() {
+  while (true) {
+    std::array<pollfd, 4> watched{{{line_.socket.get(), POLLIN, 0},
+                                   {outcome_.stopped ? -1 : line_.stop_event.get(), POLLIN, 0},
+                                   {stdout_.read_end.get(), POLLIN, 0},
+                                   {stderr_.read_end.get(), POLLIN, 0}}};
+    const timespec wait = until(signal_at_);
+    const int ready = ppoll(watched.data(), watched.size(), signal_at_ == never ? nullptr : &wait, nullptr);
+    if (ready < 0 && errno != EINTR) return cannot_make("a wait for a command");
+    if (ready < 0) continue;
+    if (watched[2].revents != 0) read_chunk(stdout_.read_end, [this](std::string_view chunk) { keep_stdout(chunk); });
+    if (watched[3].revents != 0) read_chunk(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
+    if (watched[0].revents != 0) return receive_reply();
+    if (watched[1].revents != 0) on_stop();
+    if (signal_at_ != never) on_time(Clock::now());
+  }
+}
+
+Result<Reply> Call::receive_reply() const {
+  Reply reply;
+  if (recv(line_.socket.get(), &reply, sizeof(reply), MSG_WAITALL) != ssize_t{sizeof(reply)}) return zygote_gone();
+  return reply;
+}
+
+void Call::on_stop() {
+  outcome_.stopped = true;
+  if (next_signal_ == SIGTERM) signal_group(Clock::now());
+}
+
+void Call::on_time(TimePoint now) {
+  if (now < signal_at_) return;
+  outcome_.timed_out |= next_signal_ == SIGTERM;
+  signal_group(now);
+}
+
+// Should the zygote be gone, its line says so next.
+void Call::signal_group(TimePoint now) {
+  Request request{RequestKind::signal_group};
+  request.signal = next_signal_;
+  (void)send_request(line_.socket.get(), request);
+  signal_at_ = next_signal_ == SIGTERM ? after(now, command_.kill_after) : never;
+  next_signal_ = SIGKILL;
+}
+
+void Call::keep_stdout(std::string_view chunk) {
+  const std::size_t room = command_.stdout_bytes_max - outcome_.standard_output.size();
+  outcome_.stdout_truncated |= chunk.size() > room;
+  outcome_.standard_output.append(chunk.substr(0, room));
+}
+
+void Call::keep_stderr(std::string_view chunk) {
+  outcome_.stderr_tail.append(chunk);
+  if (outcome_.stderr_tail.size() / 2 > command_.stderr_tail_bytes) shorten_stderr();
+}
+
+void Call::shorten_stderr() {
+  std::string& tail = outcome_.stderr_tail;
+  if (tail.size() > command_.stderr_tail_bytes) tail.erase(0, tail.size() - command_.stderr_tail_bytes);
+}
+
+}  // namespace ventile::zygote

@@ -1,0 +1,56 @@
+// Turns a clone of the zygote into a command. Private to this folder.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ventile/task/zygote_process.hpp>
+
+namespace ventile::zygote {
+
+// A command that runs and leads a group of its own, or what failed.
+struct Launched {
+  Step step = Step::started;
+  int error = 0;  // errno of the failed step.
+  pid_t process = 0;
+  Descriptor end;  // A pidfd: readable once the process has ended.
+};
+
+// Starts commands one after the other from a process with one thread in which all signals are blocked and have their
+// default action. Keeps its memory between commands.
+class Launcher {
+public:
+  Launcher();
+
+  // Returns once the program runs or has failed to. Uses the strings of the request in place.
+  Launched launch(ReceivedRequest& received);
+
+private:
+  static constexpr std::size_t stack_bytes = 64U << 10;
+
+  std::unique_ptr<std::byte[]> stack_;
+  std::string candidate_;  // A path that is tried for the program.
+  const char* directory_ = nullptr;
+  std::vector<char*> words_;  // [0] is kept free for the name of a shell; argv begins at [1].
+  std::vector<char*> environment_;
+  std::array<int, descriptors_max> descriptors_{};
+  Launched launched_;
+
+  void parse(ReceivedRequest& received);
+  void add_inherited_environment(std::size_t own_count);
+  static int enter(void* launcher);  // In the child, as all below.
+  void become_command();
+  void fail(Step step);  // With errno.
+  void set_up_process();
+  bool set_up_descriptors();
+  void find_and_execute();
+  void execute(const char* path);
+  const char* search_path() const;
+};
+
+}  // namespace ventile::zygote

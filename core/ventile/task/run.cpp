@@ -1,0 +1,192 @@
+#include <ventile/task/run.hpp>
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+namespace ventile {
+namespace {
+
+// The most that one claim takes, however short its tasks are.
+constexpr std::uint64_t claim_count_max = 1 << 16;
+
+std::string readable_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(type.name(), nullptr, nullptr, &status),
+                                                         std::free};
+  return name ? name.get() : type.name();
+}
+
+std::uint64_t nanoseconds(Duration duration) {
+  return static_cast<std::uint64_t>(std::max(duration, Duration{0}).count());
+}
+
+Finished finished_of(const Batch& batch, std::uint32_t first, std::uint32_t count, Duration busy) {
+  Finished finished;
+  finished.job = batch.job().id;
+  finished.lease = batch.lease();
+  finished.range = {batch.number(first), count};
+  finished.tries = batch.tries() + 1;
+  finished.busy_nanoseconds = nanoseconds(busy);
+  return finished;
+}
+
+bool has_tries_left(const Batch& batch) { return batch.tries() + 1 < batch.job().tries_max; }
+
+}  // namespace
+
+RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const TaskError& error, const ResultLimits& limits,
+                          Duration busy) {
+  const TaskError shorter = shortened(error, limits.result_bytes_max);
+  if (has_tries_left(batch))
+    return Retry{batch.job().id,
+                 batch.lease(),
+                 batch.number(offset),
+                 batch.tries() + 1,
+                 std::string{shorter.kind},
+                 std::string{shorter.message}};
+  PayloadWriter writer{limits.headroom};
+  Packer packer{writer.buffer()};
+  pack_error(packer, shorter);
+  writer.end_payload();
+  Finished finished = finished_of(batch, offset, 1, busy);
+  finished.failures.push_back({0, Outcome::failed});
+  finished.payload_count = 1;
+  finished.payloads = writer.take();
+  return finished;
+}
+
+TaskRun::TaskRun(RunOwner& owner, const RunOptions& options)
+    : results_(options.limits), owner_(owner), options_(options) {}
+
+void TaskRun::pass(const Batch& batch, std::uint32_t begin, const std::stop_token& stop) {
+  if (job_ != &batch.job()) claim_count_ = 1;
+  batch_ = &batch;
+  job_ = &batch.job();
+  stop_ = stop;
+  results_.begin(*job_);
+  interrupted_.store(false, std::memory_order_relaxed);
+  first_ = next_ = begin;
+  claim_ = {begin, begin};
+  since_ = Clock::now();
+  for (bool ended = false; !ended;) {
+    try {
+      job_->function->run(*this);
+      ended = true;
+    } catch (const TaskFailure& failure) {
+      fail({failure.kind(), failure.what(), failure.detail()});
+    } catch (const std::exception& exception) {
+      fail({readable_name(typeid(exception)), exception.what(), {}});
+    } catch (...) {
+      fail({"unknown", "the task threw something that is not a std::exception", {}});
+    }
+  }
+}
+
+bool TaskRun::claim_more() noexcept {
+  const TimePoint now = Clock::now();
+  if (offset() != no_task) end_claim(now);
+  const bool interrupted = interrupted_.load(std::memory_order_relaxed);
+  if (!interrupted) {
+    if (results_have_waited(now)) cut(now);
+    claim_ = owner_.claim(claim_count_, now);
+    if (claim_.begin != claim_.end) {
+      claimed_at_ = now;
+      deadline_of_ = no_task;
+      end_.store(claim_.end, std::memory_order_relaxed);
+      offset_.store(claim_.begin, std::memory_order_relaxed);
+      return true;
+    }
+  }
+  cut(now);
+  if (interrupted) owner_.unclaim(next_);
+  return false;
+}
+
+// Learns from the claim that has ended how many tasks the next one should be.
+void TaskRun::end_claim(TimePoint now) {
+  next_ = offset() + 1;
+  offset_.store(no_task, std::memory_order_relaxed);
+  end_.store(0, std::memory_order_relaxed);
+  const std::uint64_t done = next_ - claim_.begin;
+  const std::uint64_t took = std::max<std::uint64_t>(nanoseconds(now - claimed_at_), 1);
+  const std::uint64_t wanted = done * nanoseconds(options_.claim) / took;
+  const std::uint64_t most = job_->function->traits().repeatable ? std::min(done * 4, claim_count_max) : 1;
+  claim_count_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most));
+}
+
+// Results of a function that must not run twice are never risked.
+bool TaskRun::results_have_waited(TimePoint now) const {
+  return !results_.empty() &&
+         ((claim_count_ == 1 && now - since_ >= options_.hold) || !job_->function->traits().repeatable);
+}
+
+void TaskRun::fail(const TaskError& error) noexcept {
+  results_.discard_open();
+  const bool joins_results = !results_.folding() && !has_tries_left(*batch_);
+  if (joins_results && results_.add_error(error) == ResultWriter::Added::yes) return;
+  results_.discard_open();
+  const TimePoint now = Clock::now();
+  cut(now);
+  owner_.report(1, failure_event(*batch_, offset(), error, options_.limits, now - since_));
+  first_ = offset() + 1;
+  since_ = now;
+}
+
+void TaskRun::finish_otherwise(ResultWriter::Added added) noexcept {
+  if (added == ResultWriter::Added::unfoldable) {
+    const std::string fold = "the fold '" + job_->fold->name() + "' cannot take this result: ";
+    fail({"fold", fold + results_.fold_error(), {}});
+  } else {
+    finish_without_room();
+  }
+}
+
+// The result does not fit behind those before it: they leave first. If it is too large even so, it leaves alone.
+void TaskRun::finish_without_room() {
+  const std::size_t bytes = results_.open_bytes();
+  if (bytes > options_.limits.result_bytes_max) {
+    const std::string message = "the result has " + std::to_string(bytes) + " bytes, more than the " +
+                                std::to_string(options_.limits.result_bytes_max) + " that one result may have";
+    return fail({"result", message, {}});
+  }
+  if (!results_.empty()) {
+    const std::vector<std::byte> result = results_.take_open();
+    cut(Clock::now());
+    if (results_.add_packed(result) == ResultWriter::Added::yes) return;
+  }
+  results_.end_open();
+  cut(Clock::now());
+}
+
+void TaskRun::cut(TimePoint now) {
+  if (results_.empty()) return;
+  assert(first_ + results_.count() <= batch_->count());
+  const std::uint32_t count = results_.count();
+  Finished finished = finished_of(*batch_, first_, count, now - since_);
+  results_.take(finished);
+  owner_.report(count, std::move(finished));
+  first_ += count;
+  since_ = now;
+}
+
+Bytes TaskRun::packed_index() {
+  packed_index_.clear();
+  Packer{packed_index_}.pack_signed(index());
+  return packed_index_;
+}
+
+TimePoint TaskRun::deadline() {
+  if (job_->timeout == Duration::zero()) return never;
+  if (deadline_of_ != offset()) {
+    deadline_of_ = offset();
+    deadline_ = (offset() == claim_.begin ? claimed_at_ : Clock::now()) + job_->timeout;
+  }
+  return deadline_;
+}
+
+}  // namespace ventile

@@ -1,0 +1,139 @@
+// One slot's pass over a share of a batch: the loop that everything else exists for.
+//
+// Per task it costs a compare, an increment and one relaxed store (the number, for the watcher): no lock, no system
+// call, no look at the clock. Those happen once per claim, of as many tasks as take about five microseconds.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <stop_token>
+#include <utility>
+
+#include <ventile/base/buffer.hpp>
+#include <ventile/base/clock.hpp>
+#include <ventile/task/batch.hpp>
+#include <ventile/task/event.hpp>
+#include <ventile/task/function.hpp>
+#include <ventile/task/result_writer.hpp>
+
+namespace ventile {
+
+struct RunOptions {
+  std::uint32_t slot = 0;
+  ResultLimits limits;
+  Duration claim = std::chrono::microseconds{5};  // What one claim should last.
+  Duration hold = std::chrono::milliseconds{1};   // Finished results wait no longer for tasks that exceed a claim.
+};
+
+// The event for one failed task by itself: Retry if it has tries left, else Finished.
+RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const TaskError& error, const ResultLimits& limits,
+                          Duration busy);
+
+// Whose tasks these are. Called by the run's thread.
+class RunOwner {
+public:
+  struct Claim {
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+  };
+  // Gives out at most `count` more tasks, from the first one that has not begun; none (begin == end) ends the pass.
+  virtual Claim claim(std::uint32_t count, TimePoint now) = 0;
+
+  // `event` reports the next `count` tasks, in order: Finished or Retry.
+  virtual void report(std::uint32_t count, RunnerEvent event) = 0;
+
+  // After interrupt(): claimed tasks from `begin` on shall not begin, and nothing more is claimed in this pass.
+  virtual void unclaim(std::uint32_t begin) = 0;
+
+protected:
+  ~RunOwner() = default;
+};
+
+// A slot has one for its life. Everything but offset() and interrupt() is for the slot's thread only.
+class TaskRun {
+public:
+  static constexpr std::uint32_t no_task = UINT32_MAX;
+
+  TaskRun(RunOwner& owner, const RunOptions& options);
+
+  // Runs what the owner's claims give out of `batch`, from offset `begin` on, and reports all of it. The one place
+  // where what a task throws is caught.
+  void pass(const Batch& batch, std::uint32_t begin, const std::stop_token& stop);
+
+  // The task that runs now, or no_task. From any thread.
+  std::uint32_t offset() const { return offset_.load(std::memory_order_relaxed); }
+  // What is claimed and has not begun shall not: it is unclaimed, and the pass ends. From any thread.
+  void interrupt() {
+    interrupted_.store(true, std::memory_order_relaxed);
+    end_.store(0, std::memory_order_relaxed);
+  }
+
+  // For TaskFunction::run() ------------------------------------------------------------------------------------
+
+  // Moves on to the next task. False: there is none, return.
+  bool next() {
+    const std::uint32_t next = offset() + 1;
+    if (next < end_.load(std::memory_order_relaxed)) [[likely]] {
+      offset_.store(next, std::memory_order_relaxed);
+      return true;
+    }
+    return claim_more();
+  }
+
+  // The current task's input. An index job whose task has no other arguments can take the integer as it is.
+  bool only_index() const { return job_->index.enabled && job_->constants.empty(); }
+  std::int64_t index() const { return index_value(job_->index, number()); }
+  PackedArguments arguments() {
+    return {job_->constants, job_->index.enabled ? packed_index() : batch_->payloads()[offset()]};
+  }
+
+  // The current task's end, exactly once: a result of any type that can be packed, or a failure.
+  template <class R>
+  void finish(R&& value) {
+    if (const auto added = results_.add(std::forward<R>(value)); added != ResultWriter::Added::yes) [[unlikely]]
+      finish_otherwise(added);
+  }
+  void fail(const TaskError& error) noexcept;
+
+  // For TaskContext --------------------------------------------------------------------------------------------
+
+  const TaskJob& job() const { return *job_; }
+  Number number() const { return batch_->number(offset()); }
+  std::uint32_t attempt() const { return batch_->tries() + 1; }
+  std::uint32_t slot() const { return options_.slot; }
+  const std::stop_token& stop_token() const { return stop_; }
+  TimePoint deadline();
+
+private:
+  // What the hot path touches lies together.
+  alignas(64) std::atomic<std::uint32_t> offset_{no_task};
+  std::atomic<std::uint32_t> end_{0};  // Of the claim; 0: look before going on.
+  std::atomic<bool> interrupted_{false};
+  const Batch* batch_ = nullptr;
+  const TaskJob* job_ = nullptr;
+  ResultWriter results_;
+
+  RunOwner& owner_;
+  RunOptions options_;
+  std::stop_token stop_;
+  RunOwner::Claim claim_;
+  TimePoint claimed_at_;
+  std::uint32_t claim_count_ = 1;  // What the next claim asks for.
+  std::uint32_t next_ = 0;         // Between claims: the offset to go on with.
+  std::uint32_t first_ = 0;        // The results gathered so far begin here ...
+  TimePoint since_;                // ... and now.
+  TimePoint deadline_ = never;     // Of the task deadline_of_.
+  std::uint32_t deadline_of_ = no_task;
+  Buffer packed_index_;
+
+  bool claim_more() noexcept;
+  void end_claim(TimePoint now);
+  bool results_have_waited(TimePoint now) const;
+  Bytes packed_index();
+  void finish_otherwise(ResultWriter::Added added) noexcept;
+  void finish_without_room();
+  void cut(TimePoint now);
+};
+
+}  // namespace ventile
