@@ -1,0 +1,158 @@
+// The account of one job: where every one of its numbers is, and the proof that none is anywhere else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ventile/base/clock.hpp>
+#include <ventile/base/ids.hpp>
+#include <ventile/base/interval_set.hpp>
+#include <ventile/queue/backlog.hpp>
+#include <ventile/queue/ledger.hpp>
+
+namespace ventile {
+
+// Some tasks of a job, given to one worker to run.
+struct Lease {
+  LeaseId id;
+  SessionId holder;
+  History history;
+  IntervalSet remaining;    // Without a verdict, not given back, not lost.
+  std::uint64_t total = 0;  // Tasks it was granted and that were not taken back.
+  std::uint64_t bytes = 0;  // Of their payloads.
+  TimePoint granted;
+  TimePoint renewed;           // Last sign of progress.
+  std::uint64_t finished = 0;  // As the worker last said.
+  bool begun = false;
+  std::optional<TimePoint> finished_since;  // Everything ran; verdicts are missing.
+  bool copy = false;                        // Speculative: somebody else had these numbers already.
+  bool copied = false;                      // Has a copy.
+};
+
+// Numbers that wait before they are tried again.
+struct Delayed {
+  TimePoint due;
+  Pending pending;
+};
+
+// What an operator may check at any time: submitted = queued + delayed + leased + awaiting + Σ outcomes.
+struct Audit {
+  std::uint64_t submitted = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t delayed = 0;
+  std::uint64_t leased = 0;    // Numbers with at least one lease, however many copies run.
+  std::uint64_t awaiting = 0;  // Outcomes proposed to the sink, without its verdict.
+  std::array<std::uint64_t, outcome_count> outcomes{};
+
+  std::uint64_t settled() const;
+  bool balanced() const { return submitted == queued + delayed + leased + awaiting + settled(); }
+};
+
+// A number is in exactly one of these places, and moves only along the arrows:
+//
+//                 grant                 settle
+//    [queued] ------------> [leased] ------------> [settled]
+//     ^    ^                 |    |                  ^   ^
+//     |    '--- release -----'    | fail             |   |
+//     |                           v        settle    |   |
+//     '----- due ---------- [delayed] ---------------'   |
+//                                                        |
+//    [queued], [delayed], [leased] -- propose --> [awaiting]
+//
+// settle applies from every place: a late result of a lost lease may come at any time, and it counts. Knows no
+// messages, no workers but their sessions' names, and no clock. Not thread-safe.
+class Account {
+public:
+  // The next `count` numbers have been submitted; returns them.
+  Range offer(std::uint64_t count, std::uint64_t bytes);
+  std::uint64_t submitted() const { return submitted_; }
+
+  // Takes tasks from the front of the backlog into a new lease. None if the limits let nothing through.
+  Lease* grant(LeaseId id, SessionId holder, const Backlog::Limits& limits, TimePoint now);
+  // A second copy of what remains of a lease, for another worker.
+  Lease& grant_copy(LeaseId id, SessionId holder, Lease& original, TimePoint now);
+  // A returning worker still holds these numbers under its old lease: gives back what could be taken from the
+  // backlog into a lease of that name. The rest is settled or somebody else's.
+  std::vector<Range> adopt(LeaseId id, SessionId holder, Range range, TimePoint now);
+
+  // Whoever was taken for dead while it ran these is alive: they are no suspects for that, wherever they are now.
+  void exonerate(Range range);
+
+  Lease* find(LeaseId id);
+  std::vector<LeaseId> leases_of(SessionId holder) const;  // Oldest first.
+  std::uint64_t held_by(SessionId holder) const;           // Tasks.
+  std::size_t lease_count_of(SessionId holder) const;
+
+  // Every number of `range` that has no outcome gets one; `exceptions` are those that are not done. The numbers leave
+  // whatever place they were in. Returns the leases, other than `winner`, that held some of them (their copies are
+  // now useless), with the numbers.
+  struct Loser {
+    LeaseId lease;
+    SessionId holder;
+    Range range;
+  };
+  std::vector<Loser> settle(Range range, const std::vector<RangeOutcome>& exceptions, LeaseId winner);
+
+  // A lease loses these numbers without an outcome. Those that no other lease holds go back to the backlog with
+  // `history` (or wait until `due`). Returns how many went back. The lease ends when nothing remains of it.
+  std::uint64_t release(LeaseId id, Range range, const History& history, std::optional<TimePoint> due = std::nullopt);
+
+  // Moves due numbers back to the backlog; returns how many.
+  std::uint64_t wake_delayed(TimePoint now);
+  std::optional<TimePoint> next_due() const;
+
+  // Takes numbers out of their places because an outcome for them is proposed to the sink. Only those that are
+  // queued, delayed or leased; returns them. Leases that held them, most likely `holder`, lose them.
+  std::vector<Range> propose(Range range, LeaseId holder = {});
+  // Everything that no worker has: for cancelling a job.
+  std::vector<Range> propose_waiting();
+  // Proposals to repeat to a sink that has come back.
+  std::vector<Range> awaiting() const { return awaiting_.ranges(); }
+
+  Audit audit() const;
+  // The same, counted afresh from the places themselves, with every number looked up: for simulations and debugging.
+  // Returns what is wrong, or an empty string.
+  std::string check() const;
+
+  const Ledger& ledger() const { return ledger_; }
+  const Backlog& backlog() const { return backlog_; }
+  std::uint64_t leased_count() const { return leased_.count(); }
+  std::size_t lease_count() const { return leases_.size(); }
+  bool all_settled() const { return ledger_.count() == submitted_; }
+  const std::map<std::uint64_t, LeaseId>& by_age() const { return by_age_; }
+
+private:
+  std::uint64_t submitted_ = 0;
+  Backlog backlog_;
+  std::multimap<TimePoint, Pending> delayed_;
+  IntervalSet delayed_numbers_;
+  std::unordered_map<LeaseId, Lease> leases_;
+  struct Holder {
+    std::map<std::uint64_t, LeaseId> leases;  // By grant order.
+    std::uint64_t tasks = 0;                  // Sum of their remaining.
+  };
+  std::unordered_map<SessionId, Holder> by_holder_;
+  std::map<std::uint64_t, LeaseId> by_age_;  // By grant order.
+  std::unordered_map<LeaseId, std::uint64_t> order_;
+  std::uint64_t granted_ = 0;
+  IntervalSet leased_;      // Union of all leases' remaining.
+  std::uint64_t held_ = 0;  // Sum of all leases' remaining; more than leased_ when copies run.
+  IntervalSet awaiting_;
+  Ledger ledger_;
+
+  Lease& insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now);
+  void end_if_empty(LeaseId id);
+  std::vector<Loser> take_from_leases(Range range);
+  std::uint64_t take_from(Lease& lease, Range range);  // Its holder has finished them; returns how many.
+  void withdraw_from(Lease& lease, Range range);       // Its holder will not, or in vain.
+  std::vector<Range> held_by_others(Range range, LeaseId except) const;
+  void remove_delayed(Range range);
+};
+
+}  // namespace ventile

@@ -1,0 +1,368 @@
+#include <ventile/queue/collector.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include <ventile/base/crc32c.hpp>
+#include <ventile/wire/pack.hpp>
+
+namespace ventile {
+namespace {
+
+// The digest is a sum, so that the order of arrival does not matter. Mixing: T. Mühlbach's and P. Evensen's moremur
+// constants would do as well; this is splitmix64's finaliser (G. Steele et al., OOPSLA 2014).
+std::uint64_t mixed(std::uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+std::uint64_t digest_of(Number number, Outcome outcome, std::uint32_t checksum) {
+  return mixed(mixed(number) + (std::uint64_t{static_cast<std::uint8_t>(outcome)} << 32) + checksum);
+}
+
+// Reads {"kind":…, "message":…} of a failed task's payload; what is not there stays empty.
+FailureNote note_of(Number number, Outcome outcome, Bytes payload) {
+  FailureNote note{{number, 1}, outcome, {}, {}};
+  Unpacker unpacker{payload};
+  std::uint32_t count = 0;
+  if (!unpacker.read_map(count)) return note;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::string_view key;
+    std::string_view text;
+    if (!unpacker.read_string(key)) return note;
+    if (key != "kind" && key != "message") {
+      if (!unpacker.skip()) return note;
+    } else if (!unpacker.read_string(text)) {
+      return note;
+    } else {
+      (key == "kind" ? note.kind : note.message) = text.substr(0, FailureNote::message_bytes_max);
+    }
+  }
+  return note;
+}
+
+std::uint64_t bytes_of(const Results& results, Range part) {
+  if (results.folded) return results.payloads[0].size();
+  const auto first = static_cast<std::uint32_t>(part.first - results.range.first);
+  return results.payloads.run(first, static_cast<std::uint32_t>(part.count)).size();
+}
+
+}  // namespace
+
+Collector::Collector(CollectorOptions options) : options_(std::move(options)), hello_pause_(options_.hello_interval) {}
+
+Collector::Actions Collector::take_actions() { return std::exchange(actions_, {}); }
+
+void Collector::say(Message message) { actions_.push_back(Say{job_.value_or(JobId{}), session_, std::move(message)}); }
+
+// --- Opening and losing a session --------------------------------------------------------------------------------
+
+void Collector::start(TimePoint now) { hello(now); }
+
+void Collector::hello(TimePoint now) {
+  session_ = {};
+  opened_ = false;
+  state_ = State::greeting;
+  ++greetings_;
+  next_hello_ = now + hello_pause_;
+  hello_pause_ = std::min(2 * hello_pause_, options_.hello_interval_max);
+  std::vector<HeldRange> held;
+  if (job_) held.push_back({.job = *job_});  // So that no other sink gets it.
+  actions_.push_back(Say{{},
+                         {},
+                         Hello{Role::sink,
+                               options_.node,
+                               options_.name,
+                               options_.build,
+                               0,
+                               {},
+                               options_.results_address,
+                               {},
+                               held,
+                               greetings_}});
+}
+
+void Collector::on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint) {
+  ++refused_;
+  if (version && *version != protocol_version) {
+    const std::string why = "the dispatcher speaks protocol version " + std::to_string(*version) +
+                            ", this sink version " + std::to_string(protocol_version) +
+                            "; run the same release on both sides";
+    actions_.push_back(Leave{Ending::version_mismatch, why});
+  } else {
+    actions_.push_back(Notice{Level::warning, "refused a message: " + error.message});
+  }
+}
+
+void Collector::on_message(const Received& received, TimePoint now) {
+  if (state_ == State::gone) return;
+  if (const auto* welcome = std::get_if<Welcome>(&received.message)) {
+    if (state_ != State::greeting || welcome->greeting != greetings_) return;
+    session_ = received.envelope.session;
+    hello_pause_ = options_.hello_interval;
+    state_ = State::open;
+    heartbeat_ = std::chrono::milliseconds{std::max(welcome->heartbeat_milliseconds, 10U)};
+    dead_after_ =
+        std::chrono::milliseconds{std::max(welcome->dead_after_milliseconds, welcome->heartbeat_milliseconds)};
+    heard_ = now;
+    next_heartbeat_ = now + heartbeat_;
+    return;
+  }
+  if (std::holds_alternative<HelloAgain>(received.message)) {
+    if (state_ != State::greeting) hello(now);
+    return;
+  }
+  if (const auto* refused = std::get_if<Refused>(&received.message)) {
+    const Ending ending = refused->reason == Refusal::version ? Ending::version_mismatch : Ending::refused;
+    actions_.push_back(Leave{ending, "the dispatcher refused this sink: " + refused->message});
+    return;
+  }
+  if (state_ != State::open || received.envelope.session != session_) return;
+  heard_ = now;
+  if (const auto* opened = std::get_if<Open>(&received.message)) return on_open(received.envelope.job, *opened);
+  if (std::holds_alternative<Bye>(received.message)) {
+    if (job_ && !options_.stay) {
+      actions_.push_back(Leave{Ending::failed, "the dispatcher has left before the job was over"});
+    } else {
+      hello(now);
+    }
+    return;
+  }
+  if (!job_ || received.envelope.job != *job_) return;
+  if (const auto* propose = std::get_if<Propose>(&received.message)) {
+    on_propose(*propose);
+  } else if (const auto* end = std::get_if<End>(&received.message)) {
+    on_end(*end);
+  } else if (std::holds_alternative<Close>(received.message)) {
+    if (!options_.stay) say(Bye{});  // So that the dispatcher need not wait to learn that its own has arrived.
+    job_.reset();
+    if (!options_.stay) actions_.push_back(Leave{output_failed_ ? Ending::failed : Ending::done, {}});
+  }
+}
+
+// --- The job -----------------------------------------------------------------------------------------------------
+
+void Collector::on_open(JobId job, const Open& open) {
+  if (job_ && *job_ != job) {
+    actions_.push_back(Say{job, session_, Opened{"it works for another job", {}, false, {}, {}, {}}});
+    return;
+  }
+  total_.reset();
+  if (job_) return say_opened();
+  job_ = job;
+  ledger_ = {};
+  waiting_.clear();
+  uses_.clear();
+  unsent_.clear();
+  written_ = held_bytes_ = duplicates_ = digest_ = 0;
+  finalising_ = finalised_ = output_failed_ = false;
+  actions_.push_back(OpenOutput{job, open});
+}
+
+void Collector::say_opened() {
+  opened_ = true;
+  received_bytes_ = 0;
+  for (const Settlement& settlement : unsent_) received_bytes_ += settlement.bytes;
+  say(Opened{{}, options_.fold, options_.ordered, ledger_.settled().ranges(), ledger_.exceptions(), credit()});
+}
+
+void Collector::on_output_opened() {
+  if (job_ && state_ == State::open) say_opened();
+}
+
+void Collector::on_output_refused(const std::string& why) {
+  say(Opened{why, {}, false, {}, {}, {}});
+  job_.reset();
+  actions_.push_back(Leave{Ending::failed, why});
+}
+
+SinkCredit Collector::credit() const {
+  const Number limit = options_.ordered ? ledger_.low_water() + options_.ordered_window : UINT64_MAX;
+  const std::uint64_t room = options_.window_bytes > held_bytes_ ? options_.window_bytes - held_bytes_ : 0;
+  return {ledger_.count() + options_.window_tasks, received_bytes_ + room, limit};
+}
+
+// --- Results -----------------------------------------------------------------------------------------------------
+
+void Collector::on_results(FrameId frame, const Envelope& envelope, const Results& results) {
+  if (!job_ || envelope.job != *job_ || output_failed_ || finalising_) {
+    // Its worker sends it again if anybody still wants it.
+    ++refused_;
+    actions_.push_back(Release{frame});
+    return;
+  }
+  uses_[frame] = 1;
+  if (!ledger_.touches(results.range)) {
+    store(frame, envelope, results, results.range);
+  } else if (ledger_.has(results.range)) {
+    settle(envelope, results, results.range, Verdict::duplicate);
+  } else if (results.folded) {
+    settle(envelope, results, results.range, Verdict::overlap);
+  } else {
+    const IntervalSet before = ledger_.settled();
+    for (const Range part : before.present(results.range)) settle(envelope, results, part, Verdict::duplicate);
+    for (const Range part : before.missing(results.range)) store(frame, envelope, results, part);
+  }
+  release(frame);
+  maybe_finalise();
+}
+
+void Collector::store(FrameId frame, const Envelope& envelope, const Results& results, Range part) {
+  std::vector<RangeOutcome> exceptions;
+  for (const Failure& failure : results.failures)
+    if (const Number number = results.range.first + failure.offset; part.contains(number))
+      exceptions.push_back({{number, 1}, failure.outcome});
+  ledger_.record(part, exceptions);
+  if (results.folded) {
+    digest_ += digest_of(part.first, Outcome::done, crc32c(results.payloads[0]));
+  } else {
+    auto exception = exceptions.begin();
+    for (Number number = part.first; number < part.end(); ++number) {
+      const bool failed = exception != exceptions.end() && exception->range.first == number;
+      const Bytes payload = results.payloads[static_cast<std::uint32_t>(number - results.range.first)];
+      digest_ += digest_of(number, failed ? (exception++)->outcome : Outcome::done, crc32c(payload));
+    }
+  }
+  received_bytes_ += bytes_of(results, part);
+  settle(envelope, results, part, Verdict::stored);
+  if (!options_.fold.empty()) {
+    actions_.push_back(Combine{frame, part});
+  } else {
+    write_or_hold({frame, part, bytes_of(results, part), {}});
+  }
+}
+
+void Collector::settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict) {
+  Settlement settlement{envelope.incarnation, results.lease, range, verdict, 0, 0, {}};
+  if (verdict == Verdict::stored) {
+    settlement.busy_nanoseconds = range == results.range ? results.busy_nanoseconds : 0;
+    settlement.bytes = bytes_of(results, range);
+    for (const Failure& failure : results.failures)
+      if (const Number number = results.range.first + failure.offset; range.contains(number))
+        settlement.failures.push_back(note_of(number, failure.outcome, results.payloads[failure.offset]));
+  } else {
+    duplicates_ += range.count;
+  }
+  unsent_.push_back(std::move(settlement));
+}
+
+void Collector::write_or_hold(Waiting waiting) {
+  const auto write = [this](const Waiting& now) {
+    if (now.frame)
+      actions_.push_back(Write{*now.frame, now.range});
+    else
+      actions_.push_back(now.outcome);
+  };
+  if (!options_.ordered) return write(waiting);
+  if (waiting.frame) ++uses_[*waiting.frame];
+  held_bytes_ += waiting.bytes;
+  waiting_.emplace(waiting.range.first, std::move(waiting));
+  while (!waiting_.empty() && waiting_.begin()->first == written_) {
+    const Waiting next = std::move(waiting_.begin()->second);
+    waiting_.erase(waiting_.begin());
+    write(next);
+    written_ = next.range.end();
+    held_bytes_ -= next.bytes;
+    if (next.frame) release(*next.frame);
+  }
+}
+
+void Collector::release(FrameId frame) {
+  auto it = uses_.find(frame);
+  if (--it->second > 0) return;
+  uses_.erase(it);
+  actions_.push_back(Release{frame});
+}
+
+void Collector::on_propose(const Propose& propose) {
+  if (finalising_ || output_failed_) return;
+  for (const Range range : propose.ranges) {
+    const std::vector<Range> missing = ledger_.missing(range);
+    for (const Range part : ledger_.settled().present(range))
+      unsent_.push_back({{}, {}, part, Verdict::duplicate, 0, 0, {}});
+    for (const Range part : missing) {
+      ledger_.record(part, {{part, propose.outcome}});
+      digest_ += digest_of(part.first, propose.outcome, static_cast<std::uint32_t>(part.count));
+      FailureNote note{part, propose.outcome, propose.kind, propose.message.substr(0, FailureNote::message_bytes_max)};
+      unsent_.push_back({{}, {}, part, Verdict::stored, 0, 0, {std::move(note)}});
+      write_or_hold({std::nullopt, part, 0, {part, propose.outcome, propose.tries, propose.kind, propose.message}});
+    }
+  }
+  maybe_finalise();
+}
+
+void Collector::on_written(TimePoint now) {
+  if (unsent_.empty() || output_failed_ || !job_ || !opened_) return;
+  constexpr std::size_t settlements_max = 1000;  // In one message.
+  for (std::size_t at = 0; at < unsent_.size(); at += settlements_max) {
+    const auto first = unsent_.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto last = first + static_cast<std::ptrdiff_t>(std::min(settlements_max, unsent_.size() - at));
+    say(Stored{{std::make_move_iterator(first), std::make_move_iterator(last)}, credit()});
+  }
+  unsent_.clear();
+  next_heartbeat_ = now + heartbeat_;
+  maybe_finalise();
+}
+
+// --- The end -----------------------------------------------------------------------------------------------------
+
+void Collector::on_end(const End& end) {
+  total_ = end.total;
+  if (finalised_)
+    on_finalised({});  // CLOSED was lost with a session.
+  else
+    maybe_finalise();
+}
+
+void Collector::maybe_finalise() {
+  if (!total_ || finalising_ || output_failed_ || !unsent_.empty() || ledger_.count() != *total_) return;
+  finalising_ = true;
+  actions_.push_back(Finalise{*job_, *total_});
+}
+
+void Collector::on_finalised(TimePoint) {
+  finalised_ = true;
+  say(Closed{ledger_.outcomes(), duplicates_, digest_, {}});
+}
+
+void Collector::on_output_failed(const std::string& why, TimePoint) {
+  if (std::exchange(output_failed_, true)) return;
+  unsent_.clear();
+  actions_.push_back(Notice{Level::error, why});
+  if (job_) say(Closed{ledger_.outcomes(), duplicates_, digest_, why});
+  if (state_ != State::open) actions_.push_back(Leave{Ending::failed, why});
+}
+
+void Collector::leave(const std::string& why) {
+  if (state_ == State::open) say(Bye{ByeReason::done, why});
+  state_ = State::gone;
+  actions_.push_back(Leave{job_ ? Ending::failed : Ending::done, why});
+}
+
+// --- Time --------------------------------------------------------------------------------------------------------
+
+void Collector::on_tick(TimePoint now) {
+  if (state_ == State::greeting && now >= next_hello_) return hello(now);
+  if (state_ != State::open) return;
+  if (now - heard_ > dead_after_) {
+    actions_.push_back(
+        Notice{Level::warning, "the dispatcher is silent; introducing this sink again until it answers"});
+    return hello(now);
+  }
+  if (now < next_heartbeat_) return;
+  next_heartbeat_ = now + heartbeat_;
+  say(Heartbeat{});
+}
+
+TimePoint Collector::next_tick() const {
+  if (state_ == State::gone) return never;
+  return state_ == State::greeting ? next_hello_ : std::min(next_heartbeat_, heard_ + dead_after_);
+}
+
+std::string Collector::why_waiting() const {
+  if (state_ == State::greeting) return "the dispatcher has not answered";
+  if (!job_) return "the dispatcher has no job for this sink";
+  return {};
+}
+
+}  // namespace ventile

@@ -1,0 +1,179 @@
+// The sink's side: which results count, in which order they are written, and when they may be acknowledged.
+//
+//               OPEN                        END, everything settled              output closed
+//   [no job] ---------> [collecting] ------------------------------> [finalising] ------------> [closed]
+//                          ^     |
+//                          '-----'  results and proposals: store, drop, verdict
+//
+// A result is acknowledged when the output has it (Collector is told by on_written) and not before. A result of which
+// every number has an outcome is dropped as duplicate; of a folded one that overlaps nothing can be used; of another
+// the missing part is stored and the rest dropped. With ordered output, results wait in memory for those before them:
+// the number limit in the credit keeps that bounded.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <ventile/base/clock.hpp>
+#include <ventile/base/ids.hpp>
+#include <ventile/queue/ledger.hpp>
+#include <ventile/queue/notice.hpp>
+#include <ventile/wire/codec.hpp>
+#include <ventile/wire/messages.hpp>
+
+namespace ventile {
+
+// Names a received frame between Collector and its driver, which keeps the bytes until told to let go.
+using FrameId = Id<struct FrameTag>;
+
+struct CollectorOptions {
+  NodeId node;
+  IncarnationId incarnation;
+  std::string name;
+  std::string build;
+  std::string results_address;
+  std::string fold;  // Name of the reducer, or empty.
+  bool ordered = false;
+  bool stay = false;                                      // Wait for the next job when one is over.
+  std::uint64_t window_tasks = std::uint64_t{1} << 22;    // Results on their way or held, in tasks.
+  std::uint64_t window_bytes = std::uint64_t{64} << 20;   // The same, in bytes.
+  std::uint64_t ordered_window = std::uint64_t{1} << 20;  // Numbers that may be open behind the lowest missing one.
+  Duration hello_interval = std::chrono::seconds{1};      // Doubles while nobody answers.
+  Duration hello_interval_max = std::chrono::seconds{8};
+};
+
+class Collector {
+public:
+  // --- Actions ---
+
+  struct Say {
+    JobId job;
+    SessionId session;
+    Message message;
+  };
+  struct OpenOutput {  // A job begins. Answer with on_output_opened() or on_output_refused().
+    JobId job;
+    Open open;
+  };
+  // Write the payloads of these numbers, which are in this frame, in order.
+  struct Write {
+    FrameId frame;
+    Range range;
+  };
+  // Write the same outcome for all these numbers; `payload` is what a failed task's payload would be.
+  struct WriteOutcome {
+    Range range;
+    Outcome outcome = Outcome::failed;
+    std::uint32_t tries = 0;
+    std::string kind;
+    std::string message;
+  };
+  struct Combine {  // Fold the frame's results, of the numbers in `range`, into the job's value.
+    FrameId frame;
+    Range range;
+  };
+  struct Release {  // The frame is not needed again.
+    FrameId frame;
+  };
+  struct Finalise {  // Write the folded value if there is one, close the output, call on_finalised().
+    JobId job;
+    std::uint64_t total = 0;
+  };
+  enum class Ending : std::uint8_t { done, refused, version_mismatch, failed };
+  struct Leave {
+    Ending ending = Ending::done;
+    std::string why;
+  };
+  using Action = std::variant<Say, OpenOutput, Write, WriteOutcome, Combine, Release, Finalise, Leave, Notice>;
+  using Actions = std::vector<Action>;
+
+  explicit Collector(CollectorOptions options);
+
+  // --- What happens ---
+
+  void start(TimePoint now);
+  void on_message(const Received& received, TimePoint now);        // From the dispatcher.
+  void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
+  // From a worker. The frame is kept by the driver at least until the Release that follows, perhaps at once.
+  void on_results(FrameId frame, const Envelope& envelope, const Results& results);
+  // Everything that Write, WriteOutcome and Combine asked for so far is safe: acknowledge it.
+  void on_written(TimePoint now);
+  // The output cannot be written (disk full, file gone): acknowledge nothing more.
+  void on_output_failed(const std::string& why, TimePoint now);
+  void on_output_opened();  // Answers OpenOutput; so does
+  void on_output_refused(const std::string& why);
+  void on_finalised(TimePoint now);
+  void on_tick(TimePoint now);
+  TimePoint next_tick() const;
+  void leave(const std::string& why);  // SIGTERM: results that come later are not taken.
+
+  Actions take_actions();
+
+  // --- What is known ---
+
+  const Ledger& ledger() const { return ledger_; }
+  std::uint64_t duplicates() const { return duplicates_; }
+  std::uint64_t refused() const { return refused_; }
+  std::uint64_t held_bytes() const { return held_bytes_; }  // Waiting for lower numbers.
+  bool open() const { return state_ == State::open; }
+  bool has_job() const { return job_.has_value(); }
+  std::string why_waiting() const;
+
+private:
+  enum class State : std::uint8_t { greeting, open, gone };
+  struct Waiting {                 // Ordered output: stored, not yet written.
+    std::optional<FrameId> frame;  // None: it was a proposal.
+    Range range;
+    std::uint64_t bytes = 0;
+    WriteOutcome outcome;
+  };
+
+  CollectorOptions options_;
+  State state_ = State::greeting;
+  SessionId session_;
+  Duration heartbeat_ = std::chrono::milliseconds{500};
+  Duration dead_after_ = std::chrono::seconds{2};
+  TimePoint heard_ = TimePoint::min();
+  std::uint64_t greetings_ = 0;
+  Duration hello_pause_;
+  TimePoint next_hello_ = TimePoint::min();
+  TimePoint next_heartbeat_ = never;
+  Actions actions_;
+
+  std::optional<JobId> job_;
+  Ledger ledger_;
+  std::map<Number, Waiting> waiting_;
+  Number written_ = 0;                     // Ordered: everything below is written.
+  std::map<FrameId, std::uint32_t> uses_;  // Waiting parts of a frame.
+  std::vector<Settlement> unsent_;         // Stored, not known to be written.
+  std::uint64_t received_bytes_ = 0;       // Stored since the dispatcher opened the job in this session.
+  std::uint64_t held_bytes_ = 0;
+  std::uint64_t duplicates_ = 0;
+  std::uint64_t refused_ = 0;
+  std::uint64_t digest_ = 0;
+  std::optional<std::uint64_t> total_;
+  bool finalising_ = false;
+  bool finalised_ = false;
+  bool opened_ = false;  // The dispatcher has opened the job in this session.
+  bool output_failed_ = false;
+
+  void say(Message message);
+  void hello(TimePoint now);
+  void on_open(JobId job, const Open& open);
+  void say_opened();
+  void on_propose(const Propose& propose);
+  void on_end(const End& end);
+  void store(FrameId frame, const Envelope& envelope, const Results& results, Range part);
+  void write_or_hold(Waiting waiting);
+  void release(FrameId frame);
+  void settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict);
+  void maybe_finalise();
+  SinkCredit credit() const;
+};
+
+}  // namespace ventile

@@ -1,0 +1,269 @@
+// Decides which worker runs which tasks, and accounts for every one of them.
+//
+// A Dispatcher owns no socket, file, thread or clock. Its owner tells it what happened and when; it answers with the
+// actions to carry out, in order. It remembers batches, not tasks: leasing, acknowledging and retrying a batch of a
+// thousand costs what it costs for one.
+//
+// The life of a batch (account.hpp has the life of a number):
+//
+//     offer            credit, room              stored (sink)
+//   ---------> backlog ---------> lease at a worker ----------> settled; VERDICTS to the worker
+//                 ^                    |
+//                 |   returned, expired, worker dead: what remains of it
+//                 '--------------------'
+//
+// The life of a job:
+//
+//    open_job           OPENED             end_job, all settled       CLOSED
+//   ---------> [waiting] -----> [running] ---------------------> [ending] ------> [closed]
+//                 ^                 |                                |
+//                 '---- sink gone --'--------- sink gone ------------'
+//
+// The life of a peer's session:
+//
+//     HELLO, WELCOME            BYE, silence, unreachable
+//   ------------------> [open] ---------------------------> gone: leases go back, HELLO-AGAIN to whatever still comes
+//
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include <ventile/base/clock.hpp>
+#include <ventile/base/ids.hpp>
+#include <ventile/queue/account.hpp>
+#include <ventile/queue/granularity.hpp>
+#include <ventile/queue/notice.hpp>
+#include <ventile/wire/codec.hpp>
+#include <ventile/wire/messages.hpp>
+
+namespace ventile {
+
+// Whoever messages come from and go to, as the driver names them: one per routing id.
+using PeerId = Id<struct PeerTag>;
+
+struct DispatcherOptions {
+  Duration heartbeat =
+      std::chrono::milliseconds{500};  // Grows so that all peers together send `heartbeats_per_second_max`.
+  std::uint32_t heartbeats_per_second_max = 2'000;
+  std::uint32_t dead_after_heartbeats = 4;   // Silence of so many intervals is death.
+  Duration lease = std::chrono::seconds{3};  // Without progress for so long (or the task's time-out) a lease is lost.
+  Duration finished_lease = std::chrono::seconds{10};  // Finished, but no verdict while the sink acknowledges others.
+  Duration sink_grace =
+      std::chrono::seconds{10};  // The sink that has results of a job may be gone so long before another gets the job.
+  std::uint64_t batch_bytes_max = 256 * 1024;             // Payload of one batch; a larger task goes alone.
+  std::uint32_t max_crashes = 3;                          // Deaths alone after which a task is dead.
+  Duration retry_delay = std::chrono::milliseconds{100};  // Before the second try; doubles up to retry_delay_max.
+  Duration retry_delay_max = std::chrono::seconds{10};
+  Duration straggler = std::chrono::seconds{1};  // Least age at which a lease is worth a second copy.
+  bool speculate = true;
+  GranularityOptions granularity;
+};
+
+struct JobOptions {
+  std::string name;
+  std::string function;
+  std::vector<std::byte> constants;
+  std::uint32_t constant_count = 0;
+  IndexRule index;
+  Duration timeout{0};
+  std::uint32_t tries_max = 1;
+};
+
+// What happened to a job that a person wants to read afterwards.
+struct JobCounters {
+  std::uint64_t batches = 0;
+  std::uint64_t requeued_batches = 0;  // Leases that were lost with something in them.
+  std::uint64_t requeued_tasks = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t retracted = 0;    // Tasks that a worker handed back unbegun.
+  std::uint64_t speculative = 0;  // Second copies of batches.
+  std::uint64_t duplicates = 0;   // Results that the sink dropped.
+  std::uint64_t workers_lost = 0;
+};
+
+// --- Actions -----------------------------------------------------------------------------------------------------
+
+// Send this message. Nothing follows from its being sent: what matters comes back as a message.
+struct Send {
+  PeerId to;
+  JobId job;
+  SessionId session;
+  Message message;
+};
+// Send TASKS with the payloads of this range, in as many messages as its size asks for.
+struct SendTasks {
+  PeerId to;
+  JobId job;
+  SessionId session;
+  Tasks tasks;
+};
+// Nothing more will be sent to this peer in this session.
+struct Forget {
+  PeerId peer;
+};
+// These numbers have an outcome. Their payloads are not needed again, once `failures` have been looked up.
+struct Settled {
+  JobId job;
+  Range range;
+  std::vector<FailureNote> failures;
+};
+// The sink has everything and has said so.
+struct JobClosed {
+  JobId job;
+  Closed report;
+};
+// The job cannot end well: the sink lost results that cannot be had again, or refused the job.
+struct JobFailed {
+  JobId job;
+  std::uint64_t lost = 0;
+  std::string message;
+};
+using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Notice>;
+using Actions = std::vector<Action>;
+
+// --- The decider -------------------------------------------------------------------------------------------------
+
+class Dispatcher {
+public:
+  Dispatcher(IncarnationId incarnation, DispatcherOptions options);
+  ~Dispatcher();
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // --- What its owner wants ---
+
+  // A job exists from now on; it runs as soon as there is a sink for it.
+  void open_job(JobId job, JobOptions options, TimePoint now);
+  // The next `count` tasks of the job, with `bytes` of payload in all. Returns their numbers.
+  Range offer(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
+  // There will be no more tasks.
+  void end_job(JobId job, TimePoint now);
+  // What no worker has gets the outcome cancelled; with `running` also what runs. Implies end_job.
+  void cancel_job(JobId job, bool running, TimePoint now);
+  // Says goodbye to everybody.
+  void stop(ByeReason reason, const std::string& message);
+
+  // --- What happened ---
+
+  // A message, already decoded. Anything that does not fit the peer, its role or its session is refused and
+  // counted; a peer can end its own session only.
+  void on_message(PeerId from, const Received& received, TimePoint now);
+  // A frame that could not be decoded. Ends the peer's session if it has one.
+  void on_malformed(PeerId from, const Error& error, std::optional<std::uint16_t> version, TimePoint now);
+  // A piece of a message has come from the peer: it lives.
+  void on_part(PeerId from, TimePoint now);
+  // The transport says that the peer cannot be reached.
+  void on_unreachable(PeerId peer, TimePoint now);
+  // Time has passed; call at next_tick() or a little later.
+  void on_tick(TimePoint now);
+  TimePoint next_tick() const;
+  // Handling one batch cost the driver so much.
+  void on_batch_cost(JobId job, Duration cost);
+
+  // What to do, in order. Call after any of the above.
+  Actions take_actions();
+
+  // --- What is known ---
+
+  Audit audit(JobId job) const;
+  const JobCounters& counters(JobId job) const;
+  // Why nothing moves, in words: "no worker has the function 'fetch'". Empty if something does.
+  std::string why_waiting(JobId job) const;
+  // Lets the workers that lack the job's function say so where they run; once each.
+  void tell_unfit_workers(JobId job);
+  bool job_running(JobId job) const;
+  std::uint64_t queued(JobId job) const;  // Tasks that wait for a worker.
+  std::uint64_t queued_bytes(JobId job) const;
+  std::size_t worker_count() const { return workers_open_; }
+  std::size_t workers_seen() const { return worker_incarnations_.size(); }
+  std::uint64_t slot_count() const { return slots_open_; }
+  std::uint64_t refused_count() const { return refused_; }
+  std::string check() const;  // Every invariant it can check by itself; empty if all hold.
+  // The worker that a lease is held by, and how much of it remains; for tests and tools.
+  const Account& account(JobId job) const;
+
+private:
+  struct Peer;
+  struct Job;
+
+  IncarnationId incarnation_;
+  DispatcherOptions options_;
+  Actions actions_;
+  std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
+  std::unordered_map<SessionId, Peer*> sessions_;
+  std::unordered_map<IncarnationId, Peer*> incarnations_;  // Workers: where verdicts go.
+  std::set<IncarnationId> worker_incarnations_;
+  std::map<JobId, std::unique_ptr<Job>> jobs_;
+  std::set<std::pair<double, PeerId>> hungry_;  // Workers with credit, the least loaded first.
+  std::uint64_t next_session_ = 0;
+  std::uint64_t next_lease_ = 0;
+  std::uint64_t refused_ = 0;
+  std::uint64_t slots_open_ = 0;
+  std::size_t workers_open_ = 0;
+  std::size_t sinks_open_ = 0;
+  TimePoint next_liveness_ = TimePoint::min();
+  TimePoint next_balance_ = never;  // Some worker idles while others have work: look often.
+  TimePoint last_balance_ = TimePoint::min();
+
+  // dispatcher.cpp: conversations.
+  void on_hello(PeerId from, const Envelope& envelope, const Hello& hello, TimePoint now);
+  bool was_given(LeaseId lease) const;
+  void welcome(Peer& peer, std::uint64_t greeting);
+  void reconcile(Peer& worker, const std::vector<HeldRange>& held, TimePoint now);
+  static void forget_undecided(Peer& worker, LeaseId lease, Range range);
+  void reconcile_one(Peer& worker, Job& job, const HeldRange& held, TimePoint now);
+  void on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now);
+  void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
+  void settle(Job& job, const Settlement& settlement, TimePoint now);
+  void on_return(Peer& worker, Job& job, const Return& returned, TimePoint now);
+  void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
+  void on_progress(Peer& worker, const Progress& progress, TimePoint now);
+  void on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now);
+  void refuse(PeerId from, Peer* peer, const std::string& why);
+  void end_session(Peer& peer, const std::string& why, bool crashed,
+                   TimePoint now);  // Destroys `peer`; feed_hungry() is due.
+  void lose_worker(Peer& worker, const std::string& why, bool crashed);
+  void lose_sink(Peer& sink, const std::string& why, TimePoint now);
+  static Open open_message(const Job& job, std::string fold);
+  void give_sink(Job& job, TimePoint now);
+  void open_on(Peer& worker, Job& job);
+  void close_job(Job& job, TimePoint now);
+  void maybe_end(Job& job);
+  void settle_known(Job& job, Range range);
+  void cancel_loser(const Job& job, const Account::Loser& loser);
+  void propose(Job& job, const std::vector<Range>& ranges, Outcome outcome, std::uint32_t tries,
+               const std::string& kind, const std::string& message);
+  void send(const Peer& peer, JobId job, Message message);
+  void notice(Level level, std::string text);
+  Duration heartbeat() const;
+
+  // leasing.cpp: who gets what.
+  void feed_hungry(TimePoint now);
+  bool feed_one(Peer& worker, Job& job, TimePoint now);
+  std::uint64_t appetite(const Peer& worker, const Job& job) const;
+  std::uint64_t room(const Peer& worker, const Job& job) const;
+  std::uint64_t sink_room(const Job& job) const;
+  std::uint64_t credit_left(const Peer& worker) const;
+  std::size_t lease_count(const Peer& worker) const;
+  void dispatch(Peer& worker, Job& job, Lease& lease);
+  void lease_ended(Peer& worker);
+  void balance_soon();
+  void update_hunger(Peer& worker);
+  void lose_lease(Job& job, LeaseId id, History history);
+  void suspect(Job& job, Peer& worker, LeaseId id, bool alone);
+  void balance(TimePoint now);
+  Peer* most_loaded(const Job& job) const;
+  void speculate(Job& job, Peer& idle, TimePoint now);
+  void expire_leases(Job& job, TimePoint now);
+};
+
+}  // namespace ventile

@@ -1,0 +1,73 @@
+// What a Dispatcher remembers of a peer and of a job. Private to dispatcher.cpp and leasing.cpp.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include <ventile/queue/dispatcher.hpp>
+
+namespace ventile {
+
+struct Dispatcher::Peer {
+  PeerId id;
+  SessionId session;
+  Role role = Role::worker;
+  NodeId node;
+  IncarnationId incarnation;
+  std::string name;
+  TimePoint heard;
+  TimePoint spoken;       // When it was last sent a heartbeat.
+  Duration heartbeat{0};  // As it was told.
+
+  // A worker's.
+  std::uint32_t slots = 0;
+  std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
+  std::uint64_t finished = 0;                          // Tasks, as it last said.
+  Credit credit;
+  std::uint64_t sent_tasks = 0;
+  std::uint64_t sent_bytes = 0;
+  std::map<JobId, IncarnationId> opened;  // Jobs it knows, and the sink it was routed to.
+  std::vector<HeldRange> undecided;       // What it held when it came, of jobs that have no sink yet.
+  bool leaving = false;
+  bool quarantined = false;         // Runs a suspect, and nothing else until that has ended.
+  std::uint32_t retracts_open = 0;  // RETRACTs without an answer.
+  bool nothing_to_retract = false;  // Since its last lease.
+  std::optional<double> hunger;     // Its key in hungry_.
+
+  // A sink's.
+  std::string results_address;
+  JobId serves;
+  JobId claims;  // The job it says that it has results of.
+};
+
+struct Dispatcher::Job {
+  JobId id;
+  JobOptions options;
+  Account account;
+  Granularity granularity;
+  JobCounters counters;
+
+  Peer* sink = nullptr;
+  TimePoint sink_lost;      // When the last one was.
+  bool sink_ready = false;  // It has said OPENED.
+  IntervalSet sink_has;     // What the sink had when it opened the job, perhaps beyond what is submitted.
+  std::vector<RangeOutcome> sink_exceptions;
+  std::string fold;
+  SinkCredit credit;
+  std::uint64_t stored_bytes = 0;  // Of results, since the sink opened the job.
+  double result_bytes = 0;         // Of one task, averaged.
+  TimePoint last_settled = TimePoint::min();
+  Duration slowest_batch{0};
+  std::vector<Propose> proposals;    // Without a verdict, perhaps: for a sink that comes back.
+  std::size_t proposals_limit = 64;  // When to look which of them have one.
+
+  bool ended = false;      // No more offers.
+  bool cancelled = false;  // Nothing that waits is to run.
+  bool ending = false;     // END is sent.
+  bool closed = false;     // CLOSED has come, or the job has failed.
+
+  bool serves(const Peer& worker) const { return worker.functions.contains(options.function); }
+};
+
+}  // namespace ventile

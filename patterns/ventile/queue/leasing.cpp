@@ -1,0 +1,311 @@
+// The half of Dispatcher that decides who gets what, and when to take it back.
+#include <algorithm>
+#include <cmath>
+
+#include <ventile/queue/dispatcher_state.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr Duration tail_interval = std::chrono::milliseconds{5};  // How often idle workers look for others' work.
+constexpr Duration stuck_after =
+    std::chrono::milliseconds{20};  // A lease older than this may hold up what is queued behind it.
+constexpr Duration worth_moving = std::chrono::milliseconds{1};
+constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker counts the tasks of a batch in 32 bits.
+
+}  // namespace
+
+// --- Giving ------------------------------------------------------------------------------------------------------
+
+std::uint64_t Dispatcher::sink_room(const Job& job) const {
+  const std::uint64_t leased = job.account.leased_count();
+  const std::uint64_t stored = job.account.ledger().count();
+  const std::uint64_t tasks = job.credit.tasks > stored + leased ? job.credit.tasks - stored - leased : 0;
+  if (job.result_bytes == 0) return tasks;
+  const double bytes_left = static_cast<double>(job.credit.bytes) - static_cast<double>(job.stored_bytes) -
+                            job.result_bytes * static_cast<double>(leased);
+  if (bytes_left <= 0) return leased == 0 ? std::min<std::uint64_t>(tasks, 1) : 0;
+  return std::min(tasks, static_cast<std::uint64_t>(std::min(bytes_left / std::max(job.result_bytes, 0.01), 1e18)) +
+                             (leased == 0 ? 1 : 0));
+}
+
+std::uint64_t Dispatcher::credit_left(const Peer& worker) const {
+  return worker.credit.tasks > worker.sent_tasks ? worker.credit.tasks - worker.sent_tasks : 0;
+}
+
+std::size_t Dispatcher::lease_count(const Peer& worker) const {
+  std::size_t count = 0;
+  for (const auto& [id, job] : jobs_) count += job->account.lease_count_of(worker.session);
+  return count;
+}
+
+// How many tasks of the job the worker would take at once; less than a batch is not worth a message.
+std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job) const {
+  const bool prefetch = worker.functions.find(job.options.function)->second;
+  const std::uint64_t held = job.account.held_by(worker.session);
+  const std::uint64_t window = job.granularity.window(worker.slots, prefetch);
+  const std::uint64_t batch = prefetch ? job.granularity.batch() : 1;
+  if (held >= window || (held > 0 && window - held < batch)) return 0;
+  return std::min(batch, window - held);
+}
+
+// How many it should get now, if there are so many. Towards the end everybody gets a share of what is left.
+std::uint64_t Dispatcher::room(const Peer& worker, const Job& job) const {
+  const std::uint64_t wanted = appetite(worker, job);
+  const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
+  const std::uint64_t least = job.granularity.batch() / 16;
+  return std::min({wanted, credit_left(worker), std::max(share, least), sink_room(job), batch_tasks_max});
+}
+
+bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
+  if (!job.sink_ready || job.closed || worker.quarantined || !job.serves(worker)) return false;
+  const std::optional<Pending> front = job.account.backlog().front();
+  if (!front) return false;
+  Backlog::Limits limits{.count = room(worker, job), .below = job.credit.number_limit};
+  if (limits.count == 0) return false;
+  const bool has_other = lease_count(worker) > 0;
+  const bool suspect = front->history.suspicion > 0;
+  if (suspect && has_other) return false;  // It runs alone, so that its next victim is beyond doubt.
+  if (suspect) limits.count = std::min({front->range.count, credit_left(worker), sink_room(job), batch_tasks_max});
+  const std::uint64_t bytes_left =
+      worker.credit.bytes > worker.sent_bytes ? worker.credit.bytes - worker.sent_bytes : 0;
+  if (front->bytes / front->range.count > bytes_left && has_other) return false;  // One that has nothing gets one task.
+  limits.bytes = std::min(options_.batch_bytes_max, std::max<std::uint64_t>(bytes_left, 1));
+  Lease* lease = job.account.grant({incarnation_, ++next_lease_}, worker.session, limits, now);
+  if (lease == nullptr) return false;
+  worker.quarantined = suspect;
+  ++job.counters.batches;
+  dispatch(worker, job, *lease);
+  return true;
+}
+
+void Dispatcher::dispatch(Peer& worker, Job& job, Lease& lease) {
+  open_on(worker, job);
+  worker.sent_tasks += lease.total;
+  worker.sent_bytes += lease.bytes;
+  worker.nothing_to_retract = false;
+  for (const Range range : lease.remaining.ranges())
+    actions_.push_back(SendTasks{worker.id, job.id, worker.session, Tasks{lease.id, range, lease.history.tries, {}}});
+}
+
+// A worker is hungry if it would take more; the key is what it has, in seconds for each slot. Tasks of an unknown
+// length count as nanoseconds: so of two such workers the one with fewer is served first.
+void Dispatcher::update_hunger(Peer& worker) {
+  std::optional<double> hunger;
+  if (worker.role == Role::worker && !worker.leaving && !worker.quarantined && worker.slots > 0) {
+    double load = 0;
+    bool wants = false;
+    for (const auto& [id, job] : jobs_) {
+      if (job->closed || !job->serves(worker)) continue;
+      wants = wants || appetite(worker, *job) > 0;
+      load += static_cast<double>(job->account.held_by(worker.session)) *
+              std::max(job->granularity.seconds_per_task(), 1e-9);
+    }
+    if (wants) hunger = load / worker.slots;
+  }
+  if (hunger == worker.hunger) return;
+  if (worker.hunger) hungry_.erase({*worker.hunger, worker.id});
+  if (hunger) hungry_.insert({*hunger, worker.id});
+  worker.hunger = hunger;
+}
+
+// The least loaded gets a batch of each job, then whoever is the least loaded then.
+void Dispatcher::feed_hungry(TimePoint now) {
+  const auto work_waits = [this] {
+    return std::any_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
+      return entry.second->sink_ready && !entry.second->closed && !entry.second->account.backlog().empty();
+    });
+  };
+  for (auto at = hungry_.begin(); at != hungry_.end() && work_waits();) {
+    const auto key = *at;
+    Peer& worker = *peers_.at(key.second);
+    for (const auto& [id, job] : jobs_) feed_one(worker, *job, now);
+    update_hunger(worker);  // What it got moves it further back.
+    at = hungry_.upper_bound(key);
+  }
+  if (!hungry_.empty()) balance_soon();
+}
+
+// --- Taking back -------------------------------------------------------------------------------------------------
+
+void Dispatcher::lease_ended(Peer& worker) {
+  if (worker.quarantined && lease_count(worker) == 0) worker.quarantined = false;
+  update_hunger(worker);
+}
+
+void Dispatcher::balance_soon() {
+  next_balance_ = std::min(next_balance_, std::max(last_balance_, TimePoint{}) + tail_interval);
+}
+
+void Dispatcher::lose_lease(Job& job, LeaseId id, History history) {
+  const Lease& lease = *job.account.find(id);
+  std::uint64_t returned = 0;
+  for (const Range range : lease.remaining.ranges()) returned += job.account.release(id, range, history);
+  if (returned == 0) return;
+  ++job.counters.requeued_batches;
+  job.counters.requeued_tasks += returned;
+}
+
+// A worker died with this lease begun. The first time, all of it becomes suspect; when a worker dies with nothing but
+// a suspect, the suspect is halved, until the poisonous task stands alone and has killed often enough.
+void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
+  const Lease& lease = *job.account.find(id);
+  History history = lease.history;
+  const bool was_suspect = history.suspicion > 0;
+  ++history.suspicion;
+  if (alone && lease.remaining.count() == 1) ++history.deaths_alone;
+  if (history.deaths_alone >= options_.max_crashes) {
+    const Range task = lease.remaining.front();
+    propose(job, job.account.propose(task, id), Outcome::dead, history.tries + 1, "crash",
+            "its worker died " + std::to_string(history.deaths_alone) + " times while running nothing else; last " +
+                worker.name);
+    ++job.counters.requeued_batches;
+    return;
+  }
+  if (was_suspect && lease.remaining.count() > 1) {
+    const std::vector<Range> ranges = lease.remaining.ranges();
+    const Range first = ranges.front();
+    if (ranges.size() == 1)
+      job.counters.requeued_tasks += job.account.release(id, {first.first, first.count / 2}, history);
+  }
+  lose_lease(job, id, history);
+}
+
+void Dispatcher::expire_leases(Job& job, TimePoint now) {
+  const Duration limit = std::max(options_.lease, job.options.timeout + options_.lease / 2);
+  std::vector<LeaseId> expired;
+  for (const auto& [order, id] : job.account.by_age()) {
+    const Lease& lease = *job.account.find(id);
+    const bool unacknowledged = lease.finished_since && job.last_settled > *lease.finished_since &&
+                                now - *lease.finished_since > options_.finished_lease;
+    if (unacknowledged || (!lease.finished_since && now - lease.renewed > limit)) expired.push_back(id);
+  }
+  for (const LeaseId id : expired) {
+    const Lease lease = *job.account.find(id);
+    if (auto it = sessions_.find(lease.holder); it != sessions_.end()) {
+      Peer& worker = *it->second;
+      notice(Level::warning, "worker " + worker.name + " makes no progress on a batch of " +
+                                 std::to_string(lease.remaining.count()) + " tasks; requeued");
+      for (const Range range : lease.remaining.ranges()) send(worker, job.id, Cancel{id, range});
+    }
+    lose_lease(job, id, lease.history);
+    maybe_end(job);
+    if (auto it = sessions_.find(lease.holder); it != sessions_.end()) lease_ended(*it->second);
+  }
+}
+
+// --- The tail: somebody idles while others have work --------------------------------------------------------------
+
+Dispatcher::Peer* Dispatcher::most_loaded(const Job& job) const {
+  Peer* most = nullptr;
+  std::uint64_t most_surplus = 0;
+  for (const auto& [id, peer] : peers_) {
+    if (peer->role != Role::worker || peer->retracts_open > 0 || peer->nothing_to_retract) continue;
+    const std::uint64_t held = job.account.held_by(peer->session);
+    const std::uint64_t surplus = held > peer->slots ? held - peer->slots : 0;
+    if (surplus > most_surplus) {
+      most_surplus = surplus;
+      most = peer.get();
+    }
+  }
+  return most;
+}
+
+void Dispatcher::balance(TimePoint now) {
+  last_balance_ = now;
+  next_balance_ = never;
+  for (const auto& [id, job] : jobs_) {
+    if (!job->sink_ready || job->closed || job->account.leased_count() == 0) continue;
+    for (const auto& [load, idle_id] : std::vector(hungry_.begin(), hungry_.end())) {
+      Peer* const idle = peers_.at(idle_id).get();
+      if (!job->serves(*idle) || job->account.held_by(idle->session) >= idle->slots) continue;
+      balance_soon();
+      Peer* victim = most_loaded(*job);
+      if (victim == nullptr || victim == idle) {
+        speculate(*job, *idle, now);
+        break;
+      }
+      const std::vector<LeaseId> leases = job->account.leases_of(victim->session);
+      const std::uint64_t surplus = job->account.held_by(victim->session) - victim->slots;
+      const double seconds = static_cast<double>(surplus) * job->granularity.seconds_per_task() / victim->slots;
+      const Lease& oldest = *job->account.find(leases.front());
+      if (seconds < to_seconds(worth_moving) && now - oldest.granted < stuck_after) break;
+      std::uint64_t wanted = (surplus + 1) / 2;
+      for (auto lease_id = leases.rbegin(); lease_id != leases.rend() && wanted > 0; ++lease_id) {
+        const std::uint64_t count = std::min(wanted, job->account.find(*lease_id)->remaining.count());
+        send(*victim, id, Retract{*lease_id, count});
+        ++victim->retracts_open;
+        wanted -= count;
+      }
+    }
+  }
+}
+
+// The oldest straggler gets a second copy at an idle worker; the first result wins.
+void Dispatcher::speculate(Job& job, Peer& idle, TimePoint now) {
+  if (!options_.speculate || !job.ended || !job.account.backlog().empty()) return;
+  if (!idle.functions.find(job.options.function)->second) return;
+  const Duration patience = std::max(options_.straggler, 4 * job.slowest_batch);
+  for (const auto& [order, id] : job.account.by_age()) {
+    Lease& lease = *job.account.find(id);
+    if (now - lease.granted < patience) return;
+    if (lease.copied || lease.copy || lease.holder == idle.session || lease.history.suspicion > 0 ||
+        lease.finished_since || lease.remaining.count() > credit_left(idle))
+      continue;
+    const LeaseId copy{incarnation_, ++next_lease_};
+    dispatch(idle, job, job.account.grant_copy(copy, idle.session, lease, now));
+    ++job.counters.speculative;
+    update_hunger(idle);
+    return;
+  }
+}
+
+// --- Time --------------------------------------------------------------------------------------------------------
+
+void Dispatcher::on_tick(TimePoint now) {
+  bool woken = false;
+  for (const auto& [id, job] : jobs_) woken = job->account.wake_delayed(now) > 0 || woken;
+  if (woken) feed_hungry(now);
+  if (now >= next_liveness_) {
+    std::vector<std::pair<Peer*, Duration>> dead;
+    for (const auto& [id, peer] : peers_) {
+      if (now - peer->heard > peer->heartbeat * options_.dead_after_heartbeats) {
+        dead.emplace_back(peer.get(), now - peer->heard);
+      } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
+        peer->spoken = now;
+        send(*peer, {}, Heartbeat{});
+      }
+    }
+    for (const auto& [peer, silence] : dead)
+      end_session(*peer,
+                  "silent for " +
+                      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()) + " ms",
+                  true, now);
+    for (const auto& [id, job] : jobs_) {
+      if (job->closed) continue;
+      expire_leases(*job, now);
+      give_sink(*job, now);
+    }
+    feed_hungry(now);
+    next_liveness_ = now + options_.heartbeat / 4;
+  }
+  if (now >= next_balance_) balance(now);
+}
+
+TimePoint Dispatcher::next_tick() const {
+  TimePoint next = std::min(next_liveness_, next_balance_);
+  for (const auto& [id, job] : jobs_)
+    if (const auto due = job->account.next_due()) next = std::min(next, *due);
+  return next;
+}
+
+void Dispatcher::on_unreachable(PeerId id, TimePoint now) {
+  if (auto it = peers_.find(id); it != peers_.end()) end_session(*it->second, "its connection is gone", true, now);
+  feed_hungry(now);
+}
+
+void Dispatcher::on_batch_cost(JobId id, Duration cost) {
+  if (auto it = jobs_.find(id); it != jobs_.end()) it->second->granularity.observe_cost(cost);
+}
+
+}  // namespace ventile

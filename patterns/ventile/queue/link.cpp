@@ -1,0 +1,58 @@
+#include <ventile/queue/link.hpp>
+
+#include <utility>
+
+namespace ventile {
+
+Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
+           OnMessage on_message, OnMalformed on_malformed, OnPart on_part)
+    : reactor_(reactor),
+      incarnation_(incarnation),
+      frame_bytes_max_(frame_bytes_max),
+      on_message_(std::move(on_message)),
+      on_malformed_(std::move(on_malformed)),
+      on_part_(std::move(on_part)),
+      socket_(context, {.connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max)}}) {
+  reactor_.add(
+      socket_, [this] { return receive(); }, [this] { flush(); });
+}
+
+Link::~Link() { reactor_.remove(socket_); }
+
+void Link::send(JobId job, SessionId session, const Message& message) {
+  const Envelope envelope{job, incarnation_, session, ++sequence_};
+  for (Buffer& frame : split(encode(envelope, message), envelope, ++transfers_, frame_bytes_max_))
+    queue_.emplace_back(std::move(frame));
+  flush();
+}
+
+void Link::flush() {
+  while (!queue_.empty() && socket_.send(queue_.front()) == SendOutcome::sent) queue_.pop_front();
+  reactor_.want_write(socket_, !queue_.empty());
+}
+
+Reading Link::receive() {
+  auto frame = std::make_shared<Frame>();
+  if (!socket_.receive(*frame)) return Reading::drained;
+  const Bytes bytes = frame->bytes();
+  take(bytes, std::move(frame));
+  return Reading::more;
+}
+
+void Link::take(Bytes bytes, const std::shared_ptr<const void>& memory) {
+  const Result<Received> received = decode(bytes);
+  if (!received) {
+    const Result<std::uint16_t> version = peek_version(bytes);
+    return on_malformed_(received.error(), version ? std::optional{*version} : std::nullopt);
+  }
+  const auto* part = std::get_if<Part>(&received->message);
+  if (part == nullptr) return on_message_(*received, memory);
+  Result<Buffer> whole = parts_.add(*part);
+  if (!whole) return on_malformed_(whole.error(), std::nullopt);
+  if (whole->empty()) return on_part_();
+  auto kept = std::make_shared<Buffer>(std::move(*whole));
+  const Bytes all = kept->bytes();
+  take(all, std::move(kept));
+}
+
+}  // namespace ventile

@@ -1,0 +1,59 @@
+// One end of a conversation with a dispatcher, as worker, sink and client have it: messages instead of frames.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include <ventile/base/ids.hpp>
+#include <ventile/base/result.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/net/endpoint.hpp>
+#include <ventile/net/reactor.hpp>
+#include <ventile/net/socket.hpp>
+#include <ventile/wire/codec.hpp>
+
+namespace ventile {
+
+// Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order.
+class Link {
+public:
+  // A message, with the memory that its views point into; keep it to keep them.
+  using OnMessage = std::function<void(const Received& received, const std::shared_ptr<const void>& memory)>;
+  // Not a message: why, and the version if it is one of another.
+  using OnMalformed = std::function<void(const Error& error, std::optional<std::uint16_t> version)>;
+
+  // A piece of a message that is not whole yet: the other side lives.
+  using OnPart = std::function<void()>;
+
+  Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max, OnMessage on_message,
+       OnMalformed on_malformed, OnPart on_part);
+  ~Link();
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  Status connect(const Endpoint& dispatcher) { return socket_.connect(dispatcher); }
+  void send(JobId job, SessionId session, const Message& message);
+  bool idle() const { return queue_.empty(); }
+  void drop_queue() { queue_.clear(); }  // A new session begins: nothing of the old one is worth sending.
+
+private:
+  Reactor& reactor_;
+  IncarnationId incarnation_;
+  std::size_t frame_bytes_max_;
+  OnMessage on_message_;
+  OnMalformed on_malformed_;
+  OnPart on_part_;
+  DealerSocket socket_;
+  std::deque<Frame> queue_;
+  Assembler parts_;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t transfers_ = 0;
+
+  Reading receive();
+  void take(Bytes bytes, const std::shared_ptr<const void>& memory);
+  void flush();
+};
+
+}  // namespace ventile

@@ -1,0 +1,342 @@
+#include <ventile/queue/sink.hpp>
+
+#include <unordered_map>
+#include <utility>
+
+#include <ventile/net/reactor.hpp>
+#include <ventile/net/socket.hpp>
+#include <ventile/queue/collector.hpp>
+#include <ventile/queue/link.hpp>
+#include <ventile/queue/names.hpp>
+#include <ventile/task/function.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr std::uint16_t results_port = 5571;
+constexpr Duration silence_max = std::chrono::seconds{3};
+constexpr Duration farewell_max = std::chrono::milliseconds{500};
+constexpr Duration refusal_interval = std::chrono::seconds{5};
+
+}  // namespace
+
+// Carries out what Collector decides, on one thread.
+class Sink::Driver {
+public:
+  Driver(Context& context, const TaskRegistry& tasks, SinkOptions options, OpenOutput open_output)
+      : context_(context),
+        tasks_(tasks),
+        options_(std::move(options)),
+        log_(options_.log),
+        open_output_(std::move(open_output)) {}
+
+  Result<Endpoint> bind() {
+    if (!options_.fold.empty() && tasks_.find_fold(options_.fold) == nullptr)
+      return Error{Code::invalid,
+                   "there is no reducer '" + options_.fold + "'; load the plugin that has it with --plugin"};
+    PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}};
+    pull_ = std::make_unique<PullSocket>(context_, pull);
+    Result<Endpoint> bound = options_.bind ? pull_->bind(*options_.bind) : bind_beside_dispatcher();
+    if (!bound) return bound.error();
+    address_ = options_.advertise.value_or(*bound);
+    if (address_->is_wildcard()) {
+      const Result<std::string> local = local_address_towards(options_.connect);
+      if (!local) return local.error();
+      address_->host = *local;
+    }
+    return *address_;
+  }
+
+  Result<SinkReport> run() {
+    if (!address_)
+      if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
+    collector_ = std::make_unique<Collector>(collector_options());
+    link_ = std::make_unique<Link>(
+        context_, reactor_, incarnation_, options_.frame_bytes_max,
+        [this](const Received& received, const std::shared_ptr<const void>&) { on_message(received); },
+        [this](const Error& error, std::optional<std::uint16_t> version) {
+          collector_->on_malformed(error, version, reactor_.now());
+          carry_out();
+        },
+        [this] { collector_->on_part(reactor_.now()); });
+    if (Status connected = link_->connect(options_.connect); !connected) return connected.error();
+    reactor_.add(*pull_, [this] { return receive(); });
+    reactor_.on_turn_end([this] { acknowledge(); });
+    reactor_.post([this] {
+      waiting_since_ = reactor_.now();
+      collector_->start(reactor_.now());
+      carry_out();
+      tick();
+    });
+    reactor_.run();
+    reactor_.remove(*pull_);
+    link_.reset();
+    return report_;
+  }
+
+  void leave() {
+    reactor_.post([this] {
+      if (leaving_) return;
+      report_.ending = SinkEnding::left;
+      collector_->leave("it was told to stop");
+      carry_out();
+    });
+  }
+
+private:
+  // A frame of results for as long as Collector needs it; its views point into itself.
+  struct Held {
+    Frame frame;
+    Buffer whole;  // Instead, if it came in parts.
+    Envelope envelope;
+    Results results;
+  };
+
+  Context& context_;
+  const TaskRegistry& tasks_;
+  SinkOptions options_;
+  Log log_;
+  OpenOutput open_output_;
+  IncarnationId incarnation_ = random_incarnation();
+  Reactor reactor_;
+  std::unique_ptr<PullSocket> pull_;
+  std::optional<Endpoint> address_;
+  std::unique_ptr<Collector> collector_;
+  std::unique_ptr<Link> link_;
+  std::unordered_map<FrameId, std::unique_ptr<Held>> held_;
+  std::unordered_map<IncarnationId, Assembler> parts_;  // By worker.
+  std::uint64_t frames_ = 0;
+  std::unique_ptr<Output> output_;
+  std::unique_ptr<FoldAccumulator> fold_;
+  std::uint64_t jobs_ = 0;
+  bool written_ = false;  // Since the last acknowledgement.
+  std::uint64_t malformed_ = 0;
+  RateLimit refusals_{refusal_interval};
+  TimePoint waiting_since_;
+  bool said_waiting_ = false;
+  bool leaving_ = false;
+  SinkReport report_;
+
+  Result<Endpoint> bind_beside_dispatcher() {
+    Endpoint endpoint = options_.connect;
+    if (endpoint.transport != Transport::tcp) {
+      endpoint.host += "-results-" + to_string(incarnation_).substr(0, 8);
+      return pull_->bind(endpoint);
+    }
+    const Result<std::string> local = local_address_towards(options_.connect);
+    if (!local) return local.error();
+    endpoint.host = *local;
+    endpoint.port = results_port;
+    if (Result<Endpoint> bound = pull_->bind(endpoint); bound) return bound;
+    endpoint.port = 0;
+    Result<Endpoint> bound = pull_->bind(endpoint);
+    if (bound)
+      log_.info("port " + std::to_string(results_port) + " is taken; results come in on " + bound->to_string());
+    return bound;
+  }
+
+  CollectorOptions collector_options() const {
+    CollectorOptions collector;
+    assign_random(collector.node);
+    collector.incarnation = incarnation_;
+    collector.name = options_.name.empty() ? host_and_process() : options_.name;
+    collector.build = options_.build;
+    collector.results_address = address_->to_string();
+    collector.fold = options_.fold;
+    collector.ordered = options_.ordered;
+    collector.stay = options_.stay;
+    collector.window_tasks = options_.window_tasks;
+    collector.window_bytes = options_.window_bytes;
+    collector.ordered_window = options_.ordered_window;
+    return collector;
+  }
+
+  // --- What comes in ---
+
+  void on_message(const Received& received) {
+    if (leaving_) {
+      if (std::holds_alternative<Bye>(received.message)) reactor_.stop();
+      return;
+    }
+    collector_->on_message(received, reactor_.now());
+    carry_out();
+  }
+
+  Reading receive() {
+    auto held = std::make_unique<Held>();
+    if (!pull_->receive(held->frame)) return Reading::drained;
+    const Bytes bytes = held->frame.bytes();
+    take(std::move(held), bytes);
+    return Reading::more;
+  }
+
+  void take(std::unique_ptr<Held> held, Bytes bytes) {
+    Result<Received> received = decode(bytes);
+    if (!received) return refuse(received.error().message);
+    if (const auto* part = std::get_if<Part>(&received->message)) {
+      Result<Buffer> whole = parts_[received->envelope.incarnation].add(*part);
+      if (!whole) return refuse(whole.error().message);
+      if (whole->empty()) return;
+      held->whole = std::move(*whole);
+      const Bytes all = held->whole;
+      return take(std::move(held), all);
+    }
+    auto* results = std::get_if<Results>(&received->message);
+    if (results == nullptr) return refuse(std::string{name_of(received->message)} + " does not belong on this socket");
+    held->envelope = received->envelope;
+    held->results = std::move(*results);
+    const FrameId id{++frames_};
+    const Held& kept = *held_.emplace(id, std::move(held)).first->second;
+    collector_->on_results(id, kept.envelope, kept.results);
+    carry_out();
+  }
+
+  void refuse(const std::string& why) {
+    ++malformed_;
+    if (!refusals_.allow(reactor_.now())) return;
+    const std::string more =
+        refusals_.held_back() > 0 ? "; " + std::to_string(refusals_.held_back()) + " more since the last line" : "";
+    log_.warning("refused bytes on the results socket: " + why + more);
+  }
+
+  void tick() {
+    const TimePoint now = reactor_.now();
+    collector_->on_tick(now);
+    const std::string waiting = collector_->why_waiting();
+    if (waiting.empty()) {
+      waiting_since_ = now;
+      said_waiting_ = false;
+    } else if (!said_waiting_ && now - waiting_since_ > silence_max) {
+      said_waiting_ = true;
+      log_.info("waiting for the dispatcher at " + options_.connect.to_string() + " for 3 s: " + waiting);
+    }
+    carry_out();
+    reactor_.call_at(
+        std::clamp(collector_->next_tick(), now + std::chrono::milliseconds{1}, now + std::chrono::milliseconds{500}),
+        [this] { tick(); });
+  }
+
+  // At the end of a turn: what was written in it reaches the file, and is then acknowledged in one message.
+  void acknowledge() {
+    if (output_ != nullptr && std::exchange(written_, false))
+      if (Status flushed = output_->flush(); !flushed) output_failed(flushed.error().message);
+    collector_->on_written(reactor_.now());
+    carry_out();
+  }
+
+  void output_failed(const std::string& why) {
+    if (report_.why.empty()) report_.why = why;
+    collector_->on_output_failed(why, reactor_.now());
+  }
+
+  // --- What Collector wants ---
+
+  void carry_out() {
+    for (Collector::Actions actions = collector_->take_actions(); !actions.empty();
+         actions = collector_->take_actions())
+      for (auto& action : actions) std::visit([this](auto& a) { act(a); }, action);
+  }
+
+  void act(Collector::Say& say) {
+    if (std::holds_alternative<Hello>(say.message)) link_->drop_queue();
+    link_->send(say.job, say.session, say.message);
+  }
+  void act(Collector::OpenOutput&) {
+    Result<std::unique_ptr<Output>> output = open_output_(jobs_++);
+    if (!output) {
+      report_.ending = SinkEnding::failed;
+      report_.why = output.error().message;
+      log_.error(report_.why);
+      return collector_->on_output_refused(report_.why);
+    }
+    output_ = std::move(*output);
+    fold_ = options_.fold.empty() ? nullptr : tasks_.find_fold(options_.fold)->start();
+    collector_->on_output_opened();
+  }
+  void act(Collector::Write& write) {
+    const Held& held = *held_.at(write.frame);
+    auto failure = held.results.failures.begin();
+    for (Number number = write.range.first; number < write.range.end(); ++number) {
+      const auto offset = static_cast<std::uint32_t>(number - held.results.range.first);
+      while (failure != held.results.failures.end() && failure->offset < offset) ++failure;
+      const bool failed = failure != held.results.failures.end() && failure->offset == offset;
+      write_item(
+          {number, failed ? failure->outcome : Outcome::done, held.results.tries, held.results.payloads[offset]});
+    }
+  }
+  void act(Collector::WriteOutcome& write) {
+    Buffer payload;
+    Packer packer{payload};
+    pack_error(packer, {write.kind, write.message, {}});
+    write_item({write.range.first, write.outcome, write.tries, payload, write.range.count});
+  }
+  void write_item(const ResultItem& item) {
+    written_ = true;
+    if (Status status = output_->write(item); !status) output_failed(status.error().message);
+  }
+  void act(Collector::Combine& combine) {
+    const Held& held = *held_.at(combine.frame);
+    Status status =
+        held.results.folded ? fold_->merge_packed(held.results.payloads[0]) : combine_one_by_one(held, combine.range);
+    if (!status) output_failed("the reducer '" + options_.fold + "' cannot take a result: " + status.error().message);
+  }
+  Status combine_one_by_one(const Held& held, Range range) {
+    auto failure = held.results.failures.begin();
+    for (Number number = range.first; number < range.end(); ++number) {
+      const auto offset = static_cast<std::uint32_t>(number - held.results.range.first);
+      while (failure != held.results.failures.end() && failure->offset < offset) ++failure;
+      const Bytes payload = held.results.payloads[offset];
+      if (failure != held.results.failures.end() && failure->offset == offset)
+        write_item({number, failure->outcome, held.results.tries, payload});
+      else if (Status status = fold_->add_packed(payload); !status)
+        return status;
+    }
+    return {};
+  }
+  void act(Collector::Release& release) { held_.erase(release.frame); }
+  void act(Collector::Finalise&) {
+    report_.outcomes = collector_->ledger().outcomes();
+    report_.duplicates = collector_->duplicates();
+    report_.refused = collector_->refused() + malformed_ + pull_->malformed_count();
+    Status status;
+    if (fold_ != nullptr) {
+      Buffer value;
+      Packer packer{value};
+      fold_->pack(packer);
+      status = output_->write_fold(value, collector_->ledger().count(Outcome::done));
+    }
+    if (status) status = output_->close();
+    if (!status) return output_failed(status.error().message);
+    collector_->on_finalised(reactor_.now());
+  }
+  void act(Notice& notice) { log_.write(notice.level, notice.text); }
+  void act(Collector::Leave& leave) {
+    if (std::exchange(leaving_, true)) return;
+    if (!leave.why.empty()) report_.why = leave.why;
+    switch (leave.ending) {
+      case Collector::Ending::done:
+        break;
+      case Collector::Ending::failed:
+        if (report_.ending != SinkEnding::left) report_.ending = SinkEnding::failed;
+        break;
+      case Collector::Ending::refused:
+        report_.ending = SinkEnding::refused;
+        break;
+      case Collector::Ending::version_mismatch:
+        report_.ending = SinkEnding::version_mismatch;
+        break;
+    }
+    if (link_->idle() && leave.ending == Collector::Ending::done && report_.ending != SinkEnding::left)
+      return reactor_.stop();
+    reactor_.call_at(reactor_.now() + farewell_max, [this] { reactor_.stop(); });
+  }
+};
+
+Sink::Sink(Context& context, const TaskRegistry& tasks, SinkOptions options, OpenOutput open_output)
+    : driver_(std::make_unique<Driver>(context, tasks, std::move(options), std::move(open_output))) {}
+Sink::~Sink() = default;
+Result<Endpoint> Sink::bind() { return driver_->bind(); }
+Result<SinkReport> Sink::run() { return driver_->run(); }
+void Sink::leave() { driver_->leave(); }
+
+}  // namespace ventile

@@ -1,0 +1,381 @@
+#include <ventile/queue/worker.hpp>
+
+#include <unistd.h>
+
+#include <array>
+#include <deque>
+#include <map>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ventile/net/channel.hpp>
+#include <ventile/net/monitor.hpp>
+#include <ventile/net/reactor.hpp>
+#include <ventile/net/socket.hpp>
+#include <ventile/queue/link.hpp>
+#include <ventile/queue/names.hpp>
+#include <ventile/task/runner.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr Duration tick_longest = std::chrono::milliseconds{100};
+constexpr Duration tick_with_timeouts = std::chrono::milliseconds{10};
+constexpr Duration silence_max = std::chrono::seconds{3};  // Then whoever waits says what for.
+constexpr Duration farewell_max = std::chrono::milliseconds{500};
+constexpr std::size_t events_max = 64 * 1024;  // Between slots and reactor; a full channel holds slots up.
+
+}  // namespace
+
+// Carries out what Session and Outbox decide. Everything runs on the reactor's thread but the slots, which only push
+// into the channel.
+class Worker::Driver {
+public:
+  Driver(Context& context, const TaskRegistry& tasks, WorkerOptions options)
+      : context_(context),
+        tasks_(tasks),
+        options_(std::move(options)),
+        log_(options_.log),
+        session_(session_options()),
+        link_(
+            context, reactor_, incarnation_, options_.frame_bytes_max,
+            [this](const Received& received, const std::shared_ptr<const void>& memory) {
+              on_message(received, memory);
+            },
+            [this](const Error& error, std::optional<std::uint16_t> version) {
+              session_.on_malformed(error, version, reactor_.now());
+              carry_out();
+            },
+            [this] { session_.on_part(reactor_.now()); }),
+        events_(reactor_, events_max, [this] { on_runner_events(); }),
+        runner_(RunnerOptions{.slots = options_.slots,
+                              .run = {.limits = {.headroom = frame_header_size,
+                                                 .section_bytes_max = section_bytes_max,
+                                                 .result_bytes_max = result_bytes_max}}},
+                [this](RunnerEvent event) { (void)events_.push_when_room(std::move(event)); }) {}
+
+  ~Driver() { events_.close(); }
+
+  Result<WorkerReport> run() {
+    if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
+    reactor_.on_turn_end([this] { send_results(); });
+    reactor_.post([this] {
+      started_ = reactor_.now();
+      session_.start(started_);
+      carry_out();
+      tick();
+    });
+    reactor_.run();
+    report_.tasks = session_.finished_tasks();
+    report_.resent = session_.outbox().resent();
+    return report_;
+  }
+
+  void drain() {
+    reactor_.post([this] {
+      if (session_.draining()) return;
+      deadline_ = reactor_.now() + options_.drain_timeout;
+      session_.drain(reactor_.now());
+      carry_out();
+    });
+  }
+
+  void abandon() {
+    reactor_.post([this] {
+      report_.ending = WorkerEnding::handed_back;
+      deadline_ = std::min(deadline_, reactor_.now() + std::chrono::seconds{3});
+      session_.abandon(reactor_.now());
+      carry_out();
+    });
+  }
+
+private:
+  static constexpr std::size_t section_bytes_max = std::size_t{256} << 10;       // Results gathered in one message.
+  static constexpr std::size_t result_bytes_max = message_bytes_default - 4096;  // A larger one fails its task.
+
+  struct SinkLink {
+    SinkLink(Context& context, std::int64_t frame_bytes_max)
+        : socket(context, {.connection = {.frame_bytes_max = frame_bytes_max}}), monitor(context, socket) {}
+    PushSocket socket;
+    Monitor monitor;
+    std::deque<Frame> queue;  // Parts of one result, in order.
+    bool blocked = false;
+  };
+
+  Context& context_;
+  const TaskRegistry& tasks_;
+  WorkerOptions options_;
+  Log log_;
+  IncarnationId incarnation_ = random_incarnation();
+  Reactor reactor_;
+  Session session_;
+  Link link_;
+  Channel<RunnerEvent> events_;
+  std::vector<RunnerEvent> drained_;
+  std::map<JobId, std::shared_ptr<const TaskJob>> jobs_;
+  std::map<IncarnationId, std::unique_ptr<SinkLink>> sinks_;
+  std::unordered_map<ResultId, std::shared_ptr<const Buffer>> kept_;
+  std::uint64_t transfers_ = 0;
+  std::uint64_t sequence_ = 0;
+  TimePoint started_;
+  TimePoint deadline_ = never;
+  bool said_waiting_ = false;
+  bool leaving_ = false;
+  WorkerReport report_;
+  Runner runner_;  // Last: its threads end before anything they use.
+
+  SessionOptions session_options() const {
+    SessionOptions session;
+    assign_random(session.node);
+    session.incarnation = incarnation_;
+    session.name = options_.name.empty() ? host_and_process() : options_.name;
+    session.build = options_.build;
+    session.slots = options_.slots;
+    for (const std::string& name : tasks_.names())
+      session.functions.push_back({name, tasks_.find(name)->traits().repeatable});
+    session.credit_tasks = options_.credit_tasks;
+    session.credit_bytes = options_.credit_bytes;
+    session.kept_bytes_max = options_.kept_bytes_max;
+    session.once = options_.once;
+    return session;
+  }
+
+  // --- Messages and time ---
+
+  void on_message(const Received& received, const std::shared_ptr<const void>& memory) {
+    if (leaving_) {
+      if (std::holds_alternative<Bye>(received.message)) reactor_.stop();
+      return;
+    }
+    session_.on_message(received, reactor_.now());
+    const auto* tasks = std::get_if<Tasks>(&received.message);
+    carry_out(tasks != nullptr ? &tasks->payloads : nullptr, memory);
+  }
+
+  void tick() {
+    const TimePoint now = reactor_.now();
+    on_events(runner_.tick(now));
+    std::vector<RunningTask> running;
+    for (const SlotStatus& slot : runner_.status())
+      if (slot.state == SlotStatus::State::running)
+        running.push_back({slot.job, slot.lease, slot.number, now - slot.since});
+    session_.on_tick(now, running);
+    if (!session_.open() && !said_waiting_ && now - started_ > silence_max) {
+      said_waiting_ = true;
+      log_.info("waiting for a dispatcher at " + options_.connect.to_string() + "; none has answered for 3 s");
+    }
+    if (session_.open()) said_waiting_ = true;
+    if (now >= deadline_ && !leaving_) {
+      report_.ending = WorkerEnding::handed_back;
+      session_.leave_now(now);
+    }
+    carry_out();
+    const bool timeouts =
+        std::any_of(jobs_.begin(), jobs_.end(), [](const auto& job) { return job.second->timeout.count() > 0; });
+    const TimePoint next = std::min(session_.next_tick(), now + (timeouts ? tick_with_timeouts : tick_longest));
+    reactor_.call_at(std::max(next, now + std::chrono::milliseconds{1}), [this] { tick(); });
+  }
+
+  // --- What the slots say ---
+
+  void on_runner_events() {
+    events_.drain(drained_);
+    on_events(std::move(drained_));
+    drained_.clear();
+    carry_out();
+  }
+
+  void on_events(std::vector<RunnerEvent>&& events) {
+    for (RunnerEvent& event : events) std::visit([this](auto& e) { on_event(e); }, event);
+  }
+  void on_event(Finished& finished) {
+    Results results{finished.lease,
+                    finished.range,
+                    finished.folded,
+                    finished.tries,
+                    finished.busy_nanoseconds,
+                    std::move(finished.failures),
+                    {}};
+    const std::size_t failures = results.failures.size();
+    const Envelope envelope{finished.job, incarnation_, {}, ++sequence_};
+    auto frame =
+        std::make_shared<Buffer>(encode(envelope, results, std::move(finished.payloads), finished.payload_count));
+    const ResultId id =
+        session_.on_finished(finished.job, finished.lease, finished.range, frame->size(), failures, reactor_.now());
+    if (id) kept_.emplace(id, std::move(frame));
+  }
+  void on_event(Retry& retry) {
+    session_.on_failed_try(retry.job, retry.lease, retry.number, std::move(retry.kind), std::move(retry.message),
+                           reactor_.now());
+  }
+  void on_event(Returned& returned) {
+    session_.on_cancelled(returned.job, returned.lease, returned.range, reactor_.now());
+  }
+  void on_event(SlotAbandoned& abandoned) {
+    session_.on_slots_left(abandoned.slots_left,
+                           "slot " + std::to_string(abandoned.slot) + " hangs in task " +
+                               std::to_string(abandoned.number) + " of job " + to_string(abandoned.job) +
+                               " over its time-out and is given up; " + std::to_string(abandoned.slots_left) + " left",
+                           reactor_.now());
+  }
+
+  // --- What Session wants ---
+
+  void carry_out(const PayloadView* payloads = nullptr, const std::shared_ptr<const void>& memory = nullptr) {
+    for (Session::Actions actions = session_.take_actions(); !actions.empty(); actions = session_.take_actions())
+      for (auto& action : actions) std::visit([&](auto& a) { act(a, payloads, memory); }, action);
+  }
+
+  using Payloads = const PayloadView*;
+  using Memory = const std::shared_ptr<const void>&;
+
+  void act(Session::Say& say, Payloads, Memory) {
+    if (std::holds_alternative<Hello>(say.message)) link_.drop_queue();
+    link_.send(say.job, say.session, say.message);
+  }
+  void act(Session::PrepareJob& prepare, Payloads, Memory) {
+    const Open& open = prepare.open;
+    auto job = std::make_shared<TaskJob>();
+    job->id = prepare.job;
+    job->function = tasks_.find(open.function);
+    job->fold = open.fold.empty() ? nullptr : tasks_.find_fold(open.fold);
+    job->constants = open.constants;
+    job->index = open.index;
+    job->timeout = std::chrono::nanoseconds{open.timeout_nanoseconds};
+    job->tries_max = open.tries_max;
+    if (job->function != nullptr) {
+      jobs_[prepare.job] = std::move(job);
+    } else {
+      log_.warning("a job wants the function '" + open.function +
+                   "', which this worker does not have; load the plugin that has it with --plugin");
+      session_.on_job_refused(prepare.job, "it has no function '" + open.function + "'", reactor_.now());
+    }
+  }
+  void act(Session::Start& start, Payloads payloads, Memory memory) {
+    const auto job = jobs_.at(start.job);
+    const bool sized = start.range.count > 0 && start.range.count <= Batch::count_max;
+    if (sized && job->index.enabled) {
+      runner_.start(std::make_shared<Batch>(job, start.lease, start.range, start.tries));
+    } else if (sized && !job->index.enabled && payloads != nullptr && payloads->count() == start.range.count) {
+      runner_.start(std::make_shared<Batch>(job, start.lease, start.range, start.tries, *payloads, memory));
+    } else {
+      log_.warning("a batch came without its payloads or is too large; handed back");
+      session_.on_retracted(start.job, start.lease, {start.range}, reactor_.now());
+    }
+  }
+  void act(Session::TakeBack& take, Payloads, Memory) {
+    session_.on_retracted(take.job, take.lease, runner_.retract(take.lease, take.count), reactor_.now());
+  }
+  void act(Session::TakeBackAll&, Payloads, Memory) {
+    for (const Retracted& back : runner_.retract_all())
+      session_.on_retracted(back.job, back.lease, {back.range}, reactor_.now());
+  }
+  void act(Session::CancelLease& cancel, Payloads, Memory) { on_events(runner_.cancel(cancel.lease, cancel.range)); }
+  void act(Session::CancelJob& cancel, Payloads, Memory) { on_events(runner_.cancel(cancel.job)); }
+  void act(Session::ForgetJob& forget, Payloads, Memory) { jobs_.erase(forget.job); }
+  void act(Session::ConnectSink& connect, Payloads, Memory) { connect_sink(connect.sink, connect.address); }
+  void act(Session::DisconnectSink& disconnect, Payloads, Memory) { disconnect_sink(disconnect.sink); }
+  void act(Session::DropResult& drop, Payloads, Memory) { kept_.erase(drop.result); }
+  void act(Notice& notice, Payloads, Memory) { log_.write(notice.level, notice.text); }
+  void act(Session::Leave& leave, Payloads, Memory) {
+    leaving_ = true;
+    report_.why = leave.why;
+    switch (leave.ending) {
+      case Session::Ending::done:
+        break;
+      case Session::Ending::hung:
+        report_.ending = WorkerEnding::hung;
+        break;
+      case Session::Ending::refused:
+        report_.ending = WorkerEnding::refused;
+        break;
+      case Session::Ending::version_mismatch:
+        report_.ending = WorkerEnding::version_mismatch;
+        break;
+    }
+    // The dispatcher answers a goodbye with its own; not for ever.
+    if (leave.ending == Session::Ending::version_mismatch || leave.ending == Session::Ending::refused)
+      reactor_.stop();
+    else
+      reactor_.call_at(reactor_.now() + farewell_max, [this] { reactor_.stop(); });
+  }
+
+  // --- Results ---
+
+  void connect_sink(IncarnationId sink, const std::string& address) {
+    if (sinks_.contains(sink)) return;
+    const Result<Endpoint> endpoint = Endpoint::parse(address);
+    if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
+    auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max));
+    SinkLink& opened = *link;
+    reactor_.add(opened.monitor, [this, sink, &opened] { return on_sink_event(sink, opened); });
+    reactor_.add(opened.socket, {}, [this, &opened] {
+      opened.blocked = false;
+      reactor_.want_write(opened.socket, false);
+      send_results();
+    });
+    if (Status connected = opened.socket.connect(*endpoint); !connected) log_.error(connected.error().message);
+    sinks_.emplace(sink, std::move(link));
+  }
+
+  void disconnect_sink(IncarnationId sink) {
+    auto it = sinks_.find(sink);
+    if (it == sinks_.end()) return;
+    reactor_.remove(it->second->monitor);
+    reactor_.remove(it->second->socket);
+    sinks_.erase(it);
+  }
+
+  Reading on_sink_event(IncarnationId sink, SinkLink& link) {
+    ConnectionEvent event;
+    if (!link.monitor.receive(event)) return Reading::drained;
+    if (event.kind == ConnectionEvent::Kind::disconnected) {
+      link.queue.clear();
+      session_.outbox().on_disconnected(sink);
+    }
+    return Reading::more;
+  }
+
+  void send_results() {
+    for (auto& [id, sink] : sinks_)
+      if (!flush(*sink)) return;
+    while (const auto next = session_.outbox().next(reactor_.now())) {
+      auto sink = sinks_.find(next->sink);
+      if (sink == sinks_.end() || sink->second->blocked) return session_.outbox().put_back(next->result);
+      const std::shared_ptr<const Buffer>& frame = kept_.at(next->result);
+      if (frame->size() <= options_.frame_bytes_max) {
+        sink->second->queue.push_back(Frame::shared(frame));
+      } else {
+        Buffer copy;
+        copy.append(*frame);
+        const Envelope envelope{next->job, incarnation_, {}, ++sequence_};
+        for (Buffer& part : split(std::move(copy), envelope, ++transfers_, options_.frame_bytes_max))
+          sink->second->queue.emplace_back(std::move(part));
+      }
+      if (!flush(*sink->second)) return;
+    }
+  }
+
+  // False if the transport has no room: the rest waits until it has.
+  bool flush(SinkLink& link) {
+    while (!link.queue.empty() && !link.blocked) {
+      if (link.socket.send(link.queue.front()) == SendOutcome::sent) {
+        link.queue.pop_front();
+      } else {
+        link.blocked = true;
+        reactor_.want_write(link.socket, true);
+      }
+    }
+    return !link.blocked;
+  }
+};
+
+Worker::Worker(Context& context, const TaskRegistry& tasks, WorkerOptions options)
+    : driver_(std::make_unique<Driver>(context, tasks, std::move(options))) {}
+Worker::~Worker() = default;
+Result<WorkerReport> Worker::run() { return driver_->run(); }
+void Worker::drain() { driver_->drain(); }
+void Worker::abandon() { driver_->abandon(); }
+
+}  // namespace ventile
