@@ -1,0 +1,32 @@
+#include <nodes/failure_groups.hpp>
+
+#include <algorithm>
+
+namespace ventile {
+
+void FailureGroups::add(Number task, std::string_view message) {
+  ++count_;
+  const std::string key{message.substr(0, message_bytes_max)};
+  auto found = index_.find(key);
+  if (found == index_.end()) {
+    if (groups_.size() == groups_max) {
+      ++other_count_;
+      return;
+    }
+    found = index_.emplace(key, groups_.size()).first;
+    groups_.push_back({key, 0, {}});
+  }
+  FailureGroup& group = groups_[found->second];
+  ++group.count;
+  if (group.first_tasks.size() < first_tasks_max) group.first_tasks.push_back(task);
+}
+
+std::vector<FailureGroup> FailureGroups::largest(std::size_t count) const {
+  std::vector<FailureGroup> sorted = groups_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const FailureGroup& a, const FailureGroup& b) { return a.count > b.count; });
+  sorted.resize(std::min(count, sorted.size()));
+  return sorted;
+}
+
+}  // namespace ventile

@@ -1,0 +1,141 @@
+#include <nodes/job_run.hpp>
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <nodes/io/input.hpp>
+#include <nodes/summary.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/wire/json.hpp>
+#include <ventile/wire/pack.hpp>
+
+namespace ventile {
+
+Status pack_arguments(const std::string& json, std::vector<std::byte>& packed, std::uint32_t& count) {
+  Buffer array;
+  Packer packer{array};
+  if (Status status = pack_json(json, packer); !status)
+    return Error{Code::invalid, "--args: " + status.error().message};
+  Unpacker unpacker{array};
+  if (!unpacker.read_array(count))
+    return Error{Code::invalid, "--args: expected a JSON array such as '[100, \"x\"]', found " + json};
+  const Bytes values = array.bytes().subspan(unpacker.offset());
+  packed.assign(values.begin(), values.end());
+  return {};
+}
+
+JobRun::JobRun(Console& console, JobCommand command)
+    : console_(console),
+      command_(std::move(command)),
+      progress_(console, choose_progress_style(command_.bar, console.is_terminal(), command_.results_to_terminal,
+                                               command_.common.quiet)),
+      metrics_(versions()) {
+  if (!command_.metrics.empty()) metrics_file_.emplace(command_.metrics, console_.log());
+}
+
+Status JobRun::prepare(VentilatorOptions& options) {
+  options.job.name = command_.name;
+  options.job.function = command_.function;
+  options.job.timeout = command_.failure.timeout.value_or(Duration{0});
+  options.job.tries_max = command_.failure.retries;
+  if (Status packed = pack_arguments(command_.args, options.job.constants, options.job.constant_count); !packed)
+    return packed;
+  if (command_.range) {
+    index_ = {true, command_.range->first, command_.range->step};
+    options.job.index = index_;
+    options.index_count = command_.range->count();
+  } else {
+    Result<std::unique_ptr<Input>> input = open_input(command_.input, command_.format, {.skip_bad = command_.skip_bad});
+    if (!input) return input.error();
+    input_ = std::move(*input);
+  }
+  if (command_.failure.failed.empty()) return {};
+  Result<FailedInputs> failed = FailedInputs::open(command_.failure.failed, command_.format, index_);
+  if (!failed) return failed.error();
+  failed_inputs_ = std::move(*failed);
+  return {};
+}
+
+VentilatorCallbacks JobRun::callbacks() {
+  VentilatorCallbacks callbacks;
+  if (command_.failure.halt)
+    callbacks.halt = [this](const Audit& audit, bool ended) { return decide_halt(audit, ended); };
+  callbacks.on_failure = [this](Number number, Bytes payload, const FailureNote& note) {
+    failures_.add(number, note.kind.empty() ? note.message : note.kind + ": " + note.message);
+    if (failed_inputs_) failed_inputs_->add(number, payload);
+  };
+  callbacks.on_progress = [this](const JobStatus& status) {
+    const auto outcome = [&](Outcome o) { return status.audit.outcomes[static_cast<std::size_t>(o)]; };
+    progress_.update({.finished = status.audit.settled(),
+                      .failed = status.audit.settled() - outcome(Outcome::done),
+                      .requeued = status.counters.requeued_batches,
+                      .workers = status.workers,
+                      .total = status.input_ended ? std::optional{status.audit.submitted} : std::nullopt},
+                     Clock::now());
+    metrics_.update(status);
+    if (metrics_file_) metrics_file_->refresh(metrics_.metrics(), Clock::now());
+  };
+  return callbacks;
+}
+
+HaltDecision JobRun::decide_halt(const Audit& audit, bool input_ended) const {
+  const std::uint64_t done = audit.outcomes[static_cast<std::size_t>(Outcome::done)];
+  const HaltCounts counts{audit.settled() - done, done, input_ended ? std::optional{audit.submitted} : std::nullopt};
+  if (!command_.failure.halt->reached(counts)) return HaltDecision::go_on;
+  return command_.failure.halt->when == HaltRule::When::now ? HaltDecision::now : HaltDecision::soon;
+}
+
+ExitCode JobRun::finish(const VentilatorReport& report) {
+  progress_.finish();
+  metrics_.update(report.status);
+  if (metrics_file_) metrics_file_->write(metrics_.metrics());
+  if (failed_inputs_)
+    if (Status closed = failed_inputs_->close(); !closed) console_.write(Level::error, closed.error().message);
+  const Audit& audit = report.status.audit;
+  const auto outcome = [&](Outcome o) { return audit.outcomes[static_cast<std::size_t>(o)]; };
+  JobSummary summary;
+  summary.name = command_.name;
+  summary.job = report.job;
+  summary.duration = report.duration;
+  summary.submitted = audit.submitted;
+  summary.skipped = report.status.skipped;
+  summary.done = outcome(Outcome::done);
+  summary.failed = outcome(Outcome::failed);
+  summary.dead = outcome(Outcome::dead);
+  summary.lost = outcome(Outcome::lost);
+  summary.expired = outcome(Outcome::expired);
+  summary.cancelled = outcome(Outcome::cancelled);
+  summary.settled = report.settled_numbers;
+  summary.workers_seen = report.status.workers_seen;
+  summary.batches_requeued = report.status.counters.requeued_batches;
+  summary.batches_speculative = report.status.counters.speculative;
+  summary.duplicates_dropped = report.closed.duplicates;
+  summary.retries = report.status.counters.retries;
+  summary.failures = failures_;
+  summary.failed_file = command_.failure.failed;
+  summary.command = command_.invocation.program;
+  summary.command.insert(summary.command.end(), command_.invocation.options.begin(), command_.invocation.options.end());
+  if (command_.range)
+    summary.command.insert(summary.command.end(), {"--format", "jsonl"});  // As FailedInputs writes them.
+  if (command_.common.json)
+    std::printf("%s\n", summary_json(summary).c_str());
+  else if (!command_.common.quiet)
+    std::fputs(summary_text(summary).c_str(), stderr);
+  switch (report.ending) {
+    case VentilatorEnding::done:
+      return summary.done == audit.submitted ? ExitCode::success : ExitCode::task_failed;
+    case VentilatorEnding::halted:
+      return ExitCode::ended_early;
+    case VentilatorEnding::drained:
+      return audit.settled() == summary.done ? ExitCode::success : ExitCode::task_failed;
+    case VentilatorEnding::bad_input:
+    case VentilatorEnding::failed:
+      return ExitCode::task_failed;
+    case VentilatorEnding::abandoned:
+      return ExitCode::drain_deadline;
+  }
+  return ExitCode::internal;
+}
+
+}  // namespace ventile

@@ -1,0 +1,3 @@
+#include <nodes/node.hpp>
+
+int main(int argc, char** argv) { return ventile::run_sink(ventile::invocation_of(argc, argv)); }

@@ -1,0 +1,28 @@
+// The commands of Ventile, each a main() of its own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ventile {
+
+// How a command was called.
+struct Invocation {
+  std::vector<std::string> program;  // "ventile-worker", or "ventile" and "worker".
+  std::vector<std::string> options;  // What follows.
+};
+
+// Each returns the exit code of the process, and must be called before any thread is started.
+int run_ventilator(const Invocation& invocation);
+int run_worker(const Invocation& invocation);
+int run_sink(const Invocation& invocation);
+int run_map(const Invocation& invocation);
+int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
+
+// Of a main().
+inline Invocation invocation_of(int argc, char** argv) {
+  if (argc == 0) return {};
+  return {{argv[0]}, {argv + 1, argv + argc}};
+}
+
+}  // namespace ventile

@@ -1,0 +1,180 @@
+#include <nodes/options.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <nodes/role_tables.hpp>
+
+namespace ventile {
+namespace {
+
+using Settings = std::vector<Setting>;
+using Objection = std::optional<ExitNow>;
+
+ExitNow wrong(std::string text, std::string hint = "") {
+  return {ExitCode::usage, std::move(text), std::move(hint), false};
+}
+
+// nullptr if the option has its default.
+const Setting* given(const Settings& settings, std::string_view name) {
+  const auto found = std::find_if(settings.begin(), settings.end(), [&](const Setting& setting) {
+    return setting.name == name && !setting.is_default();
+  });
+  return found == settings.end() ? nullptr : &*found;
+}
+
+// "--range", or "range (./ventile.toml:3)" for what the command line does not show.
+std::string with_origin(const Setting& setting) {
+  return setting.origin.starts_with("--") ? setting.origin : fmt::format("{} ({})", setting.name, setting.origin);
+}
+
+Objection check_together(const Settings& settings, std::string_view one, std::string_view other) {
+  const Setting* const first = given(settings, one);
+  const Setting* const second = given(settings, other);
+  if (first == nullptr || second == nullptr) return std::nullopt;
+  return wrong(fmt::format("{} and {} exclude each other", with_origin(*first), with_origin(*second)));
+}
+
+Objection check_common(const CommonOptions& common) {
+  if (common.quiet && common.verbose) return wrong("--quiet and --verbose exclude each other");
+  return std::nullopt;
+}
+
+// Addresses that other machines can reach need keys, or a user who knows what he does.
+Objection check_reach(std::string_view option, const Endpoint& endpoint, bool insecure) {
+  if (insecure || endpoint.is_loopback()) return std::nullopt;
+  const std::string address = endpoint.to_string();
+  const std::string local = loopback_endpoint(endpoint.port).to_string();
+  return wrong(fmt::format("refusing to {} {} without keys: whoever is on that network could take part or listen",
+                           option, address),
+               fmt::format("Stay on this machine:  --{0} {1}\nOr accept the risk:    --{0} {2} --insecure", option,
+                           local, address));
+}
+
+Objection check(VentilatorCommand& options, const Settings& settings) {
+  if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "input", "range")) return objection;
+  return check_reach("bind", options.bind, options.insecure);
+}
+
+Objection check(WorkerCommand& options, const Settings& /*settings*/) {
+  if (auto objection = check_common(options.common)) return objection;
+  return check_reach("connect", options.connect, options.insecure);
+}
+
+Objection check(SinkCommand& options, const Settings& settings) {
+  if (auto objection = check_common(options.common)) return objection;
+  if (options.ordered && !options.fold.empty()) return wrong("--ordered and --fold exclude each other");
+  if (given(settings, "separator") != nullptr && options.format != OutputFormat::raw) {
+    return wrong("--separator is for --format raw only");
+  }
+  if (auto objection = check_reach("connect", options.connect, options.insecure)) return objection;
+  return options.bind ? check_reach("bind", *options.bind, options.insecure) : std::nullopt;
+}
+
+Objection check(MapCommand& options, const Settings& settings) {
+  if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "input", "range")) return objection;
+  if (options.function.empty() && !options.exec.empty()) options.function = "exec";
+  if (options.function.empty()) {
+    return wrong("--function is missing", "Name what runs each task, such as --function sha256 or --exec 'gzip {}'.");
+  }
+  if (options.fold.empty()) return std::nullopt;
+  if (options.ordered && given(settings, "ordered") != nullptr) return wrong("--ordered and --fold exclude each other");
+  options.ordered = false;
+  return std::nullopt;
+}
+
+// Options and how they came about.
+template <class Options>
+struct Filled {
+  Options options;
+  Settings settings;
+};
+
+template <class Options>
+Parsed<Filled<Options>> fill(const std::string& role, const std::vector<std::string>& arguments,
+                             const Surroundings& around) {
+  Filled<Options> filled;
+  auto resolved = resolve(table_of(filled.options), role, known_keys(), arguments, around);
+  if (auto* settings = std::get_if<Settings>(&resolved)) {
+    filled.settings = std::move(*settings);
+    auto objection = check(filled.options, filled.settings);
+    if (!objection) return filled;
+    resolved = *std::move(objection);
+  }
+  auto& exit = std::get<ExitNow>(resolved);
+  exit.json = exit.code != ExitCode::success && wants_json(arguments, around);
+  return std::move(exit);
+}
+
+template <class Options>
+Parsed<Options> parse(const std::string& role, const std::vector<std::string>& arguments, const Surroundings& around) {
+  auto filled = fill<Options>(role, arguments, around);
+  if (auto* exit = std::get_if<ExitNow>(&filled)) return std::move(*exit);
+  return std::move(std::get<Filled<Options>>(filled).options);
+}
+
+// A value as TOML: a number or a switch as it is, anything else as a string.
+std::string toml_text(const std::string& value) {
+  const bool is_bare = value == "true" || value == "false" ||
+                       (!value.empty() && value.size() < 16 &&
+                        std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; }));
+  return is_bare ? value : nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string toml_line(const Setting& setting) {
+  if (setting.shape == Option::Shape::repeated) {
+    std::vector<std::string> texts(setting.values.size());
+    std::transform(setting.values.begin(), setting.values.end(), texts.begin(), toml_text);
+    return fmt::format("{} = [{}]", setting.name, fmt::join(texts, ", "));
+  }
+  if (setting.values.empty()) return fmt::format("# {} is not set", setting.name);
+  return fmt::format("{} = {}", setting.name, toml_text(setting.values.front()));
+}
+
+template <class Options>
+Parsed<std::string> show(const std::string& role, const std::vector<std::string>& arguments, const Surroundings& around,
+                         bool with_origin) {
+  auto filled = fill<Options>(role, arguments, around);
+  if (auto* exit = std::get_if<ExitNow>(&filled)) return std::move(*exit);
+  std::string text = fmt::format("[{}]\n", role);
+  for (const Setting& setting : std::get<Filled<Options>>(filled).settings) {
+    const std::string line = toml_line(setting);
+    text += with_origin ? fmt::format("{:<40} # {}\n", line, setting.origin) : line + '\n';
+  }
+  return text;
+}
+
+}  // namespace
+
+Parsed<VentilatorCommand> parse_ventilator_options(const std::vector<std::string>& arguments,
+                                                   const Surroundings& around) {
+  return parse<VentilatorCommand>("ventilator", arguments, around);
+}
+
+Parsed<WorkerCommand> parse_worker_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<WorkerCommand>("worker", arguments, around);
+}
+
+Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<SinkCommand>("sink", arguments, around);
+}
+
+Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<MapCommand>("map", arguments, around);
+}
+
+Parsed<std::string> show_config(const std::string& role, const std::vector<std::string>& arguments,
+                                const Surroundings& around, bool with_origin) {
+  if (role == "ventilator") return show<VentilatorCommand>(role, arguments, around, with_origin);
+  if (role == "worker") return show<WorkerCommand>(role, arguments, around, with_origin);
+  if (role == "sink") return show<SinkCommand>(role, arguments, around, with_origin);
+  if (role == "map") return show<MapCommand>(role, arguments, around, with_origin);
+  return wrong(fmt::format("unknown role \"{}\"; expected ventilator, worker, sink or map", role));
+}
+
+}  // namespace ventile

@@ -1,0 +1,136 @@
+// What each role can be told, and how: command line, then environment, then configuration files, then these defaults.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nodes/exit_code.hpp>
+#include <nodes/format.hpp>
+#include <nodes/halt.hpp>
+#include <nodes/quantity.hpp>
+#include <nodes/settings.hpp>
+#include <ventile/base/clock.hpp>
+#include <ventile/net/endpoint.hpp>
+
+namespace ventile {
+
+inline constexpr std::uint16_t dispatcher_port = 5570;
+
+// An address on this machine that nobody else can reach.
+inline Endpoint loopback_endpoint(std::uint16_t port) { return {Transport::tcp, "127.0.0.1", port}; }
+
+struct CommonOptions {
+  std::string config;    // Read in place of the usual files; empty: the usual files.
+  bool quiet = false;    // Warnings and errors only.
+  bool verbose = false;  // Everything.
+  bool json = false;     // Summaries and errors as JSON.
+};
+
+// What happens to tasks that fail or take too long.
+struct FailureOptions {
+  std::optional<Duration> timeout;  // Per task.
+  std::uint32_t retries = 1;        // Tries in all.
+  std::optional<HaltRule> halt;
+  std::string failed;  // A file for the inputs of failed tasks; empty: none.
+};
+
+// How the dispatcher finds out that a worker is gone.
+struct DispatcherTimings {
+  Duration heartbeat = std::chrono::milliseconds{500};
+  Duration lease = std::chrono::seconds{3};
+};
+
+struct VentilatorCommand {
+  CommonOptions common;
+  Endpoint bind = loopback_endpoint(dispatcher_port);
+  bool insecure = false;
+  std::string function = "exec";
+  std::string args = "[]";  // A JSON array: arguments before each task's own.
+  std::string input = "-";
+  InputFormat format = InputFormat::lines;
+  std::optional<IndexRange> range;  // In place of an input.
+  bool skip_bad = false;
+  std::string job;  // What it is called.
+  FailureOptions failure;
+  std::string metrics;  // A file for the job's metrics; empty: none.
+  std::uint32_t max_crashes = 3;
+  bool speculate = true;
+  std::optional<bool> bar;  // Unset: if there is a terminal.
+  std::optional<Duration> job_timeout;
+  Duration drain_timeout = std::chrono::seconds{30};
+  std::uint64_t frame_bytes_max = 1 << 20;
+  std::uint64_t window_bytes = 16 << 20;  // Of input read and not yet settled.
+  DispatcherTimings timings;
+};
+
+struct WorkerCommand {
+  CommonOptions common;
+  Endpoint connect = loopback_endpoint(dispatcher_port);
+  bool insecure = false;
+  std::optional<std::uint32_t> slots;  // Unset: what the machine gives.
+  std::vector<std::string> plugins;
+  std::string exec;   // "CMD {}"; empty: none.
+  bool once = false;  // Leave after the first job.
+  Duration drain_timeout = std::chrono::seconds{30};
+  std::uint64_t kept_bytes_max = 256 << 20;  // Of results that wait for their acknowledgement.
+  std::uint32_t credit_tasks = 1'000'000;
+  std::uint64_t credit_bytes = 64 << 20;
+  std::uint64_t frame_bytes_max = 1 << 20;
+};
+
+struct SinkCommand {
+  CommonOptions common;
+  Endpoint connect = loopback_endpoint(dispatcher_port);
+  std::optional<Endpoint> bind;  // Unset: the interface by which the dispatcher is reached.
+  std::optional<Endpoint> advertise;
+  bool insecure = false;
+  std::string output = "-";
+  OutputFormat format = OutputFormat::jsonl;
+  std::string separator = "\n";  // After each raw value.
+  bool ordered = false;
+  std::string fold;  // A function's name; empty: none.
+  std::vector<std::string> plugins;
+  bool stay = false;  // Do not end with the job.
+  bool resume = false;
+  Duration drain_timeout = std::chrono::seconds{30};
+  std::uint64_t frame_bytes_max = 1 << 20;
+  std::uint64_t window_bytes = 64 << 20;  // Of results that wait for their turn.
+};
+
+// All roles in one process: `ventile map`.
+struct MapCommand {
+  CommonOptions common;
+  std::string function;
+  std::string args = "[]";
+  std::string input = "-";
+  InputFormat format = InputFormat::jsonl;
+  std::optional<IndexRange> range;
+  bool skip_bad = false;
+  std::string output = "-";
+  OutputFormat output_format = OutputFormat::jsonl;
+  bool ordered = true;  // False if there is a fold.
+  Transport transport = Transport::inproc;
+  std::string fold;
+  std::optional<std::uint32_t> slots;
+  std::vector<std::string> plugins;
+  std::string exec;
+  FailureOptions failure;
+  std::string metrics;  // A file for the job's metrics; empty: none.
+  std::optional<bool> bar;
+};
+
+// `arguments` are those after the program's name.
+Parsed<VentilatorCommand> parse_ventilator_options(const std::vector<std::string>& arguments,
+                                                   const Surroundings& around);
+Parsed<WorkerCommand> parse_worker_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around);
+
+// `config show`: the settings in effect for "ventilator", "worker", "sink" or "map", as a configuration file that
+// would bring them about, with each value's origin if asked.
+Parsed<std::string> show_config(const std::string& role, const std::vector<std::string>& arguments,
+                                const Surroundings& around, bool with_origin);
+
+}  // namespace ventile

@@ -1,0 +1,198 @@
+#include <nodes/role_tables.hpp>
+
+#include <limits>
+
+namespace ventile {
+namespace {
+
+constexpr std::uint32_t slots_max = 4096;
+constexpr std::uint32_t any_count = std::numeric_limits<std::uint32_t>::max();
+constexpr Duration shortest = std::chrono::milliseconds{1};
+
+void add_common(OptionTable& table, CommonOptions& common) {
+  table.section("Common");
+  table.text("config", "FILE", common.config, "Read this configuration file in place of the usual three.");
+  table.flag("quiet,q", common.quiet, "Say only warnings and errors.");
+  table.flag("verbose,v", common.verbose, "Say everything.");
+  table.flag("json", common.json, "Print summaries and errors as JSON.");
+}
+
+void add_insecure(OptionTable& table, bool& insecure) {
+  table.flag("insecure", insecure, "Allow addresses that other machines can reach, without keys.");
+}
+
+template <class Options>
+void add_input(OptionTable& table, Options& options) {
+  table.text("input,i", "FILE", options.input, "Where tasks come from; - is standard input.");
+  table.choice("format", options.format,
+               {{"lines", InputFormat::lines},
+                {"nul", InputFormat::nul},
+                {"jsonl", InputFormat::jsonl},
+                {"msgpack", InputFormat::msgpack}},
+               "How the input is split into tasks.");
+  table.range("range", options.range, "Tasks are the numbers A, A+STEP, … below B, in place of an input.");
+  table.flag("skip-bad", options.skip_bad, "Pass over malformed input and count it, instead of ending.");
+}
+
+template <class Options>
+void add_work(OptionTable& table, Options& options) {
+  table.text("function,f", "NAME", options.function, "The function that runs each task.");
+  table.json_array("args", options.args, "Arguments before each task's own.");
+}
+
+void add_failure(OptionTable& table, FailureOptions& failure) {
+  table.duration("timeout", failure.timeout, shortest, "A task that runs longer fails.");
+  table.integer("retries", failure.retries, 1, 1'000'000, "Tries per task, the first one included.");
+  table.halt("halt", failure.halt,
+             "End the job early: never, or soon or now with fail, success or done = N or N%, such as soon,fail=3%.");
+  table.text("failed", "FILE", failure.failed, "Write the inputs of failed tasks here, to run them again.");
+}
+
+void add_output(OptionTable& table, std::string& output, std::string_view format_name, OutputFormat& format) {
+  table.text("output,o", "FILE", output, "Where results go; - is standard output.");
+  table.choice(format_name, format,
+               {{"jsonl", OutputFormat::jsonl}, {"msgpack", OutputFormat::msgpack}, {"raw", OutputFormat::raw}},
+               "How a result is written.");
+}
+
+void add_plugins(OptionTable& table, std::vector<std::string>& plugins) {
+  table.texts("plugin", "FILE", plugins, "Load functions from this shared library; may be given again.");
+}
+
+void add_slots(OptionTable& table, std::optional<std::uint32_t>& slots) {
+  table.integer("slots,j", slots, 1, slots_max, "Tasks that run at once; else as many as there are processors for us.");
+}
+
+void add_drain_timeout(OptionTable& table, Duration& timeout) {
+  table.duration("drain-timeout", timeout, Duration::zero(), "How long running tasks may finish after a first Ctrl-C.");
+}
+
+void add_bar(OptionTable& table, std::optional<bool>& bar) {
+  table.flag("bar", bar, "Show progress even off a terminal, or with --no-bar never.");
+}
+
+void add_metrics(OptionTable& table, std::string& metrics) {
+  table.text("metrics", "FILE", metrics, "Keep the job's figures here, for Prometheus' textfile collector.");
+}
+
+void add_frame_bytes_max(OptionTable& table, std::uint64_t& frame_bytes_max) {
+  table.size("frame-bytes-max", frame_bytes_max, 4096, "The largest frame accepted from a peer.");
+}
+
+template <class Options>
+void add_keys(KnownKeys& known, const std::string& role) {
+  Options options;
+  const OptionTable table = table_of(options);
+  for (const Option& option : table.options()) {
+    if (option.name == "config") continue;
+    known[role].insert(option.name);
+    known[""].insert(option.name);
+  }
+}
+
+}  // namespace
+
+OptionTable table_of(VentilatorCommand& options) {
+  OptionTable table{"ventile-ventilator", "Turns input into tasks and hands them to workers."};
+  table.section("Address");
+  table.endpoint("bind,b", options.bind, "Where workers and sinks connect.");
+  add_insecure(table, options.insecure);
+  table.section("Tasks");
+  add_work(table, options);
+  add_input(table, options);
+  table.text("job", "NAME", options.job, "What the job is called in logs and reports.");
+  table.section("Failures and limits");
+  add_failure(table, options.failure);
+  table.integer("max-crashes", options.max_crashes, 1, 1000, "A task that killed as many workers is given up.");
+  table.flag("speculate", options.speculate, "Never run a second copy of a straggler.");
+  table.duration("job-timeout", options.job_timeout, shortest,
+                 "End the whole job after this time, with exit code 124.");
+  add_drain_timeout(table, options.drain_timeout);
+  table.section("Advanced");
+  add_frame_bytes_max(table, options.frame_bytes_max);
+  table.size("window-bytes", options.window_bytes, 4096, "Input read ahead of what is settled.");
+  table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
+  table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
+  add_metrics(table, options.metrics);
+  add_common(table, options.common);
+  add_bar(table, options.bar);
+  return table;
+}
+
+OptionTable table_of(WorkerCommand& options) {
+  OptionTable table{"ventile-worker", "Runs tasks for the dispatcher at --connect."};
+  table.section("Address");
+  table.endpoint("connect,c", options.connect, "The dispatcher's address.");
+  add_insecure(table, options.insecure);
+  table.section("Tasks");
+  add_slots(table, options.slots);
+  add_plugins(table, options.plugins);
+  table.text("exec", "'CMD {}'", options.exec, "The command that the function exec runs; {} is the task's text.");
+  table.flag("once", options.once, "Leave after the first job.");
+  add_drain_timeout(table, options.drain_timeout);
+  table.section("Advanced");
+  table.size("kept-bytes-max", options.kept_bytes_max, 4096, "Results kept until they are acknowledged.");
+  table.integer("credit-tasks", options.credit_tasks, 1, any_count, "Tasks that may be on their way to this worker.");
+  table.size("credit-bytes", options.credit_bytes, 4096, "Bytes of tasks that may be on their way to this worker.");
+  add_frame_bytes_max(table, options.frame_bytes_max);
+  add_common(table, options.common);
+  return table;
+}
+
+OptionTable table_of(SinkCommand& options) {
+  OptionTable table{"ventile-sink", "Collects the results of a job."};
+  table.section("Address");
+  table.endpoint("connect,c", options.connect, "The dispatcher's address.");
+  table.endpoint("bind,b", options.bind, "Where workers send results; else the interface that leads to --connect.");
+  table.endpoint("advertise", options.advertise, "The address by which workers reach --bind.");
+  add_insecure(table, options.insecure);
+  table.section("Results");
+  add_output(table, options.output, "format", options.format);
+  table.escaped_text("separator", options.separator, R"(What follows each raw value; knows \n, \t, \0 and \\.)");
+  table.flag("ordered", options.ordered, "Write results in the order of their tasks.");
+  table.text("fold", "NAME", options.fold, "Combine all results into one with this function.");
+  add_plugins(table, options.plugins);
+  table.flag("stay", options.stay, "Do not end with the job: wait for the next one.");
+  table.flag("resume", options.resume, "Add to an output file that is not empty.");
+  add_drain_timeout(table, options.drain_timeout);
+  table.section("Advanced");
+  add_frame_bytes_max(table, options.frame_bytes_max);
+  table.size("window-bytes", options.window_bytes, 4096, "Results held while they wait for their turn.");
+  add_common(table, options.common);
+  return table;
+}
+
+OptionTable table_of(MapCommand& options) {
+  OptionTable table{"ventile map", "Runs a function over an input, all in one process."};
+  table.section("Tasks");
+  add_work(table, options);
+  add_input(table, options);
+  add_slots(table, options.slots);
+  add_plugins(table, options.plugins);
+  table.text("exec", "'CMD {}'", options.exec, "The command that the function exec runs; {} is the task's text.");
+  table.section("Results");
+  add_output(table, options.output, "output-format", options.output_format);
+  table.flag("ordered", options.ordered, "Write results as they come, not in the order of their tasks.");
+  table.text("fold", "NAME", options.fold, "Combine all results into one with this function.");
+  table.section("Failures and limits");
+  add_failure(table, options.failure);
+  table.section("Advanced");
+  table.choice("transport", options.transport,
+               {{"inproc", Transport::inproc}, {"ipc", Transport::ipc}, {"tcp", Transport::tcp}},
+               "What carries messages between the roles.");
+  add_metrics(table, options.metrics);
+  add_common(table, options.common);
+  add_bar(table, options.bar);
+  return table;
+}
+
+KnownKeys known_keys() {
+  KnownKeys known;
+  add_keys<VentilatorCommand>(known, "ventilator");
+  add_keys<WorkerCommand>(known, "worker");
+  add_keys<SinkCommand>(known, "sink");
+  add_keys<MapCommand>(known, "map");
+  return known;
+}
+
+}  // namespace ventile

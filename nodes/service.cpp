@@ -1,0 +1,95 @@
+#include <nodes/service.hpp>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace ventile {
+namespace {
+
+// Two connections per peer (tasks and results), and what a node needs for itself.
+constexpr std::uint64_t descriptors_per_peer = 2;
+constexpr std::uint64_t descriptors_of_our_own = 64;
+
+sigset_t heeded_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+Error system_error(std::string_view what) {
+  return {Code::unavailable, fmt::format("{}: {}", what, std::generic_category().message(errno))};
+}
+
+}  // namespace
+
+Result<Signals> Signals::listen(SignalActions actions) {
+  const sigset_t set = heeded_signals();
+  if (const int failure = ::pthread_sigmask(SIG_BLOCK, &set, nullptr); failure != 0) {
+    errno = failure;
+    return system_error("cannot block signals");
+  }
+  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return system_error("cannot ignore SIGPIPE");
+  const int descriptor = ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (descriptor < 0) return system_error("cannot listen to signals");
+  return Signals{std::move(actions), descriptor};
+}
+
+Signals::Signals(Signals&& other) noexcept
+    : actions_(std::move(other.actions_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      draining_(other.draining_) {}
+
+Signals::~Signals() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void Signals::on_readable() {
+  std::array<signalfd_siginfo, 8> pending{};
+  while (true) {
+    const ssize_t bytes = ::read(descriptor_, pending.data(), sizeof pending);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) return;
+    const auto count = static_cast<std::size_t>(bytes) / sizeof pending[0];
+    for (std::size_t at = 0; at < count; ++at) on_signal(static_cast<int>(pending[at].ssi_signo));
+  }
+}
+
+void Signals::on_signal(int signal) {
+  if (signal == SIGHUP) {
+    actions_.reload();
+  } else if (std::exchange(draining_, true)) {
+    actions_.cancel(signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated);
+  } else {
+    actions_.drain(
+        fmt::format("{}: finishing what runs and taking no more; press Ctrl-C again to cancel it and hand it back",
+                    signal == SIGINT ? "interrupted" : "told to stop"));
+  }
+}
+
+std::uint64_t raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlimit raised{limit.rlim_max, limit.rlim_max};
+  return ::setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+}
+
+std::optional<std::string> file_limit_warning(std::uint64_t limit, std::uint64_t peers) {
+  const std::uint64_t needed = peers * descriptors_per_peer + descriptors_of_our_own;
+  if (limit >= needed) return std::nullopt;
+  return fmt::format(
+      "this process may open {} files, but {} peers need about {}: raise it with ulimit -n or LimitNOFILE", limit,
+      peers, needed);
+}
+
+}  // namespace ventile

@@ -1,0 +1,53 @@
+// A node as a well-behaved process: it listens to signals, and has the file descriptors that it needs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <nodes/exit_code.hpp>
+#include <ventile/base/result.hpp>
+
+namespace ventile {
+
+// What a node does when it is told to stop or to look again. Called on the thread that calls Signals::on_readable.
+struct SignalActions {
+  // First INT or TERM: stop taking work, finish, hand back. `message` says so, and what a second one would do.
+  std::function<void(const std::string& message)> drain;
+  // Second INT or TERM: cancel what runs, hand back, and end with this code.
+  std::function<void(ExitCode code)> cancel;
+  // HUP: read the configuration and the keys again.
+  std::function<void()> reload;
+};
+
+// INT, TERM and HUP as a descriptor to watch. They are blocked in the thread that makes this and in every thread that
+// it starts later, so make it before any other thread, in main. PIPE is ignored: a write says EPIPE instead.
+class Signals {
+public:
+  // Code::unavailable if the system gives no descriptor.
+  static Result<Signals> listen(SignalActions actions);
+  ~Signals();  // Does not unblock: the process is about to end.
+  Signals(Signals&& other) noexcept;
+  Signals& operator=(Signals&&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  // Reads every signal that has come and calls their actions. Never blocks.
+  void on_readable();
+
+private:
+  SignalActions actions_;
+  int descriptor_;
+  bool draining_ = false;
+
+  Signals(SignalActions actions, int descriptor) : actions_(std::move(actions)), descriptor_(descriptor) {}
+  void on_signal(int signal);
+};
+
+// How many descriptors this process may have open, after having asked for as many as the system allows.
+std::uint64_t raise_file_limit();
+
+// What to tell the user if the limit does not suffice for that many peers.
+std::optional<std::string> file_limit_warning(std::uint64_t limit, std::uint64_t peers);
+
+}  // namespace ventile

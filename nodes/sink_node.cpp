@@ -1,0 +1,124 @@
+#include <nodes/node.hpp>
+
+#include <atomic>
+
+#include <nodes/console.hpp>
+#include <nodes/functions.hpp>
+#include <nodes/io/output.hpp>
+#include <nodes/options.hpp>
+#include <nodes/signal_thread.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/queue/sink.hpp>
+
+namespace ventile {
+namespace {
+
+SinkOptions sink_options(const SinkCommand& command, const Log& log) {
+  SinkOptions options;
+  options.connect = command.connect;
+  options.bind = command.bind;
+  options.advertise = command.advertise;
+  options.build = versions().program;
+  options.fold = command.fold;
+  options.ordered = command.ordered;
+  options.stay = command.stay;
+  options.frame_bytes_max = command.frame_bytes_max;
+  options.window_bytes = command.window_bytes;
+  options.log = log;
+  return options;
+}
+
+ExitCode exit_code_of(const SinkReport& report) {
+  switch (report.ending) {
+    case SinkEnding::done:
+    case SinkEnding::left:
+      return ExitCode::success;
+    case SinkEnding::failed:
+      return ExitCode::task_failed;
+    case SinkEnding::refused:
+    case SinkEnding::version_mismatch:
+      return ExitCode::mismatch;
+  }
+  return ExitCode::internal;
+}
+
+// Opens the output before anything runs, so that a wrong path is an error at once. With --stay, standard output serves
+// every job, and a file is opened anew (and refused unless it may be added to).
+class Outputs {
+public:
+  explicit Outputs(const SinkCommand& command) : command_(command) {}
+
+  Status open_first() {
+    Result<std::unique_ptr<Output>> output = open(false);
+    if (!output) return output.error();
+    first_ = std::move(*output);
+    return {};
+  }
+  Result<std::unique_ptr<Output>> next(std::uint64_t job) {
+    if (job == 0) return std::move(first_);
+    return open(true);
+  }
+
+private:
+  const SinkCommand& command_;
+  std::unique_ptr<Output> first_;
+
+  Result<std::unique_ptr<Output>> open(bool again) const {
+    return open_output(command_.output, command_.format,
+                       {.separator = command_.separator, .resume = command_.resume || again});
+  }
+};
+
+int collect(const SinkCommand& command, const std::string& program) {
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  const auto fail = [&](ExitCode code, const std::string& why) {
+    console.error(code, why);
+    return to_int(code);
+  };
+  TaskRegistry tasks;
+  if (Status added = add_functions(tasks, command.plugins, {}, nullptr); !added)
+    return fail(ExitCode::usage, added.error().message);
+  Outputs outputs{command};
+  if (Status opened = outputs.open_first(); !opened) return fail(ExitCode::usage, opened.error().message);
+  Sink* running = nullptr;
+  std::atomic<ExitCode> stopped{ExitCode::success};
+  Result<Signals> signals = Signals::listen({.drain =
+                                                 [&](const std::string& message) {
+                                                   console.write(Level::info, message);
+                                                   running->leave();
+                                                 },
+                                             .cancel =
+                                                 [&](ExitCode code) {
+                                                   stopped = code;
+                                                   running->leave();
+                                                 },
+                                             .reload = [] {}});
+  if (!signals) return fail(ExitCode::internal, signals.error().message);
+  raise_file_limit();
+  Context context{{}, console.log()};
+  Sink sink{context, tasks, sink_options(command, console.log()), [&](std::uint64_t job) { return outputs.next(job); }};
+  running = &sink;
+  const Result<Endpoint> bound = sink.bind();
+  if (!bound)
+    return fail(bound.error().code == Code::invalid ? ExitCode::usage : ExitCode::unreachable, bound.error().message);
+  SignalThread signal_thread{std::move(*signals)};
+  console.write(Level::info,
+                "collecting for " + command.connect.to_string() + "; results come in on " + bound->to_string());
+  const Result<SinkReport> report = sink.run();
+  if (!report) return fail(ExitCode::unreachable, report.error().message);
+  const ExitCode code = stopped != ExitCode::success ? stopped.load() : exit_code_of(*report);
+  if (code != ExitCode::success) console.error(code, report->why);
+  return to_int(code);
+}
+
+}  // namespace
+
+int run_sink(const Invocation& invocation) {
+  const std::string program = "ventile-sink";
+  const Parsed<SinkCommand> parsed = parse_sink_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  return collect(std::get<SinkCommand>(parsed), program);
+}
+
+}  // namespace ventile

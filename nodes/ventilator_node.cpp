@@ -1,0 +1,105 @@
+#include <nodes/node.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+
+#include <nodes/console.hpp>
+#include <nodes/job_run.hpp>
+#include <nodes/options.hpp>
+#include <nodes/signal_thread.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/queue/ventilator.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr Duration cancel_timeout = std::chrono::seconds{5};  // After a second signal, then leave whatever is open.
+
+JobCommand job_command(const VentilatorCommand& command, const Invocation& invocation) {
+  JobCommand job;
+  job.function = command.function;
+  job.args = command.args;
+  job.input = command.input;
+  job.format = command.format;
+  job.range = command.range;
+  job.skip_bad = command.skip_bad;
+  job.name = command.job;
+  job.failure = command.failure;
+  job.metrics = command.metrics;
+  job.bar = command.bar;
+  job.common = command.common;
+  job.invocation = invocation;
+  return job;
+}
+
+VentilatorOptions ventilator_options(const VentilatorCommand& command, const Log& log) {
+  VentilatorOptions options;
+  options.bind = command.bind;
+  options.feed.window_bytes = command.window_bytes;
+  options.dispatcher.heartbeat = command.timings.heartbeat;
+  options.dispatcher.lease = command.timings.lease;
+  options.dispatcher.max_crashes = command.max_crashes;
+  options.dispatcher.speculate = command.speculate;
+  options.frame_bytes_max = command.frame_bytes_max;
+  options.log = log;
+  return options;
+}
+
+int ventilate(const VentilatorCommand& command, const Invocation& invocation, const std::string& program) {
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  const auto fail = [&](ExitCode code, const std::string& why) {
+    console.error(code, why);
+    return to_int(code);
+  };
+  Ventilator* running = nullptr;
+  SignalThread* deadlines = nullptr;
+  std::atomic<ExitCode> stopped{ExitCode::success};
+  const auto cancel = [&](ExitCode code) {
+    stopped = code;
+    running->cancel();
+    deadlines->call_after(cancel_timeout, [&] { running->leave(); });
+  };
+  Result<Signals> signals =
+      Signals::listen({.drain =
+                           [&](const std::string& message) {
+                             console.write(Level::info, message);
+                             running->drain();
+                             deadlines->call_after(command.drain_timeout, [&] { running->leave(); });
+                           },
+                       .cancel = cancel,
+                       .reload = [] {}});
+  if (!signals) return fail(ExitCode::internal, signals.error().message);
+  raise_file_limit();
+  JobRun job{console, job_command(command, invocation)};
+  VentilatorOptions options = ventilator_options(command, console.log());
+  if (Status prepared = job.prepare(options); !prepared) return fail(ExitCode::usage, prepared.error().message);
+  Context context{{}, console.log()};
+  Ventilator ventilator{context, std::move(options), job.take_input(), job.callbacks()};
+  running = &ventilator;
+  const Result<Endpoint> bound = ventilator.bind();
+  if (!bound) return fail(ExitCode::unreachable, bound.error().message);
+  SignalThread signal_thread{std::move(*signals)};
+  deadlines = &signal_thread;
+  if (command.job_timeout) signal_thread.call_after(*command.job_timeout, [&] { cancel(ExitCode::job_timeout); });
+  console.write(Level::info, "serving tasks of '" + command.function + "' on " + bound->to_string());
+  const Result<VentilatorReport> report = ventilator.run();
+  if (!report) return fail(ExitCode::unreachable, report.error().message);
+  const ExitCode ended = job.finish(*report);
+  const ExitCode code = stopped != ExitCode::success ? stopped.load() : ended;
+  if (!report->why.empty() && code != ExitCode::success) console.error(code, report->why);
+  return to_int(code);
+}
+
+}  // namespace
+
+int run_ventilator(const Invocation& invocation) {
+  const std::string program = "ventile-ventilator";
+  const Parsed<VentilatorCommand> parsed =
+      parse_ventilator_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  return ventilate(std::get<VentilatorCommand>(parsed), invocation, program);
+}
+
+}  // namespace ventile

@@ -1,0 +1,83 @@
+// `ventile`: the one command in front of the nodes.
+#include <nodes/node.hpp>
+
+#include <array>
+#include <cstdio>
+#include <string_view>
+
+#include <nodes/console.hpp>
+#include <nodes/options.hpp>
+#include <nodes/versions.hpp>
+
+namespace ventile {
+namespace {
+
+struct Command {
+  std::string_view name;
+  std::string_view help;
+  int (*run)(const Invocation&);
+};
+
+int show_version(const Invocation&) {
+  std::printf("ventile %s\nprotocol %s\nlibzmq %s\n", versions().program.c_str(), versions().protocol.c_str(),
+              versions().libzmq.c_str());
+  return to_int(ExitCode::success);
+}
+
+int show_settings(const Invocation& invocation) {
+  constexpr std::string_view usage = "usage: ventile config show [--origin] ventilator|worker|sink|map [OPTION…]";
+  std::vector<std::string> rest = invocation.options;
+  if (rest.empty() || rest.front() != "show")
+    return say({ExitCode::usage, "expected 'show'", std::string{usage}, false}, "ventile config");
+  rest.erase(rest.begin());
+  const bool with_origin = !rest.empty() && rest.front() == "--origin";
+  if (with_origin) rest.erase(rest.begin());
+  if (rest.empty()) return say({ExitCode::usage, "expected a role", std::string{usage}, false}, "ventile config");
+  const std::string role = rest.front();
+  rest.erase(rest.begin());
+  const Parsed<std::string> shown = show_config(role, rest, Surroundings::of_process(versions()), with_origin);
+  if (const auto* exit = std::get_if<ExitNow>(&shown)) return say(*exit, "ventile config");
+  std::fputs(std::get<std::string>(shown).c_str(), stdout);
+  return to_int(ExitCode::success);
+}
+
+const std::array<Command, 6>& commands() {
+  static const std::array<Command, 6> all{{
+      {"map", "run a function over an input, all in this process", run_map},
+      {"ventilator", "turn an input into tasks for workers", run_ventilator},
+      {"worker", "run tasks for a ventilator", run_worker},
+      {"sink", "collect the results", run_sink},
+      {"config", "show the settings in effect and where they come from", show_settings},
+      {"version", "show the versions of program, protocol and libzmq", show_version},
+  }};
+  return all;
+}
+
+std::string help() {
+  std::string text = "usage: ventile COMMAND [OPTION…]\n\n";
+  for (const Command& command : commands()) {
+    std::string name{command.name};
+    name.resize(12, ' ');
+    text += "  " + name + std::string{command.help} + "\n";
+  }
+  return text + "\n`ventile COMMAND --help` says more.\n";
+}
+
+}  // namespace
+
+int run_ventile(const Invocation& invocation) {
+  const std::string name = invocation.options.empty() ? "" : invocation.options.front();
+  if (name == "--version") return show_version({});
+  if (name == "--help" || name == "-h" || name == "help") return say({ExitCode::success, help(), {}, false}, "ventile");
+  for (const Command& command : commands()) {
+    if (command.name != name) continue;
+    Invocation inner{invocation.program, {invocation.options.begin() + 1, invocation.options.end()}};
+    inner.program.push_back(name);
+    return command.run(inner);
+  }
+  return say(
+      {ExitCode::usage, name.empty() ? "expected a command" : "there is no command '" + name + "'", help(), false},
+      "ventile");
+}
+
+}  // namespace ventile

@@ -1,0 +1,108 @@
+#include <nodes/node.hpp>
+
+#include <atomic>
+#include <memory>
+
+#include <nodes/console.hpp>
+#include <nodes/functions.hpp>
+#include <nodes/options.hpp>
+#include <nodes/signal_thread.hpp>
+#include <nodes/slots.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/queue/worker.hpp>
+
+namespace ventile {
+namespace {
+
+WorkerOptions worker_options(const WorkerCommand& command, std::uint32_t slots, const Log& log) {
+  WorkerOptions options;
+  options.connect = command.connect;
+  options.slots = slots;
+  options.build = versions().program;
+  options.once = command.once;
+  options.drain_timeout = command.drain_timeout;
+  options.frame_bytes_max = command.frame_bytes_max;
+  options.credit_tasks = command.credit_tasks;
+  options.credit_bytes = command.credit_bytes;
+  options.kept_bytes_max = command.kept_bytes_max;
+  options.log = log;
+  return options;
+}
+
+ExitCode exit_code_of(WorkerEnding ending) {
+  switch (ending) {
+    case WorkerEnding::done:
+      return ExitCode::success;
+    case WorkerEnding::handed_back:
+      return ExitCode::drain_deadline;
+    case WorkerEnding::hung:
+      return ExitCode::task_failed;
+    case WorkerEnding::refused:
+    case WorkerEnding::version_mismatch:
+      return ExitCode::mismatch;
+  }
+  return ExitCode::internal;
+}
+
+int work(const WorkerCommand& command, const std::string& program) {
+  std::shared_ptr<const Zygote> zygote;
+  if (!command.exec.empty()) {
+    Result<Zygote> started = Zygote::start();  // Before any thread.
+    if (!started) return say({ExitCode::unreachable, started.error().message, {}, command.common.json}, program);
+    zygote = std::make_shared<const Zygote>(std::move(*started));
+  }
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  TaskRegistry tasks;
+  if (Status added = add_functions(tasks, command.plugins, command.exec, zygote); !added) {
+    console.error(ExitCode::usage, added.error().message);
+    return to_int(ExitCode::usage);
+  }
+  const AvailableSlots available = available_slots(Machine::here());
+  const std::uint32_t slots = command.slots.value_or(available.count);
+  Worker* running = nullptr;
+  std::atomic<ExitCode> stopped{ExitCode::success};
+  Result<Signals> signals = Signals::listen({.drain =
+                                                 [&](const std::string& message) {
+                                                   console.write(Level::info, message);
+                                                   running->drain();
+                                                 },
+                                             .cancel =
+                                                 [&](ExitCode code) {
+                                                   stopped = code;
+                                                   running->abandon();
+                                                 },
+                                             .reload = [] {}});
+  if (!signals) {
+    console.error(ExitCode::internal, signals.error().message);
+    return to_int(ExitCode::internal);
+  }
+  raise_file_limit();
+  Context context{{}, console.log()};
+  Worker worker{context, tasks, worker_options(command, slots, console.log())};
+  running = &worker;
+  SignalThread signal_thread{std::move(*signals)};
+  console.write(Level::info, "working for " + command.connect.to_string() + " with " + std::to_string(slots) +
+                                 (slots == 1 ? " slot" : " slots") +
+                                 (command.slots ? " (--slots)" : " (" + available.reason + ")"));
+  const Result<WorkerReport> report = worker.run();
+  if (!report) {
+    console.error(ExitCode::unreachable, report.error().message);
+    return to_int(ExitCode::unreachable);
+  }
+  const ExitCode code = stopped != ExitCode::success ? stopped.load() : exit_code_of(report->ending);
+  if (code != ExitCode::success) console.error(code, report->why.empty() ? "tasks were handed back" : report->why);
+  console.write(Level::info, "left after " + std::to_string(report->tasks) + " tasks");
+  return to_int(code);
+}
+
+}  // namespace
+
+int run_worker(const Invocation& invocation) {
+  const std::string program = "ventile-worker";
+  const Parsed<WorkerCommand> parsed = parse_worker_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  return work(std::get<WorkerCommand>(parsed), program);
+}
+
+}  // namespace ventile
