@@ -1,0 +1,333 @@
+#include <ventile/net/socket.hpp>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fixture.hpp"
+#include "stranger.hpp"
+
+namespace ventile {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class SocketTest : public NetTest {
+protected:
+  static Endpoint bound(Socket& socket, std::string_view address) {
+    const Result<Endpoint> result = socket.bind(endpoint(address));
+    if (!result) throw std::runtime_error(result.error().message);
+    return *result;
+  }
+
+  // A router and a dealer that have spoken with each other.
+  RoutingId introduce(RouterSocket& router, DealerSocket& dealer) {
+    RoutingId peer;
+    Frame hello;
+    send(dealer, "hello");
+    EXPECT_TRUE(turn_until([&] { return router.receive(peer, hello); }));
+    return peer;
+  }
+};
+
+// The same for every way in which two sockets may meet.
+class TransportTest : public SocketTest, public testing::WithParamInterface<std::string> {
+protected:
+  std::string address() const { return GetParam() == "ipc" ? "ipc://" + folder.path("socket") : GetParam(); }
+};
+
+TEST_P(TransportTest, a_router_answers_each_of_its_dealers) {
+  RouterSocket router(context);
+  const Endpoint meeting = bound(router, address());
+  echo(router);
+  DealerSocket first(context);
+  DealerSocket second(context);
+  ASSERT_TRUE(first.connect(meeting));
+  ASSERT_TRUE(second.connect(meeting));
+  const auto& to_first = collect(first);
+  const auto& to_second = collect(second);
+  send(first, "one");
+  send(second, "two");
+  send(first, "three");
+  ASSERT_TRUE(turn_until([&] { return to_first.size() == 2 && to_second.size() == 1; }));
+  EXPECT_THAT(to_first, ElementsAre("one", "three"));
+  EXPECT_THAT(to_second, ElementsAre("two"));
+}
+
+TEST_P(TransportTest, what_is_pushed_is_pulled_in_order) {
+  PullSocket pull(context);
+  const Endpoint meeting = bound(pull, address());
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(meeting));
+  const auto& pulled = collect(pull);
+  std::vector<std::string> expected;
+  for (int i = 0; i < 3000; ++i) {
+    expected.push_back(std::to_string(i));
+    send(push, expected.back());
+  }
+  ASSERT_TRUE(turn_until([&] { return pulled.size() >= expected.size(); }));
+  EXPECT_EQ(pulled, expected);
+}
+
+TEST_P(TransportTest, a_full_peer_would_block_and_nothing_is_lost) {
+  RouterSocket router(context, {.send_high_water = 5});
+  const Endpoint meeting = bound(router, address());
+  DealerSocket dealer(context, {.receive_high_water = 5});
+  ASSERT_TRUE(dealer.connect(meeting));
+  const RoutingId peer = introduce(router, dealer);
+
+  std::vector<std::string> accepted;
+  const auto fill = [&] {
+    for (;;) {
+      const std::string message = std::to_string(accepted.size()) + std::string(100'000, 'x');
+      Frame outgoing = frame(message);
+      const SendOutcome outcome = router.send(peer, outgoing);
+      EXPECT_NE(outcome, SendOutcome::unreachable);
+      if (outcome != SendOutcome::sent) {
+        EXPECT_EQ(text(outgoing), message);  // The caller still has it.
+        return;
+      }
+      accepted.push_back(message);
+    }
+  };
+  fill();
+  EXPECT_GE(accepted.size(), 5U);
+  const auto& received = collect(dealer);
+  ASSERT_TRUE(turn_until([&] { return received.size() == accepted.size(); }));
+  fill();  // There is room again.
+  ASSERT_TRUE(turn_until([&] { return received.size() == accepted.size(); }));
+  EXPECT_EQ(received, accepted);
+}
+
+TEST_P(TransportTest, a_peer_that_left_is_unreachable) {
+  RouterSocket router(context);
+  const Endpoint meeting = bound(router, address());
+  RoutingId peer;
+  {
+    DealerSocket dealer(context);
+    ASSERT_TRUE(dealer.connect(meeting));
+    peer = introduce(router, dealer);
+  }
+  Frame lost = frame("lost");
+  ASSERT_TRUE(turn_until([&] {
+    if (lost.empty()) lost = frame("lost");
+    return router.send(peer, lost) == SendOutcome::unreachable;
+  }));
+  EXPECT_EQ(text(lost), "lost");
+}
+
+TEST_P(TransportTest, a_shared_buffer_is_sent_without_being_given_away) {
+  PullSocket pull(context);
+  const Endpoint meeting = bound(pull, address());
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(meeting));
+  const auto& pulled = collect(pull);
+  Buffer content;
+  content.append(as_bytes(std::string(100'000, 's')));
+  const auto kept = std::make_shared<const Buffer>(std::move(content));
+  for (int i = 0; i < 2; ++i) {
+    Frame outgoing = Frame::shared(kept);
+    ASSERT_TRUE(turn_until([&] { return push.send(outgoing) == SendOutcome::sent; }));
+  }
+  ASSERT_TRUE(turn_until([&] { return pulled.size() == 2 && kept.use_count() == 1; }));
+  EXPECT_THAT(pulled, ElementsAre(std::string(100'000, 's'), std::string(100'000, 's')));
+}
+
+TEST_P(TransportTest, what_has_not_connected_yet_is_not_needed_to_start) {
+  if (GetParam() == "tcp://127.0.0.1:0" || GetParam() == "tcp://[::1]:0") GTEST_SKIP() << "The port is not known yet.";
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(endpoint(address())));
+  PullSocket pull(context);
+  bound(pull, address());
+  const auto& pulled = collect(pull);
+  send(push, "early");
+  ASSERT_TRUE(turn_until([&] { return pulled.size() == 1; }));
+}
+
+std::string transport_name(const testing::TestParamInfo<std::string>& parameter) {
+  const Endpoint address = endpoint(parameter.param == "ipc" ? "ipc:///x" : parameter.param);
+  if (address.transport == Transport::tcp) return address.host == "::1" ? "tcp6" : "tcp4";
+  return address.transport == Transport::ipc ? "ipc" : "inproc";
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
+                         testing::Values("inproc://meeting", "ipc", "tcp://127.0.0.1:0", "tcp://[::1]:0"),
+                         transport_name);
+
+TEST_F(SocketTest, an_unknown_peer_is_unreachable) {
+  RouterSocket router(context);
+  bound(router, "tcp://127.0.0.1:0");
+  Frame kept = frame("kept");
+  EXPECT_EQ(router.send(RoutingId(as_bytes("nobody")), kept), SendOutcome::unreachable);
+  EXPECT_EQ(text(kept), "kept");
+}
+
+TEST_F(SocketTest, nothing_is_queued_for_an_address_where_nobody_is) {
+  const DeadPort nobody;
+  PushSocket push(context);
+  DealerSocket dealer(context);
+  ASSERT_TRUE(push.connect(nobody.endpoint()));
+  ASSERT_TRUE(dealer.connect(nobody.endpoint()));
+  Frame kept = frame("kept");
+  EXPECT_EQ(push.send(kept), SendOutcome::would_block);
+  EXPECT_EQ(dealer.send(kept), SendOutcome::would_block);
+  EXPECT_EQ(text(kept), "kept");
+}
+
+TEST_F(SocketTest, a_received_frame_knows_its_connection) {
+  PullSocket pull(context);
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(bound(pull, "tcp://127.0.0.1:0")));
+  send(push, "message");
+  Frame received;
+  ASSERT_TRUE(turn_until([&] { return pull.receive(received); }));
+  EXPECT_GE(received.source_descriptor(), 0);
+  EXPECT_EQ(received.peer_address(), "127.0.0.1");
+}
+
+TEST_F(SocketTest, a_name_is_bound_by_its_address) {
+  PullSocket pull(context);
+  const Endpoint meeting = bound(pull, "tcp://localhost:*");
+  EXPECT_TRUE(meeting.is_loopback());
+  EXPECT_NE(meeting.port, 0);
+}
+
+TEST_F(SocketTest, an_interface_is_bound_by_its_name) {
+  PullSocket pull(context);
+  EXPECT_EQ(bound(pull, "tcp://lo:0").host, "127.0.0.1");
+}
+
+TEST_F(SocketTest, an_address_of_another_machine_is_not_bound) {
+  PullSocket pull(context);
+  const Result<Endpoint> refused = pull.bind(endpoint("tcp://192.0.2.1:0"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+  EXPECT_THAT(refused.error().message, HasSubstr("Cannot bind tcp://192.0.2.1:0: this machine has no such address"));
+}
+
+TEST_F(SocketTest, an_address_in_use_names_its_holder) {
+  const std::string holder = "process " + std::to_string(getpid()) + " (";
+  for (const std::string address : {"tcp://127.0.0.1:0", "tcp://[::1]:0", "tcp://*:0", "ipc"}) {
+    PullSocket pull(context);
+    const Endpoint taken = bound(pull, address == "ipc" ? "ipc://" + folder.path("taken") : address);
+    RouterSocket late(context);
+    const Result<Endpoint> refused = late.bind(taken);
+    ASSERT_FALSE(refused) << address;
+    EXPECT_EQ(refused.error().code, Code::unavailable);
+    EXPECT_THAT(refused.error().message, HasSubstr(taken.to_string()));
+    EXPECT_THAT(refused.error().message, HasSubstr(holder));
+    EXPECT_THAT(refused.error().message, HasSubstr("net_test"));
+  }
+}
+
+TEST_F(SocketTest, an_inproc_name_in_use_is_refused) {
+  PullSocket pull(context);
+  bound(pull, "inproc://taken");
+  PullSocket late(context);
+  const Result<Endpoint> refused = late.bind(endpoint("inproc://taken"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+}
+
+TEST_F(SocketTest, a_file_in_the_way_is_not_removed) {
+  const std::string path = folder.path("precious");
+  std::ofstream(path) << "content";
+  PullSocket pull(context);
+  const Result<Endpoint> refused = pull.bind(endpoint("ipc://" + path));
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("a file that is not a socket"));
+  std::string content;
+  std::ifstream(path) >> content;
+  EXPECT_EQ(content, "content");
+}
+
+TEST_F(SocketTest, the_socket_file_of_a_dead_process_is_taken_over) {
+  const std::string path = folder.path("left-behind");
+  const pid_t child = fork();
+  if (child == 0) {  // Leaves a bound socket file that nobody listens at.
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    _exit(::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  PullSocket pull(context);
+  EXPECT_TRUE(pull.bind(endpoint("ipc://" + path)));
+}
+
+TEST_F(SocketTest, only_one_host_with_a_port_can_be_connected_to) {
+  PushSocket push(context);
+  for (const char* address : {"tcp://*:5570", "tcp://0.0.0.0:5570", "tcp://127.0.0.1:0"}) {
+    const Status refused = push.connect(endpoint(address));
+    ASSERT_FALSE(refused) << address;
+    EXPECT_EQ(refused.error().code, Code::invalid);
+  }
+}
+
+TEST_F(SocketTest, a_name_that_cannot_be_resolved_is_reported_and_not_retried) {
+  PushSocket push(context);
+  const Status refused = push.connect(Endpoint{Transport::tcp, std::string(64, 'x'), 5570});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+}
+
+TEST_F(SocketTest, a_socket_connects_to_one_address_at_a_time) {
+  PullSocket first(context);
+  PullSocket second(context);
+  const Endpoint to_first = bound(first, "tcp://127.0.0.1:0");
+  const Endpoint to_second = bound(second, "inproc://second");
+  const auto& at_first = collect(first);
+  const auto& at_second = collect(second);
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(to_first));
+  EXPECT_EQ(push.connect(to_second).error().code, Code::invalid);
+  send(push, "one");
+  ASSERT_TRUE(turn_until([&] { return at_first.size() == 1; }));
+  push.disconnect();
+  push.disconnect();
+  ASSERT_TRUE(push.connect(to_second));
+  ASSERT_TRUE(turn_until([&] {  // The first of them may still leave by the old connection.
+    Frame message = frame("two");
+    (void)push.send(message);
+    return !at_second.empty();
+  }));
+  EXPECT_EQ(at_first.front(), "one");
+  EXPECT_EQ(at_second.front(), "two");
+}
+
+TEST(RoutingId, is_a_value) {
+  const RoutingId one(as_bytes("one"));
+  const RoutingId same(as_bytes("one"));
+  const RoutingId other(as_bytes(std::string(255, 'o')));
+  EXPECT_EQ(one, same);
+  EXPECT_NE(one, other);
+  EXPECT_EQ(other.bytes().size(), 255U);
+  EXPECT_EQ((std::unordered_set<RoutingId>{one, same, other}.size()), 2U);
+}
+
+#ifndef NDEBUG
+TEST(SocketDeathTest, a_second_thread_is_caught) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Context context;
+  PullSocket pull(context);
+  Frame frame;
+  EXPECT_FALSE(pull.receive(frame));
+  EXPECT_DEATH(std::thread([&] { (void)pull.receive(frame); }).join(), "owner_");
+}
+#endif
+
+}  // namespace
+}  // namespace ventile

@@ -1,0 +1,2 @@
+// A library, but no plugin.
+extern "C" int answer() { return 42; }

@@ -1,0 +1,43 @@
+#include <nodes/failure_groups.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ventile {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(FailureGroupsTest, the_largest_group_comes_first_and_equals_in_the_order_seen) {
+  FailureGroups failures;
+  failures.add(1, "rare");
+  failures.add(2, "other");
+  for (Number task = 10; task < 13; ++task) failures.add(task, "often");
+  EXPECT_THAT(failures.largest(2), ElementsAre(FailureGroup{"often", 3, {10, 11, 12}}, FailureGroup{"rare", 1, {1}}));
+  EXPECT_EQ(failures.count(), 5U);
+}
+
+TEST(FailureGroupsTest, only_the_first_few_tasks_are_kept) {
+  FailureGroups failures;
+  for (Number task = 0; task < 100; ++task) failures.add(task, "same");
+  EXPECT_THAT(failures.largest(1), ElementsAre(FailureGroup{"same", 100, {0, 1, 2, 3, 4}}));
+}
+
+TEST(FailureGroupsTest, messages_beyond_the_limit_are_counted_together) {
+  FailureGroups failures;
+  for (Number task = 0; task < FailureGroups::groups_max + 7; ++task) failures.add(task, std::to_string(task));
+  EXPECT_EQ(failures.largest(2 * FailureGroups::groups_max).size(), FailureGroups::groups_max);
+  EXPECT_EQ(failures.other_count(), 7U);
+  EXPECT_EQ(failures.count(), FailureGroups::groups_max + 7);
+}
+
+TEST(FailureGroupsTest, a_long_message_is_cut) {
+  FailureGroups failures;
+  failures.add(0, std::string(FailureGroups::message_bytes_max, 'x') + "a");
+  failures.add(1, std::string(FailureGroups::message_bytes_max, 'x') + "b");
+  EXPECT_THAT(failures.largest(9),
+              ElementsAre(FailureGroup{std::string(FailureGroups::message_bytes_max, 'x'), 2, {0, 1}}));
+}
+
+}  // namespace
+}  // namespace ventile

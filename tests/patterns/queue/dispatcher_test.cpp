@@ -1,0 +1,599 @@
+// Conversations: who is here, what jobs they share, and how both end. Who gets what is in leasing_test.cpp.
+#include <ventile/queue/dispatcher.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "tests/patterns/queue/dispatcher_fixture.hpp"
+
+namespace ventile {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Puppet;
+using testing::Sink;
+using testing::Worker;
+
+class DispatcherTest : public testing::DispatcherTest {
+protected:
+  // A job of so many tasks that a worker has all run and the sink has stored.
+  Worker& finished_job(std::uint64_t tasks) {
+    job_of(tasks);
+    Worker& alice = worker(100);
+    teach(alice, 1ms, tasks);
+    end_job();
+    return alice;
+  }
+};
+
+// --- Opening -----------------------------------------------------------------------------------------------------
+
+// The letters say who comes when: j(ob), s(ink), w(orker).
+class AnyOrder : public testing::DispatcherTest, public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(AnyOrder, of_arrival_works) {
+  Worker* alice = nullptr;
+  for (const char who : GetParam()) {
+    if (who == 'j') {
+      open_job();
+      offer(1);
+    } else if (who == 's') {
+      new_sink().hello();
+    } else {
+      alice = &worker();
+    }
+  }
+  EXPECT_FALSE(alice->has_mail()) << "nothing is leased before the sink has opened the job";
+  sink().opens();
+  EXPECT_EQ(alice->tasks().range, (Range{0, 1}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Start, AnyOrder, ::testing::Values("jsw", "jws", "sjw", "swj", "wjs", "wsj"));
+
+TEST_F(DispatcherTest, a_peer_is_told_how_often_to_say_something) {
+  Worker& alice = new_worker();
+  alice.say(Hello{Role::worker, alice.node, "alice", "test", 1, {}, {}, {}, {}});
+  EXPECT_EQ(alice.next<Welcome>(), (Welcome{500, 2000, 0}));
+}
+
+TEST_F(DispatcherTest, a_worker_learns_what_a_job_is_before_its_first_tasks) {
+  open_job({.name = "squares",
+            .function = "square",
+            .index = {.enabled = true, .start = 5, .step = 2},
+            .timeout = 3s,
+            .tries_max = 4});
+  new_sink().hello().opens({}, "sum");
+  offer(1);
+  Worker& alice = worker();
+  const auto open = alice.next<Open>();
+  EXPECT_EQ(open.function, "square");
+  EXPECT_EQ(open.index, (IndexRule{true, 5, 2}));
+  EXPECT_EQ(open.timeout_nanoseconds, 3'000'000'000U);
+  EXPECT_EQ(open.tries_max, 4U);
+  EXPECT_EQ(open.fold, "sum");
+  EXPECT_EQ(alice.next<Route>(), (Route{sink().incarnation, "tcp://sink:5571"}));
+  alice.next<Tasks>();
+}
+
+TEST_F(DispatcherTest, a_worker_without_the_function_gets_nothing) {
+  job_of(1);
+  Worker& alice = new_worker();
+  alice.functions = {{"cube", true}};
+  alice.hello();
+  EXPECT_FALSE(alice.has_mail());
+  EXPECT_EQ(dispatcher->why_waiting(job), "none of the 1 workers has the function 'square'");
+}
+
+TEST_F(DispatcherTest, says_what_it_waits_for) {
+  open_job();
+  EXPECT_EQ(dispatcher->why_waiting(job), "no sink has connected");
+  new_sink().hello();
+  EXPECT_EQ(dispatcher->why_waiting(job), "the sink sink-1 has not opened the job yet");
+  sink().opens();
+  EXPECT_EQ(dispatcher->why_waiting(job), "");
+  offer(1);
+  EXPECT_EQ(dispatcher->why_waiting(job), "no worker has connected");
+  worker().tasks();
+  EXPECT_EQ(dispatcher->why_waiting(job), "");
+}
+
+TEST_F(DispatcherTest, a_peer_of_an_unknown_session_is_asked_to_introduce_itself) {
+  Worker& alice = new_worker();
+  alice.progress();
+  alice.next<HelloAgain>();
+  alice.hello();
+  alice.session = {12345};
+  alice.progress();
+  alice.next<HelloAgain>();
+}
+
+TEST_F(DispatcherTest, a_peer_that_introduces_itself_again_has_a_new_session) {
+  job_of(1);
+  Worker& alice = worker();
+  const SessionId before = alice.session;
+  const Tasks batch = alice.tasks();
+  alice.hello({{job, batch.lease, batch.range}});
+  EXPECT_NE(alice.session, before);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  EXPECT_EQ(dispatcher->slot_count(), 1U);
+  alice.next<Open>();
+  alice.next<Route>();
+  EXPECT_EQ(audit().leased, 1U);
+}
+
+TEST_F(DispatcherTest, a_process_that_connects_anew_is_one_worker) {
+  Worker& alice = worker(4);
+  returning(alice).hello();
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  EXPECT_EQ(dispatcher->workers_seen(), 1U);
+  EXPECT_EQ(dispatcher->slot_count(), 4U);
+  EXPECT_EQ(next<Forget>().peer, alice.id);
+}
+
+// --- Staying in touch --------------------------------------------------------------------------------------------
+
+TEST_F(DispatcherTest, whoever_is_silent_for_four_heartbeats_is_dead) {
+  Worker& alice = worker();
+  alice.fall_silent();
+  pass(2s);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  pass(200ms);
+  EXPECT_EQ(dispatcher->worker_count(), 0U);
+  EXPECT_TRUE(said("silent for"));
+}
+
+TEST_F(DispatcherTest, any_message_counts_as_a_heartbeat) {
+  worker();
+  pass(1h);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+}
+
+TEST_F(DispatcherTest, heartbeats_become_rarer_with_many_peers) {
+  start({.heartbeats_per_second_max = 10});
+  for (int i = 0; i < 20; ++i) worker();
+  Worker& alice = new_worker();
+  alice.say(Hello{Role::worker, alice.node, "alice", "test", 1, {}, {}, {}, {}});
+  EXPECT_EQ(alice.next<Welcome>(), (Welcome{2100, 8400, 0}));
+}
+
+TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_has_left_since) {
+  start({.heartbeats_per_second_max = 10});
+  std::vector<Worker*> crowd;
+  for (int i = 0; i < 40; ++i) crowd.push_back(&worker());
+  Worker& alice = worker();
+  for (Worker* one : crowd) {
+    one->say(Bye{});
+    one->next<Bye>();
+    one->fall_silent();
+  }
+  alice.fall_silent();  // It was told to speak every 4.1 seconds.
+  pass(10s);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+}
+
+// --- The sink ----------------------------------------------------------------------------------------------------
+
+TEST_F(DispatcherTest, a_job_waits_for_its_sink_to_come_back_and_goes_on) {
+  job_of(3);
+  Worker& alice = worker(1);
+  const auto batches = alice.all_tasks();
+  complete(alice, batches[0]);
+  alice.read_all();
+  Sink& before = sink();
+  unreachable(before);
+  EXPECT_EQ(dispatcher->why_waiting(job), "the sink that stored 1 task has not come back");
+  returning(before).hello({{.job = job}}).opens({{0, 1}});
+  EXPECT_EQ(alice.next<Route>().sink, before.incarnation);
+  complete(alice, batches[1]);
+  EXPECT_EQ(count(Outcome::done), 2U);
+}
+
+TEST_F(DispatcherTest, a_new_sink_that_has_everything_gets_a_new_route) {
+  job_of(1);
+  Worker& alice = worker(1);
+  const Tasks batch = alice.tasks();
+  unreachable(sink());
+  Sink& again = new_sink().hello().opens();
+  EXPECT_EQ(alice.next<Route>().sink, again.incarnation);
+  complete(alice, batch);
+}
+
+TEST_F(DispatcherTest, what_a_sink_stored_and_could_not_say_is_settled_when_it_comes_back) {
+  job_of(2);
+  Worker& alice = worker(1);
+  const auto batches = alice.all_tasks();
+  unreachable(sink());
+  returning(sink()).hello({{.job = job}}).opens({{0, 1}});
+  EXPECT_EQ(alice.next<Cancel>(), (Cancel{batches[0].lease, {0, 1}}));
+  EXPECT_EQ(alice.next<Route>().sink, sink().incarnation) << "else its result waits for a verdict for ever";
+  EXPECT_EQ(count(Outcome::done), 1U);
+  next<Forget>();
+  EXPECT_EQ(next<Settled>().range, (Range{0, 1}));
+}
+
+TEST_F(DispatcherTest, what_failed_before_the_sink_came_back_has_failed) {
+  job_of(3);
+  unreachable(sink());
+  Sink& again = returning(sink()).hello({{.job = job}});
+  again.next<Open>();
+  again.say(Opened{{}, {}, false, {{0, 2}}, {{{1, 1}, Outcome::failed}}, again.credit}, job);
+  EXPECT_EQ(count(Outcome::done), 1U);
+  EXPECT_EQ(count(Outcome::failed), 1U);
+  next<Forget>();
+  EXPECT_EQ(next<Settled>().failures, (std::vector<FailureNote>{{{1, 1}, Outcome::failed, {}, {}}}));
+}
+
+TEST_F(DispatcherTest, a_sink_that_comes_back_with_nothing_ends_the_job) {
+  Worker& alice = finished_job(5);
+  sink().next<End>();
+  sink().fall_silent();
+  unreachable(sink());
+  Sink& again = new_sink().hello();
+  pass(9s);
+  EXPECT_FALSE(again.has_mail()) << "the one that has the results may come back";
+  pass(2s);
+  again.opens();
+  alice.next<Close>();
+  sink().next<Close>();
+  for (int i = 0; i < 5; ++i) next<Settled>();
+  next<Forget>();
+  EXPECT_EQ(next<JobFailed>().lost, 5U);
+}
+
+TEST_F(DispatcherTest, a_sink_that_refuses_the_job_ends_it_and_is_free_again) {
+  open_job();
+  Sink& picky = new_sink().hello();
+  picky.next<Open>();
+  picky.say(Opened{"the file is not empty", {}, false, {}, {}, {}}, job);
+  EXPECT_EQ(next<JobFailed>().message, "the sink refused the job: the file is not empty");
+  picky.next<Close>();
+  open_job({}, JobId{2, 2});
+  picky.next<Open>();
+}
+
+TEST_F(DispatcherTest, numbers_that_a_sink_has_before_they_are_submitted_do_not_run) {
+  open_job();
+  new_sink().hello().opens({{0, 2}, {5, 100}});
+  offer(3);
+  offer(5);
+  EXPECT_EQ(count(Outcome::done), 5U);
+  const auto batches = worker(8).all_tasks();
+  ASSERT_FALSE(batches.empty());
+  EXPECT_EQ(batches.front().range.first, 2U);
+  EXPECT_EQ(audit().leased + audit().queued, 3U);
+}
+
+TEST_F(DispatcherTest, what_the_sink_calls_a_duplicate_is_settled) {
+  job_of(1);
+  Worker& alice = worker();
+  Settlement known = settlement(alice, alice.tasks());
+  known.verdict = Verdict::duplicate;
+  sink().stores(known);
+  EXPECT_TRUE(alice.next<Cancel>().lease);
+  alice.next<Verdicts>();
+  EXPECT_EQ(count(Outcome::done), 1U);
+  EXPECT_FALSE(alice.has_mail()) << "it would run for ever";
+}
+
+TEST_F(DispatcherTest, proposals_are_repeated_to_a_sink_that_comes_back) {
+  job_of(1);
+  Worker& alice = worker();
+  const Tasks batch = alice.tasks();
+  alice.give_back(batch.lease, {batch.range}, ReturnReason::failed, "boom");
+  sink().next<Propose>();
+  unreachable(sink());
+  returning(sink()).hello({{.job = job}}).opens();
+  take_proposals();
+  alice.next<Route>();
+  EXPECT_EQ(count(Outcome::failed), 1U);
+}
+
+TEST_F(DispatcherTest, a_second_sink_waits_for_a_job_of_its_own) {
+  job_of(0);
+  Sink& first = sink();
+  Sink& second = new_sink().hello();
+  EXPECT_FALSE(second.has_mail());
+  open_job({}, JobId{2, 2});
+  second.next<Open>();
+  EXPECT_FALSE(first.has_mail());
+}
+
+TEST_F(DispatcherTest, a_second_sink_gets_the_next_job_when_the_first_is_busy_no_more) {
+  finished_job(1).fall_silent();
+  Sink& first = sink();
+  first.next<End>();
+  open_job({}, JobId{2, 2});
+  EXPECT_EQ(dispatcher->why_waiting(JobId{2, 2}), "every sink serves another job");
+  first.say(Closed{}, job);
+  first.next<Close>();
+  first.next<Open>();
+}
+
+TEST_F(DispatcherTest, a_sink_that_only_waits_does_not_get_a_job_of_which_another_has_results) {
+  job_of(3);
+  Sink& first = sink();
+  Worker& alice = worker(1);
+  const auto batches = alice.all_tasks();
+  complete(alice, batches[0]);
+  alice.read_all();
+  Sink& second = new_sink().hello();
+  first.fall_silent();
+  unreachable(first);
+  pass(1s);
+  EXPECT_FALSE(second.has_mail());
+  returning(first).hello({{.job = job}}).opens({{0, 1}});
+  EXPECT_FALSE(second.has_mail());
+  alice.next<Route>();
+}
+
+// --- The end -----------------------------------------------------------------------------------------------------
+
+TEST_F(DispatcherTest, a_job_ends_when_everything_has_an_outcome_and_the_output_is_closed) {
+  Worker& alice = finished_job(5);
+  EXPECT_EQ(sink().next<End>().total, 5U);
+  EXPECT_FALSE(alice.has_mail());
+  Closed closed;
+  closed.outcomes[0] = 5;
+  sink().say(closed, job);
+  sink().next<Close>();
+  alice.next<Close>();
+  for (int i = 0; i < 5; ++i) next<Settled>();
+  EXPECT_EQ(next<JobClosed>().report, closed);
+}
+
+TEST_F(DispatcherTest, a_job_without_tasks_ends_too) {
+  job_of(0);
+  end_job();
+  EXPECT_EQ(sink().next<End>().total, 0U);
+}
+
+TEST_F(DispatcherTest, a_job_does_not_end_while_more_may_come) {
+  job_of(1);
+  Worker& alice = worker();
+  complete(alice, alice.tasks());
+  EXPECT_FALSE(sink().has_mail());
+  end_job();
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, a_sink_that_comes_back_at_the_end_is_told_again) {
+  finished_job(1).fall_silent();
+  sink().next<End>();
+  unreachable(sink());
+  returning(sink()).hello({{.job = job}}).opens({{0, 1}});
+  EXPECT_EQ(sink().next<End>().total, 1U);
+}
+
+TEST_F(DispatcherTest, a_sink_that_missed_the_end_is_told_to_forget_the_job) {
+  finished_job(1).fall_silent();
+  sink().next<End>();
+  sink().say(Closed{}, job);
+  sink().read_all();
+  returning(sink()).hello({{.job = job}});
+  sink().next<Close>();
+}
+
+TEST_F(DispatcherTest, an_output_that_cannot_be_written_fails_the_job) {
+  job_of(1);
+  Worker& alice = worker();
+  alice.tasks();
+  Closed broken;
+  broken.error = "no space left on device";
+  sink().say(broken, job);
+  alice.next<Close>();
+  sink().next<Close>();
+  EXPECT_EQ(next<JobFailed>().message, "the sink could not write its output: no space left on device");
+}
+
+TEST_F(DispatcherTest, verdicts_on_their_way_when_the_job_ended_do_no_harm) {
+  job_of(1);
+  Worker& alice = worker();
+  const Tasks batch = alice.tasks();
+  Closed broken;
+  broken.error = "no space left on device";
+  sink().say(broken, job);
+  sink().next<Close>();
+  alice.next<Close>();
+  sink().stores(settlement(alice, batch));
+  EXPECT_FALSE(sink().has_mail());
+}
+
+TEST_F(DispatcherTest, everybody_is_told_when_the_dispatcher_leaves) {
+  Worker& alice = worker();
+  Sink& sink = new_sink().hello();
+  dispatcher->stop(ByeReason::done, "the job is over");
+  pass(0s);
+  EXPECT_EQ(alice.next<Bye>().message, "the job is over");
+  sink.next<Bye>();
+}
+
+// --- Cancelling --------------------------------------------------------------------------------------------------
+
+TEST_F(DispatcherTest, cancelled_soon_what_runs_may_finish) {
+  job_of(100);
+  Worker& alice = worker(1);
+  const auto batches = alice.all_tasks();
+  cancel_job(false);
+  take_proposals();
+  EXPECT_EQ(count(Outcome::cancelled), 100 - batches.size());
+  for (const Tasks& batch : batches) complete(alice, batch);
+  EXPECT_EQ(count(Outcome::done), batches.size());
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, cancelled_now_what_runs_is_stopped) {
+  job_of(1);
+  Worker& alice = worker(1);
+  const Tasks batch = alice.tasks();
+  cancel_job(true);
+  EXPECT_EQ(alice.next<Cancel>(), Cancel{});
+  alice.give_back(batch.lease, {batch.range}, ReturnReason::cancelled);
+  take_proposals();
+  EXPECT_EQ(count(Outcome::cancelled), 1U);
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, what_comes_back_after_the_job_was_cancelled_does_not_run) {
+  job_of(3);
+  Worker& alice = worker(1);
+  Worker& bob = worker(1);
+  const auto batches = alice.all_tasks();
+  cancel_job(false);
+  take_proposals();
+  alice.give_back(batches[0].lease, {batches[0].range});
+  take_proposals();
+  unreachable(alice);
+  take_proposals();
+  EXPECT_FALSE(bob.has_mail());
+  EXPECT_EQ(count(Outcome::cancelled), 3U);
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, a_job_may_be_cancelled_before_it_has_a_sink) {
+  open_job();
+  offer(5);
+  cancel_job(true);
+  new_sink().hello().opens();
+  take_proposals();
+  EXPECT_EQ(count(Outcome::cancelled), 5U);
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, a_result_that_came_before_the_proposal_wins) {
+  job_of(1);
+  Worker& alice = worker(1);
+  const Tasks batch = alice.tasks();
+  cancel_job(true);
+  alice.next<Cancel>();
+  alice.give_back(batch.lease, {batch.range}, ReturnReason::cancelled);
+  sink().next<Propose>();
+  complete(alice, batch);
+  sink().stores({{}, {}, batch.range, Verdict::duplicate, 0, 0, {}});
+  EXPECT_EQ(count(Outcome::done), 1U);
+  sink().next<End>();
+}
+
+// --- Strangers and liars -----------------------------------------------------------------------------------------
+
+// Says something that is not for it to say. Only its own session ends.
+class Liar : public testing::DispatcherTest {
+protected:
+  Liar() {
+    job_of(100);
+    alice = &worker(1);
+    batch = alice->all_tasks().front();
+  }
+  void expect_only_to_lose(const Puppet& liar) {
+    EXPECT_EQ(dispatcher->refused_count(), 1U);
+    EXPECT_EQ(next<Forget>().peer, liar.id);
+    EXPECT_EQ(audit().settled(), 0U);
+    EXPECT_TRUE(dispatcher->job_running(job));
+  }
+  Worker* alice = nullptr;
+  Tasks batch;
+};
+
+TEST_F(Liar, a_worker_that_says_what_a_sink_says_ends_its_own_session) {
+  Worker& mallory = worker(1);
+  mallory.read_all();
+  mallory.say(Stored{{settlement(*alice, batch)}, {}}, job);
+  mallory.next<Refused>();
+  expect_only_to_lose(mallory);
+}
+
+TEST_F(Liar, a_sink_that_speaks_of_a_job_that_it_was_not_given_ends_its_own_session) {
+  Sink& honest = sink();
+  Sink& mallory = new_sink().hello();
+  mallory.stores(settlement(*alice, batch));
+  mallory.next<Refused>();
+  expect_only_to_lose(mallory);
+  EXPECT_TRUE(honest.session);
+}
+
+TEST_F(Liar, a_peer_that_says_what_a_dispatcher_says_ends_its_own_session) {
+  Worker& mallory = worker(1);
+  mallory.read_all();
+  mallory.say(Cancel{batch.lease, batch.range}, job);
+  mallory.next<Refused>();
+  expect_only_to_lose(mallory);
+}
+
+TEST_F(Liar, a_peer_that_takes_the_name_of_another_gets_no_session) {
+  Worker& mallory = new_worker();
+  mallory.incarnation = alice->incarnation;
+  mallory.say(Hello{Role::worker, mallory.node, "alice", "test", 1, mallory.functions, {}, mallory.credit, {}});
+  EXPECT_EQ(mallory.next<Refused>().message, "its HELLO takes the name of another");
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  EXPECT_TRUE(dispatcher->job_running(job));
+}
+
+TEST_F(Liar, a_worker_that_holds_a_lease_of_the_future_gets_no_session) {
+  Worker& mallory = new_worker();
+  LeaseId future = batch.lease;
+  future.counter += 1000;
+  mallory.say(Hello{Role::worker,
+                    mallory.node,
+                    "mallory",
+                    "test",
+                    1,
+                    mallory.functions,
+                    {},
+                    mallory.credit,
+                    {{job, future, {0, 1}}}});
+  EXPECT_EQ(mallory.next<Refused>().message, "its HELLO names a lease that was never given");
+}
+
+TEST_F(Liar, a_hello_without_a_name_gets_no_session) {
+  Worker& mallory = new_worker();
+  mallory.incarnation = {};
+  mallory.say(Hello{Role::worker, mallory.node, "mallory", "test", 1, {}, {}, {}, {}});
+  EXPECT_EQ(mallory.next<Refused>().message, "its HELLO names no node or no incarnation");
+}
+
+TEST_F(Liar, a_malformed_message_ends_the_session_of_its_sender) {
+  malformed(*alice);
+  EXPECT_EQ(next<Forget>().peer, alice->id);
+  EXPECT_EQ(audit().leased, 0U);
+}
+
+TEST_F(Liar, a_stranger_of_another_version_is_told_both_versions) {
+  Worker& stranger = new_worker();
+  malformed(stranger, std::uint16_t{7});
+  const auto refused = stranger.next<Refused>();
+  EXPECT_EQ(refused.reason, Refusal::version);
+  EXPECT_NE(refused.message.find("version 7"), std::string::npos);
+  EXPECT_NE(refused.message.find("version 1"), std::string::npos);
+}
+
+TEST_F(Liar, numbers_that_were_never_submitted_cannot_be_settled) {
+  sink().stores({{}, {}, {1000, 1}, Verdict::stored, 0, 0, {}});
+  sink().next<Refused>();
+  EXPECT_EQ(audit().settled(), 0U);
+}
+
+TEST_F(Liar, an_output_cannot_be_closed_before_its_end) {
+  sink().say(Closed{}, job);
+  EXPECT_EQ(sink().next<Refused>().message, "CLOSED before END");
+  EXPECT_TRUE(dispatcher->job_running(job));
+}
+
+TEST_F(Liar, a_job_is_opened_once) {
+  sink().say(Opened{{}, {}, false, {{0, 50}}, {}, sink().credit}, job);
+  sink().next<Refused>();
+  EXPECT_EQ(audit().settled(), 0U);
+}
+
+TEST_F(Liar, progress_on_leases_of_others_is_ignored) {
+  Worker& mallory = worker(1);
+  mallory.read_all();
+  mallory.running = {runs(batch, batch.range.count, 0ns)};
+  mallory.progress();
+  EXPECT_FALSE(dispatcher->account(job).leases_of(alice->session).empty());
+  EXPECT_EQ(dispatcher->refused_count(), 0U);
+}
+
+}  // namespace
+}  // namespace ventile

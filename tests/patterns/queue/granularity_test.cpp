@@ -1,0 +1,84 @@
+#include <ventile/queue/granularity.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace ventile {
+namespace {
+
+using namespace std::chrono_literals;
+
+Granularity after_seeing(Duration each, std::uint64_t batches = 30) {
+  Granularity granularity;
+  for (std::uint64_t i = 0; i < batches; ++i) granularity.observe(granularity.batch(), each * granularity.batch());
+  return granularity;
+}
+
+TEST(Granularity, of_an_unknown_function_one_task_is_tried) {
+  const Granularity granularity;
+  EXPECT_FALSE(granularity.known());
+  EXPECT_EQ(granularity.batch(), 1U);
+}
+
+TEST(Granularity, a_batch_of_short_tasks_takes_the_target_time) {
+  EXPECT_EQ(after_seeing(1us).batch(), 1000U);
+  EXPECT_EQ(after_seeing(100us).batch(), 10U);
+}
+
+TEST(Granularity, a_long_task_travels_alone) { EXPECT_EQ(after_seeing(1s).batch(), 1U); }
+
+TEST(Granularity, a_task_shorter_than_the_clock_can_see_counts_as_a_nanosecond) {
+  EXPECT_EQ(after_seeing(0ns).batch(), 1'000'000U);
+}
+
+TEST(Granularity, a_batch_grows_from_what_was_seen_and_not_by_leaps) {
+  Granularity granularity;
+  granularity.observe(1, 10ns);
+  EXPECT_EQ(granularity.batch(), GranularityOptions{}.growth_max);
+}
+
+TEST(Granularity, one_slow_task_among_many_makes_batches_a_little_smaller_only) {
+  Granularity granularity = after_seeing(1us);
+  granularity.observe(1, 100us);  // A page fault.
+  EXPECT_GT(granularity.batch(), 250U);
+}
+
+TEST(Granularity, tasks_that_become_slow_for_good_are_sent_in_small_batches_soon) {
+  Granularity granularity = after_seeing(1us);
+  for (int i = 0; i < 20; ++i) granularity.observe(1, 1ms);
+  EXPECT_EQ(granularity.batch(), 1U);
+}
+
+TEST(Granularity, an_observation_of_nothing_teaches_nothing) {
+  Granularity granularity;
+  granularity.observe(0, 1s);
+  EXPECT_FALSE(granularity.known());
+}
+
+TEST(Granularity, the_dearer_a_batch_the_longer_it_is_up_to_a_limit) {
+  Granularity granularity;
+  EXPECT_EQ(granularity.target(), 1ms);  // 100 × 10 µs.
+  for (int i = 0; i < 100; ++i) granularity.observe_cost(100us);
+  EXPECT_NEAR(to_seconds(granularity.target()), 0.01, 0.001);
+  for (int i = 0; i < 100; ++i) granularity.observe_cost(10ms);
+  EXPECT_EQ(granularity.target(), 50ms);
+}
+
+TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
+  const Granularity folded{GranularityOptions{}, true};
+  EXPECT_EQ(folded.target(), 20ms);
+}
+
+TEST(Granularity, every_slot_has_a_batch_that_runs_one_that_waits_and_one_on_its_way) {
+  EXPECT_EQ(after_seeing(100us).window(4, true), 4U * 3 * 10);
+}
+
+TEST(Granularity, of_long_tasks_only_one_waits_for_each_slot) { EXPECT_EQ(after_seeing(1s).window(4, true), 8U); }
+
+TEST(Granularity, what_must_not_be_fetched_ahead_fills_the_slots_and_no_more) {
+  EXPECT_EQ(after_seeing(100us).window(4, false), 4U);
+}
+
+}  // namespace
+}  // namespace ventile

@@ -1,0 +1,355 @@
+#include <ventile/queue/session.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ventile {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr JobId job{1, 1};
+constexpr LeaseId lease{{9}, 1};
+constexpr IncarnationId sink{5};
+constexpr SessionId session_id{77};
+
+// A Session and what it did. The dispatcher is whatever a test says; its messages go through the real codec.
+class SessionTest : public ::testing::Test {
+protected:
+  SessionTest() : session(options()) {}
+  static SessionOptions options() {
+    SessionOptions options;
+    options.node = {1, 2};
+    options.incarnation = {3};
+    options.slots = 2;
+    options.functions = {{"square", true}};
+    options.credit_tasks = 100;
+    return options;
+  }
+
+  // What the dispatcher says.
+  void tell(const Message& message, JobId about = job) {
+    const Buffer frame = encode({about, {9}, session_id, 0}, message);
+    const Result<Received> received = decode(frame);
+    ASSERT_TRUE(received) << received.error().message;
+    session.on_message(*received, now);
+    collect();
+  }
+  void open() {
+    session.start(now);
+    collect();
+    const auto hello = said<Hello>();
+    tell(Welcome{500, 2000, hello.greeting});
+  }
+  void open_job() {
+    tell(Open{.name = "squares", .function = "square"});
+    tell(Route{sink, "tcp://sink:5571"});
+    did<Session::PrepareJob>();
+    did<Session::ConnectSink>();
+  }
+  void give(Range range, LeaseId of = lease) {
+    tell(Tasks{of, range, 0, {}});
+    did<Session::Start>();
+  }
+  ResultId finish(Range range, std::size_t failures = 0, LeaseId of = lease) {
+    const ResultId result = session.on_finished(job, of, range, 10, failures, now);
+    collect();
+    return result;
+  }
+  void pass(Duration duration) {
+    for (const TimePoint end = now + duration; now < end;) {
+      now = std::min(end, std::max(session.next_tick(), now + 1ms));
+      session.on_tick(now, {});
+      collect();
+    }
+  }
+
+  // What it did. Heartbeats are not counted.
+  void collect() {
+    for (auto& action : session.take_actions()) {
+      const auto* say = std::get_if<Session::Say>(&action);
+      if (say == nullptr || !std::holds_alternative<Progress>(say->message)) actions.push_back(std::move(action));
+    }
+  }
+  template <class A>
+  A did() {
+    if (actions.empty()) {
+      ADD_FAILURE() << "it did nothing";
+      return {};
+    }
+    const Session::Action action = std::move(actions.front());
+    actions.pop_front();
+    if (const auto* expected = std::get_if<A>(&action)) return *expected;
+    const auto* say = std::get_if<Session::Say>(&action);
+    ADD_FAILURE() << "it did something else" << (say != nullptr ? ": it said " : "")
+                  << (say != nullptr ? name_of(say->message) : "");
+    return {};
+  }
+  template <class M>
+  M said() {
+    const auto say = did<Session::Say>();
+    if (const auto* message = std::get_if<M>(&say.message)) return *message;
+    ADD_FAILURE() << "it said " << name_of(say.message);
+    return {};
+  }
+  std::size_t hellos() {
+    return static_cast<std::size_t>(std::count_if(actions.begin(), actions.end(), [](const Session::Action& action) {
+      const auto* say = std::get_if<Session::Say>(&action);
+      return say != nullptr && std::holds_alternative<Hello>(say->message);
+    }));
+  }
+
+  TimePoint now{1h};
+  Session session;
+  std::deque<Session::Action> actions;
+};
+
+// --- Opening -----------------------------------------------------------------------------------------------------
+
+TEST_F(SessionTest, introduces_itself_until_it_is_answered) {
+  session.start(now);
+  collect();
+  EXPECT_EQ(said<Hello>().slots, 2U);
+  pass(999ms);
+  EXPECT_TRUE(actions.empty());
+  pass(1ms);
+  EXPECT_EQ(said<Hello>().greeting, 2U);
+}
+
+TEST_F(SessionTest, introduces_itself_ever_more_rarely) {
+  session.start(now);
+  collect();
+  pass(60s);
+  EXPECT_LE(hellos(), 11U);
+  EXPECT_GE(hellos(), 8U);
+}
+
+TEST_F(SessionTest, a_welcome_to_an_older_hello_is_ignored) {
+  session.start(now);
+  collect();
+  pass(1s);
+  tell(Welcome{500, 2000, 1});
+  EXPECT_FALSE(session.open());
+  tell(Welcome{500, 2000, 2});
+  EXPECT_TRUE(session.open());
+}
+
+TEST_F(SessionTest, introduces_itself_again_when_told_to_and_once_only) {
+  open();
+  tell(HelloAgain{});
+  tell(HelloAgain{});
+  EXPECT_EQ(said<Hello>().greeting, 2U);
+  EXPECT_TRUE(actions.empty());
+}
+
+TEST_F(SessionTest, introduces_itself_again_when_the_dispatcher_is_silent) {
+  open();
+  pass(2100ms);
+  did<Notice>();
+  said<Hello>();
+}
+
+TEST_F(SessionTest, says_what_it_still_has_when_it_introduces_itself_again) {
+  open();
+  open_job();
+  give({0, 10});
+  finish({0, 4});
+  tell(HelloAgain{});
+  const auto hello = said<Hello>();
+  EXPECT_EQ(hello.held, (std::vector<HeldRange>{{job, lease, {0, 4}, true}, {job, lease, {4, 6}, false}}));
+  EXPECT_EQ(hello.credit.tasks, 90U) << "what it has counts against its credit";
+}
+
+TEST_F(SessionTest, messages_of_a_session_that_is_over_are_ignored) {
+  open();
+  tell(HelloAgain{});
+  said<Hello>();
+  tell(Tasks{lease, {0, 1}, 0, {}});
+  EXPECT_TRUE(actions.empty());
+}
+
+// --- Tasks and results -------------------------------------------------------------------------------------------
+
+TEST_F(SessionTest, hands_back_what_it_does_not_know) {
+  open();
+  tell(Tasks{lease, {0, 3}, 0, {}});
+  const auto returned = said<Return>();
+  EXPECT_EQ(returned.reason, ReturnReason::unknown);
+  EXPECT_EQ(returned.ranges, (std::vector<Range>{{0, 3}}));
+}
+
+TEST_F(SessionTest, keeps_a_result_until_its_verdict) {
+  open();
+  open_job();
+  give({0, 10});
+  const ResultId result = finish({0, 10});
+  EXPECT_EQ(session.held_tasks(), 10U);
+  tell(Verdicts{{{lease, {0, 10}, Verdict::stored}}});
+  EXPECT_EQ(did<Session::DropResult>().result, result);
+  EXPECT_EQ(session.held_tasks(), 0U);
+}
+
+TEST_F(SessionTest, a_failed_try_is_handed_back) {
+  open();
+  open_job();
+  give({0, 1});
+  session.on_failed_try(job, lease, 0, "boom", "it failed", now);
+  collect();
+  EXPECT_EQ(said<Return>(), (Return{lease, {{0, 1}}, ReturnReason::failed, "boom", "it failed"}));
+  EXPECT_EQ(session.held_tasks(), 0U);
+}
+
+TEST_F(SessionTest, hands_back_what_it_has_not_begun_when_asked) {
+  open();
+  open_job();
+  give({0, 10});
+  tell(Retract{lease, 4});
+  EXPECT_EQ(did<Session::TakeBack>().count, 4U);
+  session.on_retracted(job, lease, {{6, 4}}, now);
+  collect();
+  EXPECT_EQ(said<Return>().ranges, (std::vector<Range>{{6, 4}}));
+  EXPECT_EQ(session.held_tasks(), 6U);
+}
+
+TEST_F(SessionTest, a_task_that_was_stopped_because_it_is_no_longer_its_own_has_not_failed) {
+  open();
+  open_job();
+  give({0, 4});
+  tell(Cancel{lease, {1, 1}});
+  EXPECT_EQ(did<Session::CancelLease>().range, (Range{1, 1}));
+  EXPECT_FALSE(finish({1, 1}, 1)) << "somebody else runs it, and may succeed";
+  EXPECT_TRUE(actions.empty());
+  EXPECT_TRUE(finish({2, 1}, 1)) << "this one is its own failure";
+}
+
+TEST_F(SessionTest, what_was_finished_beside_a_stopped_task_is_handed_back) {
+  open();
+  open_job();
+  give({0, 4});
+  tell(Cancel{lease, {1, 1}});
+  did<Session::CancelLease>();
+  EXPECT_FALSE(finish({0, 4}, 1));
+  EXPECT_EQ(said<Return>(), (Return{lease, {{0, 1}, {2, 2}}, ReturnReason::not_begun, {}, {}}));
+  EXPECT_EQ(session.held_tasks(), 0U);
+}
+
+TEST_F(SessionTest, a_route_said_again_asks_for_results_without_a_verdict) {
+  open();
+  open_job();
+  give({0, 1});
+  const ResultId result = finish({0, 1});
+  EXPECT_EQ(session.outbox().next(now)->result, result);
+  EXPECT_FALSE(session.outbox().next(now));
+  tell(Route{sink, "tcp://sink:5571"});
+  EXPECT_EQ(session.outbox().next(now)->result, result);
+}
+
+TEST_F(SessionTest, a_route_in_a_new_session_to_the_same_sink_sends_nothing_twice) {
+  open();
+  open_job();
+  give({0, 1});
+  finish({0, 1});
+  session.outbox().next(now);
+  tell(HelloAgain{});
+  tell(Welcome{500, 2000, said<Hello>().greeting});
+  open_job();
+  EXPECT_FALSE(session.outbox().next(now));
+}
+
+TEST_F(SessionTest, forgets_a_job_that_is_over) {
+  open();
+  open_job();
+  give({0, 10});
+  const ResultId result = finish({0, 4});
+  tell(Close{});
+  did<Session::CancelJob>();
+  did<Session::ForgetJob>();
+  EXPECT_EQ(did<Session::DropResult>().result, result);
+  EXPECT_EQ(did<Session::DisconnectSink>().sink, sink);
+  EXPECT_FALSE(finish({4, 6}));
+  EXPECT_EQ(session.held_tasks(), 0U);
+}
+
+TEST_F(SessionTest, what_a_cancelled_job_still_ran_is_handed_back_as_cancelled) {
+  open();
+  open_job();
+  give({0, 1});
+  tell(Cancel{});
+  did<Session::CancelJob>();
+  EXPECT_FALSE(finish({0, 1}, 1));
+  EXPECT_EQ(said<Return>().reason, ReturnReason::cancelled);
+}
+
+// --- Leaving -----------------------------------------------------------------------------------------------------
+
+TEST_F(SessionTest, drains_what_it_has_and_then_leaves) {
+  open();
+  open_job();
+  give({0, 10});
+  session.drain(now);
+  collect();
+  EXPECT_EQ(said<Bye>().reason, ByeReason::leaving);
+  did<Session::TakeBackAll>();
+  session.on_retracted(job, lease, {{1, 9}}, now);
+  collect();
+  said<Return>();
+  finish({0, 1});
+  EXPECT_TRUE(actions.empty()) << "its result has no verdict yet";
+  tell(Verdicts{{{lease, {0, 1}, Verdict::stored}}});
+  did<Session::DropResult>();
+  EXPECT_EQ(said<Bye>().reason, ByeReason::done);
+  EXPECT_EQ(did<Session::Leave>().ending, Session::Ending::done);
+}
+
+TEST_F(SessionTest, takes_nothing_more_while_it_drains) {
+  open();
+  open_job();
+  give({0, 1});
+  session.drain(now);
+  collect();
+  said<Bye>();
+  did<Session::TakeBackAll>();
+  tell(Tasks{{{9}, 2}, {5, 1}, 0, {}});
+  EXPECT_EQ(said<Return>().reason, ReturnReason::not_begun);
+}
+
+TEST_F(SessionTest, an_idle_worker_leaves_at_once) {
+  open();
+  session.drain(now);
+  collect();
+  said<Bye>();
+  did<Session::TakeBackAll>();
+  said<Bye>();
+  did<Session::Leave>();
+}
+
+TEST_F(SessionTest, leaves_when_all_its_slots_hang) {
+  open();
+  open_job();
+  give({0, 2});
+  session.on_slots_left(0, "both slots hang", now);
+  collect();
+  did<Notice>();
+  EXPECT_EQ(said<Return>().ranges, (std::vector<Range>{{0, 2}}));
+  EXPECT_EQ(said<Bye>().reason, ByeReason::failed);
+  EXPECT_EQ(did<Session::Leave>().ending, Session::Ending::hung);
+}
+
+TEST_F(SessionTest, leaves_a_dispatcher_of_another_version) {
+  session.start(now);
+  collect();
+  said<Hello>();
+  session.on_malformed({Code::invalid, "another version"}, std::uint16_t{7}, now);
+  collect();
+  EXPECT_EQ(did<Session::Leave>().ending, Session::Ending::version_mismatch);
+}
+
+}  // namespace
+}  // namespace ventile

@@ -1,0 +1,268 @@
+#include "tests/simulation/simulation.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace ventile::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration end_bound = 20min;  // After the last fault, everything is over by then.
+constexpr std::uint64_t steps_max = 3'000'000;
+constexpr Duration idle_bound = 90s;  // After the job, nobody holds anything by then.
+
+}  // namespace
+
+Simulation::Simulation(std::uint64_t seed, std::ostream* trace)
+    : scenario_(seed), world_(seed, trace), network_(world_, scenario_.network) {}
+
+Report Simulation::run() {
+  if (world_.tracing()) world_.trace("seed " + std::to_string(scenario_.seed) + ": " + scenario_.describe());
+  start();
+  plan_faults();
+  const auto over = [this] { return ventilator_->closed() || ventilator_->failed(); };
+  const TimePoint end = TimePoint{} + scenario_.faults_end + end_bound;
+  while (!over()) {
+    require(world_.step(), "nothing will ever happen again, and the job is not over");
+    if (world_.now() >= end) throw Violation{"the job does not end: " + state()};
+    check();
+    replace_who_left();
+  }
+  report_.tasks = ventilator_->dispatcher().audit(Ventilator::job).submitted;
+  calm_down();
+  const TimePoint idle_end = world_.now() + idle_bound;
+  while (!idle()) {
+    require(world_.step(), "nothing will ever happen again, and somebody still holds something");
+    require(world_.now() < idle_end, "the job is over, and somebody still holds something of it");
+    check();
+    replace_who_left();
+  }
+  check_end();
+  report_.steps = world_.steps();
+  report_.virtual_seconds = world_.seconds();
+  return report_;
+}
+
+// --- Who takes part ----------------------------------------------------------------------------------------------
+
+void Simulation::start() {
+  ventilator_ = std::make_shared<Ventilator>(network_, scenario_);
+  world_.after(world_.draw(0s, 2s), [this] { ventilator_->start(); });
+  world_.after(world_.draw(0s, 2s), [this] { start_sink(); });
+  members_.resize(scenario_.workers);
+  for (std::size_t index = 0; index < members_.size(); ++index)
+    world_.after(world_.draw(0s, 2s), [this, index] { start_worker(index); });
+  if (scenario_.cancel)
+    world_.after(world_.draw(2s, 10s), [this] { ventilator_->run([this] { ventilator_->cancel(); }); });
+}
+
+void Simulation::start_worker(std::size_t index) {
+  const std::uint64_t identity = ++identities_;
+  Member& member = members_[index];
+  member.name = "worker-" + std::to_string(identity);
+  const auto die = [this, index, identity] {
+    world_.after(0s, [this, index, identity] {
+      const Member& victim = members_[index];
+      if (victim.worker != nullptr && victim.name == "worker-" + std::to_string(identity)) lose_worker(index);
+    });
+  };
+  member.worker = std::make_shared<Worker>(network_, scenario_, fates_, member.name, identity, die);
+  member.worker->start();
+}
+
+void Simulation::start_sink() {
+  const std::uint64_t identity = ++identities_;
+  sink_ = std::make_shared<Sink>(network_, scenario_, "sink-" + std::to_string(identity), identity);
+  sink_->start();
+}
+
+void Simulation::lose_worker(std::size_t index) {
+  Member& member = members_[index];
+  if (world_.tracing()) world_.trace(member.name + ": is dead");
+  ++report_.deaths;
+  network_.drop(*member.worker);
+  member.worker.reset();
+  world_.after(calm_ ? world_.draw(100ms, 1s) : world_.draw(100ms, 5s), [this, index] { start_worker(index); });
+}
+
+void Simulation::replace_who_left() {
+  for (std::size_t index = 0; index < members_.size(); ++index)
+    if (members_[index].worker != nullptr && members_[index].worker->exited()) lose_worker(index);
+}
+
+// --- Faults ------------------------------------------------------------------------------------------------------
+
+void Simulation::plan_faults() {
+  if (scenario_.faults_end == 0s) return calm_down();
+  repeat(scenario_.cuts, &Simulation::cut);
+  repeat(scenario_.partitions, &Simulation::part);
+  repeat(scenario_.pauses, &Simulation::pause);
+  repeat(scenario_.crashes, &Simulation::crash);
+  repeat(scenario_.departures, &Simulation::depart);
+  if (scenario_.sink_dies) world_.after(world_.draw(0s, scenario_.faults_end), [this] { kill_sink(); });
+  world_.after(scenario_.faults_end, [this] { calm_down(); });
+}
+
+void Simulation::repeat(double per_second, void (Simulation::*fault)()) {
+  if (per_second == 0) return;
+  world_.after(from_seconds(world_.random().exponential(1 / per_second)), [this, per_second, fault] {
+    if (calm_) return;
+    (this->*fault)();
+    repeat(per_second, fault);
+  });
+}
+
+Process* Simulation::some_process() {
+  const std::uint64_t choice = world_.random().below(members_.size() + 2);
+  if (choice < members_.size()) return members_[choice].worker.get();
+  return choice == members_.size() ? static_cast<Process*>(ventilator_.get()) : sink_.get();
+}
+
+void Simulation::cut() {
+  const auto connections = network_.connections();
+  if (connections.empty()) return;
+  ++report_.faults;
+  connections[world_.random().below(connections.size())]->cut();
+}
+
+void Simulation::part() {
+  const Process* a = some_process();
+  const Process* b = some_process();
+  if (a == nullptr || b == nullptr || a == b) return;
+  ++report_.faults;
+  const Duration duration = world_.draw(10ms, 8s);
+  if (world_.tracing()) world_.trace("network: " + a->name() + " and " + b->name() + " are apart");
+  network_.partition(a->name(), b->name(), duration);
+}
+
+void Simulation::pause() {
+  Process* process = some_process();
+  if (process == nullptr || process->paused()) return;
+  ++report_.faults;
+  process->pause();
+  const std::weak_ptr<Process> life = process->weak_from_this();
+  world_.after(world_.draw(10ms, 6s), [life] {
+    if (const auto alive = life.lock()) alive->go_on();
+  });
+}
+
+void Simulation::crash() {
+  const std::size_t index = some_member();
+  if (members_[index].worker == nullptr) return;
+  ++report_.faults;
+  lose_worker(index);
+}
+
+void Simulation::depart() {
+  Worker* worker = members_[some_member()].worker.get();
+  if (worker == nullptr) return;
+  ++report_.faults;
+  worker->run([worker] { worker->drain(); });
+}
+
+void Simulation::kill_sink() {
+  if (calm_ || sink_ == nullptr) return;
+  ++report_.faults;
+  if (world_.tracing()) world_.trace(sink_->name() + ": is dead");
+  network_.drop(*sink_);
+  sink_.reset();
+  sink_died_ = true;
+  world_.after(world_.draw(0s, 5s), [this] { start_sink(); });
+}
+
+void Simulation::calm_down() {
+  if (std::exchange(calm_, true)) return;
+  world_.trace("no more faults");
+  network_.calm();
+  ventilator_->go_on();
+  if (sink_ != nullptr) sink_->go_on();
+  for (const Member& member : members_)
+    if (member.worker != nullptr) member.worker->go_on();
+}
+
+// --- What must hold ----------------------------------------------------------------------------------------------
+
+void Simulation::check() {
+  require(world_.steps() < steps_max, "so much happens that it can only be going round in circles");
+  ventilator_->check();
+  if (sink_ != nullptr) sink_->check();
+  for (const Member& member : members_)
+    if (member.worker != nullptr) member.worker->check();
+}
+
+std::string Simulation::state() const {
+  const Audit audit = ventilator_->dispatcher().audit(Ventilator::job);
+  return std::to_string(audit.queued) + " queued, " + std::to_string(audit.delayed) + " delayed, " +
+         std::to_string(audit.leased) + " leased, " + std::to_string(audit.awaiting) + " awaiting, " +
+         std::to_string(audit.settled()) + " settled; " + ventilator_->dispatcher().why_waiting(Ventilator::job);
+}
+
+bool Simulation::idle() const {
+  const bool workers_idle = std::all_of(members_.begin(), members_.end(), [](const Member& member) {
+    return member.worker == nullptr || member.worker->session().held_tasks() == 0;
+  });
+  return workers_idle && (ventilator_->failed() || (sink_ != nullptr && sink_->exited()));
+}
+
+void Simulation::check_end() {
+  const Audit audit = ventilator_->dispatcher().audit(Ventilator::job);
+  if (const auto& failed = ventilator_->failed()) {
+    if (!sink_died_) throw Violation{"the job failed without a reason: " + failed->message};
+    require(failed->lost == audit.settled(), "it lost another number of results than it had settled");
+    return;
+  }
+  const Range all{0, audit.submitted};
+  require(scenario_.cancel || audit.submitted == scenario_.tasks, "the job ended before its input");
+  require(audit.settled() == audit.submitted, "the job ended with a task that has no outcome");
+  require(ventilator_->settled().count() == audit.submitted && ventilator_->settled().contains(all),
+          "not everything was settled");
+  const SimulatedOutput& output = sink_->output();
+  require(sink_->left_well() && output.closed(), "the sink did not end well");
+  require(output.written().count() == audit.submitted && output.written().contains(all), "not everything was written");
+  require(sink_->collector().ledger().settled() == output.written(), "the sink's ledger is not what it has written");
+  for (std::size_t i = 0; i < outcome_count; ++i) {
+    const auto outcome = static_cast<Outcome>(i);
+    const std::uint64_t written = output.count(outcome);
+    const std::string name{to_string(outcome)};
+    if (audit.outcomes[i] != written || ventilator_->closed()->report.outcomes[i] != written)
+      throw Violation{"the dispatcher counts " + std::to_string(audit.outcomes[i]) + " tasks as " + name + ", CLOSED " +
+                      std::to_string(ventilator_->closed()->report.outcomes[i]) + ", the output " +
+                      std::to_string(written)};
+  }
+  for (Number number = 0; number < audit.submitted; ++number) {
+    const auto failure = output.failures().find(number);
+    check_outcome(number, failure == output.failures().end() ? Outcome::done : failure->second);
+  }
+  report_.duplicates = ventilator_->closed()->report.duplicates;
+}
+
+void Simulation::check_outcome(Number number, Outcome outcome) {
+  const auto expect = [&](bool holds, const char* because) {
+    if (!holds)
+      throw Violation{"task " + std::to_string(number) + " is " + std::string{to_string(outcome)} + ", but " + because};
+  };
+  if (outcome == Outcome::cancelled) return expect(scenario_.cancel, "nobody cancelled");
+  const Nature nature = scenario_.nature(number);
+  if (outcome == Outcome::dead && nature != Nature::poisonous) {
+    ++report_.innocent_dead;
+    return expect(report_.deaths + report_.faults >= DispatcherOptions{}.max_crashes,
+                  "too few workers were lost for that");
+  }
+  switch (nature) {
+    case Nature::good:
+      return expect(outcome == Outcome::done, "it is good");
+    case Nature::fails_once:
+      return expect(outcome == Outcome::done || (scenario_.tries_max == 1 && outcome == Outcome::failed),
+                    "it fails only once");
+    case Nature::fails:
+      return expect(outcome == Outcome::failed, "it always fails");
+    case Nature::poisonous:
+      return expect(outcome == Outcome::dead, "it is poisonous");
+    case Nature::hangs:
+      return expect(outcome == Outcome::failed, "it hangs");
+  }
+}
+
+}  // namespace ventile::simulation

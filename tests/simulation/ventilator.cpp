@@ -1,0 +1,185 @@
+#include "tests/simulation/ventilator.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace ventile::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration tick_longest = 100ms;
+constexpr std::array<std::byte, 8192> zeros{};  // What tasks are made of.
+
+}  // namespace
+
+Ventilator::Ventilator(Network& network, const Scenario& scenario)
+    : Process(network.world(), "ventilator"),
+      network_(network),
+      scenario_(scenario),
+      dispatcher_(incarnation_, {}),
+      out_(scenario.frame_bytes_max) {}
+
+void Ventilator::start() {
+  network_.listen("dispatcher", shared_from_this(),
+                  [this](const std::shared_ptr<Connection>& connection) { accept(connection); });
+  JobOptions options{
+      .name = "simulated", .function = "work", .timeout = scenario_.timeout, .tries_max = scenario_.tries_max};
+  options.index.enabled = scenario_.index_job;
+  dispatcher_.open_job(job, options, now());
+  read_input();
+  run([] {});
+}
+
+void Ventilator::cancel() {
+  trace("is told to cancel");
+  cancelled_ = true;
+  dispatcher_.cancel_job(job, world().random().chance(0.5), now());
+}
+
+void Ventilator::check() {
+  if (!std::exchange(turned_, false)) return;
+  const std::string wrong = dispatcher_.check();
+  if (!wrong.empty()) throw Violation{"the dispatcher's books are wrong: " + wrong};
+}
+
+void Ventilator::turn() {
+  turned_ = true;
+  carry_out();
+}
+
+// --- Input -------------------------------------------------------------------------------------------------------
+
+void Ventilator::read_input() {
+  if (cancelled_) return;
+  const std::uint64_t left = scenario_.tasks - offered_;
+  const bool at_once = scenario_.input_interval.count() == 0;
+  const std::uint64_t count = at_once ? left : std::min(left, world().random().between(1, scenario_.tasks / 10 + 1));
+  if (count > 0) offer(count);
+  if (offered_ == scenario_.tasks)
+    dispatcher_.end_job(job, now());
+  else
+    after(world().draw(Duration{0}, 2 * scenario_.input_interval), [this] { read_input(); });
+}
+
+void Ventilator::offer(std::uint64_t count) {
+  std::uint64_t bytes = 0;
+  for (Number number = offered_; number < offered_ + count; ++number) bytes += scenario_.bytes(number);
+  require(dispatcher_.offer(job, count, bytes, now()) == Range{offered_, count}, "numbers are not given out in order");
+  offered_ += count;
+}
+
+// --- Peers -------------------------------------------------------------------------------------------------------
+
+// A ROUTER names a connection when it hears of it, and forgets the name with it.
+PeerId Ventilator::peer_of(const std::shared_ptr<Connection>& connection) {
+  const auto [it, fresh] = ids_.try_emplace(connection.get(), PeerId{next_peer_ + 1});
+  if (fresh) peers_.emplace(PeerId{++next_peer_}, scenario_.frame_bytes_max).first->second.connection = connection;
+  return it->second;
+}
+
+void Ventilator::accept(const std::shared_ptr<Connection>& connection) {
+  const std::weak_ptr weak{connection};
+  connection->attach(
+      Side::server,
+      [this, weak](Bytes frame) {
+        const auto from = weak.lock();
+        if (from == nullptr) return;
+        const PeerId peer = peer_of(from);
+        peers_.at(peer).wire.unpack(frame,
+                                    [&](const Received& received) { dispatcher_.on_message(peer, received, now()); });
+      },
+      [this, weak] {
+        const auto from = weak.lock();
+        if (const auto it = ids_.find(from.get()); from != nullptr && it != ids_.end()) {
+          const PeerId peer = it->second;
+          act(Forget{peer});
+          dispatcher_.on_unreachable(peer, now());
+        }
+      });
+}
+
+void Ventilator::send(PeerId to, const Envelope&, std::vector<Buffer> frames) {
+  const auto it = peers_.find(to);
+  if (it == peers_.end()) return;
+  for (Buffer& frame : frames) it->second.connection->send(Side::server, std::move(frame));
+}
+
+// --- Time --------------------------------------------------------------------------------------------------------
+
+void Ventilator::tick() {
+  tick_.reset();
+  dispatcher_.on_tick(now());
+}
+
+void Ventilator::schedule() {
+  const TimePoint next = std::clamp(dispatcher_.next_tick(), now() + 1ms, now() + tick_longest);
+  if (tick_ && *tick_ <= next) return;
+  tick_ = next;
+  after(next - now(), [this, next] {
+    if (tick_ == next) tick();
+  });
+}
+
+// --- What Dispatcher wants ---------------------------------------------------------------------------------------
+
+void Ventilator::carry_out() {
+  for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
+    for (const Action& action : actions) std::visit([this](const auto& a) { act(a); }, action);
+  schedule();
+}
+
+void Ventilator::act(const Send& say) {
+  const auto it = peers_.find(say.to);
+  if (it == peers_.end()) return;
+  if (world().tracing()) trace("-> peer " + std::to_string(say.to.value) + " " + describe(say.message));
+  const Envelope envelope{say.job, incarnation_, say.session, ++it->second.sequence};
+  send(say.to, envelope, out_.pack(envelope, say.message));
+}
+
+void Ventilator::act(const SendTasks& say) {
+  Range rest = say.tasks.range;
+  require(rest.end() <= offered_, "a task was sent that nobody has offered");
+  while (!rest.empty() && peers_.contains(say.to)) {
+    PayloadWriter payloads{frame_header_size};
+    std::uint64_t count = scenario_.index_job ? rest.count : 0;
+    const std::size_t room = scenario_.frame_bytes_max - 3 * frame_header_size;
+    while (!scenario_.index_job && count < rest.count) {
+      const std::uint64_t bytes = scenario_.bytes(rest.first + count);
+      if (count > 0 && payloads.section_size() + bytes + sizeof(std::uint32_t) > room) break;
+      payloads.append(Bytes{zeros}.first(bytes));
+      ++count;
+    }
+    Tasks tasks = say.tasks;
+    tasks.range = {rest.first, count};
+    if (world().tracing()) trace("-> peer " + std::to_string(say.to.value) + " " + describe(tasks));
+    const Envelope envelope{say.job, incarnation_, say.session, ++peers_.at(say.to).sequence};
+    send(say.to, envelope, out_.pack(envelope, tasks, std::move(payloads)));
+    rest = {rest.first + count, rest.count - count};
+  }
+}
+
+void Ventilator::act(const Forget& forget) {
+  const auto it = peers_.find(forget.peer);
+  if (it == peers_.end()) return;
+  ids_.erase(it->second.connection.get());
+  peers_.erase(it);
+}
+
+void Ventilator::act(const Settled& settled) {
+  require(settled_.insert(settled.range) == settled.range.count, "a task is settled twice");
+}
+void Ventilator::act(const JobClosed& closed) {
+  require(!closed_ && !failed_, "a job ends twice");
+  closed_ = closed;
+  trace("the job is closed");
+}
+void Ventilator::act(const JobFailed& failed) {
+  require(!closed_ && !failed_, "a job ends twice");
+  failed_ = failed;
+  trace("the job has failed: " + failed.message);
+}
+void Ventilator::act(const Notice& notice) { trace(notice.text); }
+
+}  // namespace ventile::simulation

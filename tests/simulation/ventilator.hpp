@@ -1,0 +1,83 @@
+// A ventilator: the real Dispatcher, driven as ventilator.cpp drives it, and an input that comes in bits.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <ventile/queue/dispatcher.hpp>
+
+#include "tests/simulation/network.hpp"
+#include "tests/simulation/scenario.hpp"
+#include "tests/simulation/wire.hpp"
+#include "tests/simulation/world.hpp"
+
+namespace ventile::simulation {
+
+class Ventilator : public Process {
+public:
+  static constexpr JobId job{7, 7};
+
+  Ventilator(Network& network, const Scenario& scenario);
+
+  void start();
+  void cancel();
+  const Dispatcher& dispatcher() const { return dispatcher_; }
+  bool offered_all() const { return offered_ == scenario_.tasks; }
+  const std::optional<JobClosed>& closed() const { return closed_; }
+  const std::optional<JobFailed>& failed() const { return failed_; }
+  const IntervalSet& settled() const { return settled_; }
+  // What must hold of it, after every turn.
+  void check();
+
+protected:
+  void turn() override;
+
+private:
+  struct Peer {
+    explicit Peer(std::size_t frame_bytes_max) : wire(frame_bytes_max) {}
+    std::shared_ptr<Connection> connection;
+    Wire wire;
+    std::uint64_t sequence = 0;
+  };
+
+  Network& network_;
+  const Scenario& scenario_;
+  IncarnationId incarnation_{0xd15};
+  Dispatcher dispatcher_;
+  Wire out_;
+  std::map<PeerId, Peer> peers_;
+  std::map<Connection*, PeerId> ids_;
+  std::uint64_t next_peer_ = 0;
+  std::uint64_t offered_ = 0;
+  bool cancelled_ = false;
+  bool turned_ = false;  // Since the last check.
+  IntervalSet settled_;
+  std::optional<JobClosed> closed_;
+  std::optional<JobFailed> failed_;
+  std::optional<TimePoint> tick_;
+
+  static DispatcherOptions dispatcher_options();
+  void read_input();
+  void offer(std::uint64_t count);
+  void tick();
+  void schedule();
+  void accept(const std::shared_ptr<Connection>& connection);
+  PeerId peer_of(const std::shared_ptr<Connection>& connection);
+  void send(PeerId to, const Envelope& envelope, std::vector<Buffer> frames);
+
+  void carry_out();
+  void act(const Send& send);
+  void act(const SendTasks& send);
+  void act(const Forget& forget);
+  void act(const Settled& settled);
+  void act(const JobClosed& closed);
+  void act(const JobFailed& failed);
+  void act(const Notice& notice);
+};
+
+}  // namespace ventile::simulation

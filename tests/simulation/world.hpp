@@ -1,0 +1,102 @@
+// Virtual time: whatever happens in a simulation is an event here, and every choice is drawn from one seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <queue>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <ventile/base/clock.hpp>
+
+#include "tests/support/random.hpp"
+
+namespace ventile::simulation {
+
+using testing::Random;
+
+// Something that must never happen has happened.
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+inline void require(bool holds, const char* what) {
+  if (!holds) throw Violation{what};
+}
+
+class World {
+public:
+  // Writes what happens to `trace`, if there is one.
+  World(std::uint64_t seed, std::ostream* trace) : random_(seed), trace_(trace) {}
+
+  TimePoint now() const { return now_; }
+  double seconds() const { return to_seconds(now_ - TimePoint{}); }
+  Random& random() { return random_; }
+  Duration draw(Duration least, Duration most) {
+    return least +
+           Duration{static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>((most - least).count()) + 1))};
+  }
+
+  void after(Duration delay, std::function<void()> what);
+  // Makes the next event happen. False if there is none: nothing will ever happen again.
+  bool step();
+  std::uint64_t steps() const { return steps_; }
+
+  bool tracing() const { return trace_ != nullptr; }
+  void trace(const std::string& line);
+
+private:
+  struct Event {
+    TimePoint when;
+    std::uint64_t order;  // Of two events at the same time the older comes first.
+    std::function<void()> what;
+    bool operator>(const Event& other) const { return std::pair{when, order} > std::pair{other.when, other.order}; }
+  };
+
+  Random random_;
+  std::ostream* trace_;
+  TimePoint now_{};
+  std::uint64_t steps_ = 0;
+  std::uint64_t order_ = 0;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+};
+
+// A process: one thread, which can be stopped for a while, and die at any moment. Owned by a shared_ptr; when that is
+// gone, what it had planned does not happen.
+class Process : public std::enable_shared_from_this<Process> {
+public:
+  Process(World& world, std::string name) : world_(world), name_(std::move(name)) {}
+  virtual ~Process() = default;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  World& world() const { return world_; }
+  TimePoint now() const { return world_.now(); }
+  const std::string& name() const { return name_; }
+
+  void after(Duration delay, std::function<void()> what);
+  // Now; or as soon as it goes on, if it is stopped.
+  void run(std::function<void()> what);
+  void pause();
+  void go_on();
+  bool paused() const { return paused_; }
+  // It has come to its end by itself.
+  void exit() { exited_ = true; }
+  bool exited() const { return exited_; }
+
+protected:
+  // After everything that it does: its loop comes round.
+  virtual void turn() {}
+  void trace(const std::string& line) const;
+
+private:
+  World& world_;
+  std::string name_;
+  bool paused_ = false;
+  bool exited_ = false;
+  std::vector<std::function<void()>> missed_;
+};
+
+}  // namespace ventile::simulation
