@@ -1,0 +1,221 @@
+// How many batches does the dispatcher decide on in a second, and does it matter how many workers there are?
+//
+// Everything here is the pure decider: no sockets, no encoding, a clock that is moved by hand. Its share in a second of
+// a real dispatcher is what is not left for the transport. Times are the processor's, so that others' load counts
+// little.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <numeric>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <ventile/queue/dispatcher.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr JobId job{1, 1};
+constexpr std::uint64_t plenty = std::uint64_t{1} << 60;
+constexpr std::uint64_t task_nanoseconds = 1'000;
+
+// A dispatcher with one job that never ends, a sink that takes everything and workers of one slot each.
+class Fabric {
+public:
+  Fabric(std::uint64_t workers, std::uint64_t tasks) {
+    dispatcher_.open_job(job, {.name = "bench", .function = "index", .index = {.enabled = true}}, now_);
+    if (tasks > 0) dispatcher_.offer(job, tasks, 0, now_);
+    hello(sink_, {.role = Role::sink, .node = {1, 1}, .results_address = "tcp://127.0.0.1:5571"});
+    say(sink_, job, Opened{.credit = {plenty, plenty, plenty}});
+    for (std::uint64_t i = 0; i < workers; ++i) {
+      const PeerId worker{sink_.value + 1 + i};
+      hello(worker, {.role = Role::worker,
+                     .node = {2, worker.value},
+                     .name = "host.example:" + std::to_string(1'000 + i),
+                     .build = "0.1.0",
+                     .slots = 1,
+                     .functions = {{"index", true}},
+                     .credit = {plenty, plenty}});
+    }
+  }
+
+  // The sink has stored one of the batches that are out, any one; whoever ran it gets the next.
+  void settle_one() {
+    std::swap(leased_[random_() % leased_.size()], leased_.back());
+    const auto [worker, tasks] = std::move(leased_.back());
+    leased_.pop_back();
+    say(sink_, job,
+        Stored{{{incarnation_of(worker),
+                 tasks.lease,
+                 tasks.range,
+                 Verdict::stored,
+                 task_nanoseconds * tasks.range.count,
+                 9 * tasks.range.count,
+                 {}}},
+               {plenty, plenty, plenty}});
+  }
+
+  void heartbeat_of(std::uint64_t worker) {
+    say(PeerId{sink_.value + 1 + worker}, {}, Progress{.credit = {plenty, plenty}, .slots = 1});
+  }
+
+  bool in_order() const { return dispatcher_.check().empty(); }
+
+private:
+  static constexpr PeerId sink_{1};
+
+  Dispatcher dispatcher_{{9}, {}};
+  TimePoint now_{std::chrono::hours{1}};
+  std::unordered_map<PeerId, SessionId> sessions_;
+  std::vector<std::pair<PeerId, Tasks>> leased_;
+  std::minstd_rand random_{1};
+
+  static IncarnationId incarnation_of(PeerId peer) { return {1'000'000 + peer.value}; }
+
+  void hello(PeerId peer, Hello hello) { say(peer, {}, std::move(hello)); }
+
+  void say(PeerId peer, JobId about, Message message) {
+    now_ += std::chrono::microseconds{1};
+    dispatcher_.on_message(peer, {{about, incarnation_of(peer), sessions_[peer], 0}, std::move(message)}, now_);
+    carry_out();
+  }
+
+  void carry_out() {
+    for (Action& action : dispatcher_.take_actions()) {
+      if (auto* tasks = std::get_if<SendTasks>(&action))
+        leased_.emplace_back(tasks->to, tasks->tasks);
+      else if (const auto* send = std::get_if<Send>(&action); send && std::holds_alternative<Welcome>(send->message))
+        sessions_[send->to] = send->session;
+    }
+  }
+};
+
+double processor_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+double seconds_to_settle(Fabric& fabric, int batches) {
+  const double start = processor_seconds();
+  for (int i = 0; i < batches; ++i) fabric.settle_one();
+  return processor_seconds() - start;
+}
+
+// Beside the dispatcher of so many workers runs one of two, turn by turn, so that both see the same machine.
+void lease_and_settle(benchmark::State& state) {
+  constexpr int batches = 1'000;
+  const auto workers = static_cast<std::uint64_t>(state.range(0));
+  Fabric fabric{workers, plenty};
+  Fabric two{2, plenty};
+  const int warm_up = std::max(batches, 20 * static_cast<int>(workers));
+  seconds_to_settle(fabric, warm_up);
+  seconds_to_settle(two, batches);
+  double seconds_of_two = 0;
+  double seconds = 0;
+  for (auto _ : state) {
+    seconds_of_two += seconds_to_settle(two, batches);
+    const double taken = seconds_to_settle(fabric, batches);
+    seconds += taken;
+    state.SetIterationTime(taken);
+  }
+  if (!fabric.in_order()) return state.SkipWithError("the dispatcher's own check fails");
+  state.counters["batches"] = benchmark::Counter(batches, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["ratio_to_2_workers"] = seconds_of_two / seconds;
+}
+
+// Every worker says every half second that it lives.
+void heartbeat(benchmark::State& state) {
+  const auto workers = static_cast<std::uint64_t>(state.range(0));
+  Fabric fabric{workers, 0};
+  std::uint64_t next = 0;
+  for (auto _ : state) fabric.heartbeat_of(next++ % workers);
+}
+
+// The same while all of them have work.
+void heartbeat_at_work(benchmark::State& state) {
+  const auto workers = static_cast<std::uint64_t>(state.range(0));
+  Fabric fabric{workers, plenty};
+  std::uint64_t next = 0;
+  for (auto _ : state) fabric.heartbeat_of(next++ % workers);
+}
+
+void memory_of_an_idle_worker(benchmark::State& state) {
+  const auto workers = static_cast<std::uint64_t>(state.range(0));
+  double bytes = 0;
+  for (auto _ : state) {
+    const std::size_t before = mallinfo2().uordblks;
+    const Fabric fabric{workers, 0};
+    bytes = static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(workers);
+  }
+  state.counters["bytes"] = bytes;
+}
+
+// --- The account of one job --------------------------------------------------------------------------------------
+
+constexpr std::uint64_t batch = 1'000;
+constexpr std::uint64_t batches_open = 1'024;
+
+// Leases of `batch` tasks are granted in turn and settled in the order that `order` says, `batches_open` at a time.
+void account(benchmark::State& state, const std::vector<std::size_t>& order) {
+  Account account;
+  account.offer(plenty, 0);
+  std::uint64_t counter = 0;
+  std::vector<std::pair<LeaseId, Range>> open;
+  for (auto _ : state) {
+    open.clear();
+    for (std::uint64_t i = 0; i < batches_open; ++i) {
+      const LeaseId id{{9}, ++counter};
+      open.emplace_back(id, account.grant(id, {1 + i % 16}, {.count = batch}, TimePoint{})->remaining.front());
+    }
+    for (const std::size_t index : order)
+      benchmark::DoNotOptimize(account.settle(open[index].second, {}, open[index].first));
+  }
+  state.counters["batches"] = benchmark::Counter(batches_open, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+std::vector<std::size_t> shuffled(std::size_t count, bool shuffle) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  if (shuffle) std::shuffle(order.begin(), order.end(), std::minstd_rand{1});
+  return order;
+}
+
+void account_in_order(benchmark::State& state) { account(state, shuffled(batches_open, false)); }
+void account_out_of_order(benchmark::State& state) { account(state, shuffled(batches_open, true)); }
+
+// Results in the order of their numbers are one interval all the time; in any order, up to half as many as batches.
+void ledger(benchmark::State& state, bool shuffle) {
+  constexpr std::size_t batches = 16 * 1'024;
+  const std::vector<std::size_t> order = shuffled(batches, shuffle);
+  for (auto _ : state) {
+    Ledger ledger;
+    for (const std::size_t index : order) ledger.record({index * batch, batch}, {});
+    benchmark::DoNotOptimize(ledger.count());
+  }
+  state.counters["batches"] = benchmark::Counter(batches, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void ledger_in_order(benchmark::State& state) { ledger(state, false); }
+void ledger_out_of_order(benchmark::State& state) { ledger(state, true); }
+
+BENCHMARK(lease_and_settle)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
+BENCHMARK(heartbeat)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
+BENCHMARK(heartbeat_at_work)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
+BENCHMARK(memory_of_an_idle_worker)->Arg(10'000)->Iterations(1);
+BENCHMARK(account_in_order);
+BENCHMARK(account_out_of_order);
+BENCHMARK(ledger_in_order);
+BENCHMARK(ledger_out_of_order);
+
+}  // namespace
+}  // namespace ventile
+
+BENCHMARK_MAIN();

@@ -1,0 +1,230 @@
+#include "bench/fabric.hpp"
+
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <semaphore>
+#include <stdexcept>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <ventile/net/context.hpp>
+#include <ventile/queue/sink.hpp>
+#include <ventile/queue/ventilator.hpp>
+#include <ventile/queue/worker.hpp>
+#include <ventile/task/registry.hpp>
+
+#include "bench/child.hpp"
+
+namespace ventile::bench {
+namespace {
+
+constexpr std::string_view text = "thirty-one bytes, packed in 32:";
+
+template <class T>
+T value_of(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(*result);
+}
+
+TaskRegistry functions() {
+  TaskRegistry registry;
+  registry.add("echo", [](std::string_view task) { return task; });
+  registry.add("index", [](std::int64_t index) { return index; });
+  registry.add_fold<std::int64_t>("sum", std::plus<>{});
+  return registry;
+}
+
+Log warnings() {
+  return Log{[](Level level, std::string_view line) {
+    if (level >= Level::warning) std::cerr << line << '\n';
+  }};
+}
+
+void add_text(PayloadWriter& block) {
+  Packer{block.buffer()}.pack_string(text);
+  block.end_payload();
+}
+
+class Texts : public Input {
+public:
+  explicit Texts(std::uint64_t count) : left_(count) {}
+
+  Result<bool> read(PayloadWriter& block, std::size_t bytes_max, std::uint32_t count_max) override {
+    for (; left_ > 0 && block.count() < count_max && block.size() + text.size() < bytes_max; --left_) add_text(block);
+    return block.count() > 0;
+  }
+  void interrupt() override {}
+  std::uint64_t skipped() const override { return 0; }
+
+private:
+  std::uint64_t left_;
+};
+
+// What a sink's output tells the benchmark, which outlives it.
+struct Tally {
+  std::uint64_t tasks = 0;
+  std::uint64_t bytes = 0;
+  TimePoint opened;
+  TimePoint closed;
+};
+
+class CountingOutput : public Output {
+public:
+  explicit CountingOutput(Tally& tally) : tally_(tally) { tally_.opened = Clock::now(); }
+
+  Status write(const ResultItem& item) override {
+    tally_.tasks += item.outcome == Outcome::done ? item.count : 0;
+    tally_.bytes += item.payload.size();
+    return {};
+  }
+  Status write_fold(Bytes, std::uint64_t count) override {
+    tally_.tasks += count;
+    return {};
+  }
+  Status flush() override { return {}; }
+  Status close() override {
+    tally_.closed = Clock::now();
+    return {};
+  }
+
+private:
+  Tally& tally_;
+};
+
+VentilatorOptions ventilator_options(const Endpoint& bind, const FabricJob& job) {
+  VentilatorOptions options;
+  options.bind = bind;
+  options.job.name = "bench";
+  options.job.function = job.function;
+  options.job.index.enabled = job.function == "index";
+  options.log = warnings();
+  options.index_count = options.job.index.enabled ? job.tasks : 0;
+  return options;
+}
+
+void ventilate(Ventilator& ventilator) {
+  const VentilatorReport report = value_of(ventilator.run());
+  if (report.ending != VentilatorEnding::done) throw std::runtime_error("the ventilator: " + report.why);
+}
+
+void work(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher) {
+  Worker worker{context, registry, {.connect = dispatcher, .once = true, .log = warnings()}};
+  value_of(worker.run());
+}
+
+void collect(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, const std::string& fold,
+             const std::function<std::unique_ptr<Output>()>& open_output) {
+  Sink sink{context, registry, {.connect = dispatcher, .fold = fold, .log = warnings()}, [&](std::uint64_t) {
+              return open_output();
+            }};
+  const SinkReport report = value_of(sink.run());
+  if (report.ending != SinkEnding::done) throw std::runtime_error("the sink: " + report.why);
+}
+
+double collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
+                         const FabricJob& job) {
+  Tally tally;
+  collect(context, registry, dispatcher, job.fold, [&tally] { return std::make_unique<CountingOutput>(tally); });
+  const bool whole = job.function != "echo" || tally.bytes == job.tasks * (text.size() + 1);
+  if (tally.tasks != job.tasks || !whole) throw std::runtime_error("the sink has not counted the job's tasks");
+  return to_seconds(tally.closed - tally.opened);
+}
+
+}  // namespace
+
+double run_as_threads(const Endpoint& bind, const FabricJob& job) {
+  const TaskRegistry registry = functions();
+  Context context;
+  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job.tasks), {}};
+  const Endpoint bound = value_of(ventilator.bind());
+  const std::jthread working{[&] { work(context, registry, bound); }};
+  const std::jthread ventilating{[&] { ventilate(ventilator); }};
+  return collect_and_count(context, registry, bound, job);
+}
+
+double run_as_processes(const Endpoint& bind, const FabricJob& job) {
+  Child ventilator{{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks)}};
+  const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));
+  const Child worker{{"worker", bound.to_string()}};
+  Context context;
+  return collect_and_count(context, functions(), bound, job);
+}
+
+void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::function<void(const Endpoint&)>& announce) {
+  Context context;
+  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job.tasks), {}};
+  announce(value_of(ventilator.bind()));
+  ventilate(ventilator);
+}
+
+void run_worker(const Endpoint& dispatcher) {
+  Context context;
+  work(context, functions(), dispatcher);
+}
+
+// --- One by one --------------------------------------------------------------------------------------------------
+
+namespace {
+
+// The one task that is under way.
+struct Flight {
+  std::counting_semaphore<> landed{1};
+  TimePoint start;
+  std::vector<double> seconds;
+};
+
+class SingleTexts : public Input {
+public:
+  SingleTexts(Flight& flight, std::size_t count) : flight_(flight), left_(count) {}
+
+  Result<bool> read(PayloadWriter& block, std::size_t, std::uint32_t) override {
+    flight_.landed.acquire();
+    if (left_-- == 0) return false;
+    add_text(block);
+    flight_.start = Clock::now();
+    return true;
+  }
+  void interrupt() override { flight_.landed.release(); }
+  std::uint64_t skipped() const override { return 0; }
+
+private:
+  Flight& flight_;
+  std::size_t left_;
+};
+
+class LandingOutput : public Output {
+public:
+  explicit LandingOutput(Flight& flight) : flight_(flight) {}
+
+  Status write(const ResultItem&) override {
+    flight_.seconds.push_back(to_seconds(Clock::now() - flight_.start));
+    flight_.landed.release();
+    return {};
+  }
+  Status write_fold(Bytes, std::uint64_t) override { return {}; }
+  Status flush() override { return {}; }
+  Status close() override { return {}; }
+
+private:
+  Flight& flight_;
+};
+
+}  // namespace
+
+std::vector<double> run_one_by_one(const Endpoint& bind, std::size_t tasks) {
+  Flight flight;
+  const TaskRegistry registry = functions();
+  Context context;
+  Ventilator ventilator{
+      context, ventilator_options(bind, {"echo", tasks, {}}), std::make_unique<SingleTexts>(flight, tasks), {}};
+  const Endpoint bound = value_of(ventilator.bind());
+  const std::jthread working{[&] { work(context, registry, bound); }};
+  const std::jthread ventilating{[&] { ventilate(ventilator); }};
+  collect(context, registry, bound, {}, [&flight] { return std::make_unique<LandingOutput>(flight); });
+  if (flight.seconds.size() != tasks) throw std::runtime_error("the sink has not counted the tasks");
+  return std::move(flight.seconds);
+}
+
+}  // namespace ventile::bench

@@ -1,0 +1,32 @@
+// Ventile's own roles around a job that does nothing, as threads of this process or as processes of their own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <ventile/net/endpoint.hpp>
+
+namespace ventile::bench {
+
+struct FabricJob {
+  std::string function;  // `echo`: tasks of 32 bytes come back as they are. `index`: tasks are numbers, without input.
+  std::uint64_t tasks = 0;
+  std::string fold;  // `sum`, or empty: every result travels to the sink.
+};
+
+// Both return the seconds from the moment at which the sink has the job to that at which its output is closed: the
+// first batches of one task, by which the dispatcher learns how large a batch may be, and the farewell are within.
+// The program ends with an error if a role fails or if the sink counts anything but the job's tasks, each done.
+double run_as_threads(const Endpoint& bind, const FabricJob& job);
+double run_as_processes(const Endpoint& bind, const FabricJob& job);
+
+// One task at a time, the next when the sink has the last: seconds from the input to the output, with roles as threads.
+std::vector<double> run_one_by_one(const Endpoint& bind, std::size_t tasks);
+
+// The roles of run_as_processes. The ventilator says through `announce` where it is bound.
+void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::function<void(const Endpoint&)>& announce);
+void run_worker(const Endpoint& dispatcher);
+
+}  // namespace ventile::bench

@@ -1,0 +1,112 @@
+#include "bench/raw_chain.hpp"
+
+#include <zmq.h>
+
+#include <array>
+#include <stdexcept>
+#include <thread>
+
+#include <ventile/base/clock.hpp>
+
+namespace ventile::bench {
+namespace {
+
+constexpr int high_water = 100'000;  // Messages. More gains nothing; the default of 1,000 costs up to a third.
+constexpr int silence_milliseconds_max = 60'000;
+
+void check(bool well) {
+  if (!well) throw std::runtime_error(std::string{"libzmq: "} + zmq_strerror(zmq_errno()));
+}
+
+}  // namespace
+
+RawContext::RawContext() : handle_(zmq_ctx_new()) {}
+RawContext::~RawContext() { zmq_ctx_term(handle_); }
+
+RawSocket::RawSocket(const RawContext& context, int kind) : socket_(zmq_socket(context.handle(), kind)) {
+  check(socket_ != nullptr);
+  for (const int option : {ZMQ_SNDHWM, ZMQ_RCVHWM})
+    check(zmq_setsockopt(socket_, option, &high_water, sizeof high_water) == 0);
+  for (const int option : {ZMQ_SNDTIMEO, ZMQ_RCVTIMEO, ZMQ_LINGER})
+    check(zmq_setsockopt(socket_, option, &silence_milliseconds_max, sizeof silence_milliseconds_max) == 0);
+}
+RawSocket::~RawSocket() { zmq_close(socket_); }
+
+std::string RawSocket::bind(const std::string& address) {
+  check(zmq_bind(socket_, address.c_str()) == 0);
+  std::array<char, 256> bound{};
+  std::size_t size = bound.size();
+  check(zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, bound.data(), &size) == 0);
+  return bound.data();
+}
+
+void RawSocket::connect(const std::string& address) { check(zmq_connect(socket_, address.c_str()) == 0); }
+
+void RawSocket::send(const void* bytes, std::size_t size, int flags) {
+  check(zmq_send(socket_, bytes, size, flags) >= 0);
+}
+
+std::size_t RawSocket::receive(void* bytes, std::size_t size) {
+  const int received = zmq_recv(socket_, bytes, size, 0);
+  check(received >= 0);
+  return static_cast<std::size_t>(received);
+}
+
+void raw_ventilator(const RawContext& context, const std::string& worker, std::uint64_t tasks) {
+  RawSocket push{context, ZMQ_PUSH};
+  push.connect(worker);
+  const std::array<char, task_bytes> task{};
+  for (std::uint64_t i = 0; i < tasks; ++i) push.send(task.data(), task.size());
+}
+
+void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, std::uint64_t tasks,
+                const Announce& announce) {
+  RawSocket pull{context, ZMQ_PULL};
+  RawSocket push{context, ZMQ_PUSH};
+  push.connect(sink);
+  announce(pull.bind(bind));
+  std::array<char, task_bytes> task{};
+  for (std::uint64_t i = 0; i < tasks; ++i) push.send(task.data(), pull.receive(task.data(), task.size()));
+}
+
+double raw_sink(const RawContext& context, const std::string& bind, std::uint64_t tasks, const Announce& announce) {
+  RawSocket pull{context, ZMQ_PULL};
+  announce(pull.bind(bind));
+  std::array<char, task_bytes> task{};
+  pull.receive(task.data(), task.size());
+  const TimePoint first = Clock::now();
+  std::size_t bytes = task_bytes;
+  for (std::uint64_t i = 1; i < tasks; ++i) bytes += pull.receive(task.data(), task.size());
+  const double seconds = to_seconds(Clock::now() - first);
+  if (bytes != tasks * task_bytes) throw std::runtime_error("the raw chain lost bytes");
+  return seconds;
+}
+
+std::vector<double> raw_round_trips(const std::string& bind, std::size_t count) {
+  RawContext context;
+  RawSocket router{context, ZMQ_ROUTER};
+  const std::string address = router.bind(bind);
+  const std::jthread answering{[&router, count] {
+    std::array<char, task_bytes> routing_id{};
+    std::array<char, task_bytes> task{};
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t size = router.receive(routing_id.data(), routing_id.size());
+      router.receive(task.data(), task.size());
+      router.send(routing_id.data(), size, ZMQ_SNDMORE);
+      router.send(task.data(), task.size());
+    }
+  }};
+  RawSocket dealer{context, ZMQ_DEALER};
+  dealer.connect(address);
+  std::array<char, task_bytes> task{};
+  std::vector<double> seconds(count);
+  for (double& each : seconds) {
+    const TimePoint start = Clock::now();
+    dealer.send(task.data(), task.size());
+    dealer.receive(task.data(), task.size());
+    each = to_seconds(Clock::now() - start);
+  }
+  return seconds;
+}
+
+}  // namespace ventile::bench

@@ -1,0 +1,55 @@
+// The floor: ventilator, worker and sink over bare libzmq, one message of 32 bytes per task, nothing remembered.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ventile::bench {
+
+inline constexpr std::size_t task_bytes = 32;
+
+// All below throw std::runtime_error if libzmq refuses something or if nothing comes for a minute.
+class RawContext {
+public:
+  RawContext();
+  ~RawContext();  // Waits until everything is sent.
+  RawContext(const RawContext&) = delete;
+  RawContext& operator=(const RawContext&) = delete;
+
+  void* handle() const { return handle_; }
+
+private:
+  void* handle_;
+};
+
+class RawSocket {
+public:
+  RawSocket(const RawContext& context, int kind);
+  ~RawSocket();
+  RawSocket(const RawSocket&) = delete;
+  RawSocket& operator=(const RawSocket&) = delete;
+
+  std::string bind(const std::string& address);  // Returns the address with its real port.
+  void connect(const std::string& address);
+  void send(const void* bytes, std::size_t size, int flags = 0);
+  std::size_t receive(void* bytes, std::size_t size);
+
+private:
+  void* socket_;
+};
+
+// PUSH -> PULL, PUSH -> PULL. Whoever binds says where through `announce`.
+using Announce = std::function<void(const std::string& address)>;
+void raw_ventilator(const RawContext& context, const std::string& worker, std::uint64_t tasks);
+void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, std::uint64_t tasks,
+                const Announce& announce);
+// Returns the seconds from the first task to the last.
+double raw_sink(const RawContext& context, const std::string& bind, std::uint64_t tasks, const Announce& announce);
+
+// DEALER to ROUTER and back, one message at a time, between two threads: seconds of each round trip.
+std::vector<double> raw_round_trips(const std::string& bind, std::size_t count);
+
+}  // namespace ventile::bench
