@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include <ventile/task/barrier.hpp>
+
 namespace ventile {
 namespace {
 
@@ -87,29 +89,40 @@ void TaskRun::pass(const Batch& batch, std::uint32_t begin, const std::stop_toke
   }
 }
 
-bool TaskRun::claim_more() noexcept {
+// The thread says which task it goes on with, and then looks where its claim ends; here it is the other way round. So
+// either it sees that the claim has ended, or its task is seen here.
+std::optional<std::uint32_t> TaskRun::cut_claim() {
+  if (offset_.load(std::memory_order_acquire) == no_task || !can_raise_barriers()) return {};
+  end_.store(0, std::memory_order_relaxed);
+  raise_barrier_everywhere();
+  const std::uint32_t running = offset();
+  return running == no_task ? std::nullopt : std::optional{running + 1};
+}
+
+// `next` is the first task that has not begun.
+bool TaskRun::claim_more(std::uint32_t next) noexcept {
   const TimePoint now = Clock::now();
-  if (offset() != no_task) end_claim(now);
+  if (offset() != no_task) end_claim(next, now);
   const bool interrupted = interrupted_.load(std::memory_order_relaxed);
   if (!interrupted) {
     if (results_have_waited(now)) cut(now);
-    claim_ = owner_.claim(claim_count_, now);
+    claim_ = owner_.claim(next_, claim_count_, now);
     if (claim_.begin != claim_.end) {
       claimed_at_ = now;
       deadline_of_ = no_task;
       end_.store(claim_.end, std::memory_order_relaxed);
-      offset_.store(claim_.begin, std::memory_order_relaxed);
+      offset_.store(claim_.begin, std::memory_order_release);  // Whoever sees it sees the end, too.
       return true;
     }
   }
   cut(now);
-  if (interrupted) owner_.unclaim(next_);
+  owner_.unclaim(next_);
   return false;
 }
 
 // Learns from the claim that has ended how many tasks the next one should be.
-void TaskRun::end_claim(TimePoint now) {
-  next_ = offset() + 1;
+void TaskRun::end_claim(std::uint32_t next, TimePoint now) {
+  next_ = next;
   offset_.store(no_task, std::memory_order_relaxed);
   end_.store(0, std::memory_order_relaxed);
   const std::uint64_t done = next_ - claim_.begin;

@@ -1,12 +1,13 @@
 // One slot's pass over a share of a batch: the loop that everything else exists for.
 //
-// Per task it costs a compare, an increment and one relaxed store (the number, for the watcher): no lock, no system
-// call, no look at the clock. Those happen once per claim, of as many tasks as take about five microseconds.
+// Per task it costs two compares, an increment and one relaxed store (the number, for the watcher): no lock, no system
+// call, no fence, no look at the clock. Those happen once per claim, of as many tasks as take about five microseconds.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <utility>
 
@@ -37,13 +38,15 @@ public:
     std::uint32_t begin = 0;
     std::uint32_t end = 0;
   };
-  // Gives out at most `count` more tasks, from the first one that has not begun; none (begin == end) ends the pass.
-  virtual Claim claim(std::uint32_t count, TimePoint now) = 0;
+  // Gives out at most `count` more tasks, from `next` on, the first one that has not begun; none (begin == end) ends
+  // the pass.
+  virtual Claim claim(std::uint32_t next, std::uint32_t count, TimePoint now) = 0;
 
   // `event` reports the next `count` tasks, in order: Finished or Retry.
   virtual void report(std::uint32_t count, RunnerEvent event) = 0;
 
-  // After interrupt(): claimed tasks from `begin` on shall not begin, and nothing more is claimed in this pass.
+  // At the end of a pass: claimed tasks from `begin` on, if there are any, shall not begin in it. Only after an
+  // interrupt() are there any.
   virtual void unclaim(std::uint32_t begin) = 0;
 
 protected:
@@ -68,6 +71,10 @@ public:
     interrupted_.store(true, std::memory_order_relaxed);
     end_.store(0, std::memory_order_relaxed);
   }
+  // Ends the claim behind the running task, and returns where: what comes from there on does not begin before it is
+  // claimed anew. None if nothing runs or if it cannot be done here. From any thread, but not while the owner's claim()
+  // is called.
+  std::optional<std::uint32_t> cut_claim();
 
   // For TaskFunction::run() ------------------------------------------------------------------------------------
 
@@ -76,9 +83,11 @@ public:
     const std::uint32_t next = offset() + 1;
     if (next < end_.load(std::memory_order_relaxed)) [[likely]] {
       offset_.store(next, std::memory_order_relaxed);
-      return true;
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // Said first, then looked: cut_claim() has the rest.
+      if (next < end_.load(std::memory_order_relaxed)) [[likely]]
+        return true;
     }
-    return claim_more();
+    return claim_more(next);
   }
 
   // The current task's input. An index job whose task has no other arguments can take the integer as it is.
@@ -127,8 +136,8 @@ private:
   std::uint32_t deadline_of_ = no_task;
   Buffer packed_index_;
 
-  bool claim_more() noexcept;
-  void end_claim(TimePoint now);
+  bool claim_more(std::uint32_t next) noexcept;
+  void end_claim(std::uint32_t next, TimePoint now);
   bool results_have_waited(TimePoint now) const;
   Bytes packed_index();
   void finish_otherwise(ResultWriter::Added added) noexcept;

@@ -172,9 +172,11 @@ std::vector<Share> Runner::State::take_back(const Selection& selection, std::uin
   std::vector<Candidate> candidates;
   for (Share& share : queue_)
     if (selection.matches(*share.batch)) candidates.push_back({share.range().end(), &share, nullptr});
-  for (const auto& slot : slots_)
+  for (const auto& slot : slots_) {
+    slot->loosen(selection);
     if (const Share share = slot->selected(selection); !share.empty())
       candidates.push_back({share.range().end(), nullptr, slot.get()});
+  }
   std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.end > b.end; });
 
   std::vector<Share> taken;
@@ -232,6 +234,7 @@ std::vector<RunnerEvent> Runner::State::tick(TimePoint now) {
   bool stealable = false;
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     if (auto overdue = slots_[i]->abandon_if_overdue(now)) give_up(i, std::move(*overdue), events);
+    slots_[i]->loosen_if_late(now);
     stealable |= slots_[i]->stealable() > 0;
   }
   if (stealable) work_.notify_all();

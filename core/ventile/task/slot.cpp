@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace ventile {
+namespace {
+
+// A claim is a few microseconds' worth of tasks: one of them that has run for so long holds the others up.
+constexpr Duration late = std::chrono::milliseconds{1};
+
+}  // namespace
 
 Share Selection::part_of(const Share& share) const {
   const Range part = intersection(share.range(), range);
@@ -43,13 +49,15 @@ std::vector<Share> Slot::release() {
   return left;
 }
 
-Slot::Claim Slot::claim(std::uint32_t count, TimePoint now) {
+Slot::Claim Slot::claim(std::uint32_t next, std::uint32_t count, TimePoint now) {
   const std::lock_guard lock{mutex_};
+  if (abandoned_ || cancelled_) return {next, next};
   ++claims_;
   claim_count_ = count;
   claimed_at_ = now;
-  const bool ends = abandoned_ || cancelled_;
-  claim_ = {share_.begin, share_.begin + (ends ? 0 : std::min(count, share_.count()))};
+  // Its claim was cut behind `next` just when it was about to begin that: it may.
+  if (next < claim_.end) return claim_ = {next, claim_.end};
+  claim_ = {share_.begin, share_.begin + std::min(count, share_.count())};
   share_.begin = claim_.end;
   return claim_;
 }
@@ -63,8 +71,8 @@ void Slot::report(std::uint32_t count, RunnerEvent event) {
 
 void Slot::unclaim(std::uint32_t begin) {
   std::unique_lock lock{mutex_};
-  if (abandoned_) return;
   const Share left{share_.batch, begin, claim_.end};
+  if (abandoned_ || left.empty()) return;
   claim_.end = begin;
   const Share dropped = Selection{.range = *cancelled_}.part_of(left);
   for (const Share& kept : {Share{left.batch, left.begin, dropped.begin}, Share{left.batch, dropped.end, left.end}})
@@ -110,6 +118,33 @@ SlotStatus Slot::status() const {
   status.number = share_.batch->number(running == TaskRun::no_task ? reported_ : running);
   status.since = seen_.claim == claims_ && seen_.offset == running ? seen_.since : claimed_at_;
   return status;
+}
+
+void Slot::loosen(const Selection& selection) {
+  const std::lock_guard lock{mutex_};
+  if (share_.batch != nullptr && selection.matches(*share_.batch)) loosen_claim();
+}
+
+void Slot::loosen_if_late(TimePoint now) {
+  const std::lock_guard lock{mutex_};
+  const std::uint32_t running = run_.offset();
+  if (share_.batch == nullptr || running == TaskRun::no_task || running + 1 >= claim_.end) return;
+  look(running, now);
+  if (now - seen_.since >= late) loosen_claim();
+}
+
+// Behind the claim comes the share, so that the rest of the one becomes the front of the other.
+void Slot::loosen_claim() {
+  if (abandoned_ || cancelled_) return;
+  const std::optional<std::uint32_t> end = run_.cut_claim();
+  if (!end || *end >= claim_.end) return;
+  claim_.end = share_.begin = *end;
+  claim_count_ = 1;
+}
+
+void Slot::look(std::uint32_t running, TimePoint now) {
+  if (seen_.claim != claims_ || seen_.offset != running)
+    seen_ = {claims_, running, running == claim_.begin ? claimed_at_ : now};
 }
 
 std::uint32_t Slot::stealable() const {
@@ -168,8 +203,7 @@ std::optional<Slot::Overdue> Slot::abandon_if_overdue(TimePoint now) {
   const std::lock_guard lock{mutex_};
   const std::uint32_t running = run_.offset();
   if (abandoned_ || share_.batch == nullptr || running == TaskRun::no_task) return {};
-  if (seen_.claim != claims_ || seen_.offset != running)
-    seen_ = {claims_, running, running == claim_.begin ? claimed_at_ : now};
+  look(running, now);
   const TaskJob& job = share_.batch->job();
   const bool limited = job.timeout != Duration::zero() && !job.function->traits().enforces_timeout;
   const bool already_reported = reported_ > running;

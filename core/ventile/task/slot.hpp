@@ -54,6 +54,11 @@ public:
   std::uint32_t unbegun() const;
   SlotStatus status() const;
 
+  // Others may have what it has claimed behind the task that runs, if that is selected.
+  void loosen(const Selection& selection);
+  // The same if that task has run for so long that the rest of the claim is late; call it now and then.
+  void loosen_if_late(TimePoint now);
+
   // How many tasks steal() would take: half of what has not begun, unless that is over within one claim.
   std::uint32_t stealable() const;
   Share steal();
@@ -111,7 +116,9 @@ private:
   std::uint32_t stealable_count() const;
   // What the claim holds from the running task on; all of it if none of it has begun.
   Share unfinished() const;
-  Claim claim(std::uint32_t count, TimePoint now) override;
+  void look(std::uint32_t running, TimePoint now);
+  void loosen_claim();
+  Claim claim(std::uint32_t next, std::uint32_t count, TimePoint now) override;
   void report(std::uint32_t count, RunnerEvent event) override;
   void unclaim(std::uint32_t begin) override;
 };

@@ -72,7 +72,7 @@ UnpackedError RunHere::error(std::shared_ptr<Batch> batch) {
   return unpack_error(payload_of(all, 0));
 }
 
-RunHere::Claim RunHere::claim(std::uint32_t count, TimePoint) {
+RunHere::Claim RunHere::claim(std::uint32_t, std::uint32_t count, TimePoint) {
   if (before_claim) before_claim(task_run);
   ++claims;
   const Claim given{begin_, begin_ + std::min({count, claim_count_max, batch_->count() - begin_})};

@@ -105,7 +105,7 @@ private:
   std::uint32_t begin_ = 0;
   std::vector<RunnerEvent> events_;
 
-  Claim claim(std::uint32_t count, TimePoint now) override;
+  Claim claim(std::uint32_t next, std::uint32_t count, TimePoint now) override;
   void report(std::uint32_t count, RunnerEvent event) override;
   void unclaim(std::uint32_t begin) override;
 };

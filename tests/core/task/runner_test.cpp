@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <latch>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -45,6 +46,17 @@ struct RunnerTest : testing::Test {
     });
     job->timeout = 10s;
     return job;
+  }
+
+  // Its tasks return their index at once, but for one that waits at the gate.
+  std::shared_ptr<TaskJob> job_that_waits_at(int number, std::latch* others = nullptr) const {
+    return index_job_of([gate = gate, number, others](int i) {
+      if (i == number)
+        gate->wait();
+      else if (others != nullptr)
+        others->count_down();
+      return i;
+    });
   }
 
   // Until no thread works on the job any more.
@@ -99,6 +111,32 @@ TEST_F(RunnerTest, what_has_not_begun_is_retracted_from_the_back) {
   gate->open();
   ASSERT_TRUE(events.wait_for_tasks(1));
   EXPECT_EQ(finished(), IntervalSet(Range{100, 1}));
+}
+
+// Short tasks are claimed several at once, and then one of them turned out to be long: a worker whose slot hung kept
+// the tasks behind it, and its answer to every RETRACT was that there were none.
+TEST_F(RunnerTest, what_is_claimed_behind_a_task_that_waits_is_retracted) {
+  make(1);
+  runner->start(index_batch(job_that_waits_at(5000), {0, 10'000}));
+  ASSERT_TRUE(gate->wait_for_visitors(1));
+  EXPECT_THAT(runner->retract(lease(1)), ElementsAre(Range{5001, 4999}));
+  gate->open();
+  ASSERT_TRUE(events.wait_for_tasks(5001));
+  EXPECT_EQ(finished(), IntervalSet(Range{0, 5001}));
+}
+
+TEST_F(RunnerTest, what_is_claimed_behind_a_task_that_waits_is_run_by_another_slot) {
+  make(2);
+  std::latch others{9'999};
+  runner->start(index_batch(job_that_waits_at(5000, &others), {0, 10'000}));
+  ASSERT_TRUE(gate->wait_for_visitors(1));
+  const TimePoint now = Clock::now();
+  events.take(runner->tick(now));
+  events.take(runner->tick(now + 1s));
+  others.wait();
+  gate->open();
+  ASSERT_TRUE(events.wait_for_tasks(10'000));
+  EXPECT_EQ(finished(), IntervalSet(Range{0, 10'000}));
 }
 
 TEST_F(RunnerTest, all_pieces_of_a_lease_are_retracted_highest_first) {
