@@ -110,7 +110,7 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
   summary.workers_seen = report.status.workers_seen;
   summary.batches_requeued = report.status.counters.requeued_batches;
   summary.batches_speculative = report.status.counters.speculative;
-  summary.duplicates_dropped = report.closed.duplicates;
+  summary.duplicates_dropped = report.status.counters.duplicates;
   summary.retries = report.status.counters.retries;
   summary.failures = failures_;
   summary.failed_file = command_.failure.failed;

@@ -253,7 +253,10 @@ void Dispatcher::reconcile_one(Peer& worker, Job& job, const HeldRange& held, Ti
       send(worker, job.id, Cancel{held.lease, range});
     } else if (const auto settled = job.account.ledger().settled().present(range); !settled.empty()) {
       Verdicts verdicts;
-      for (const Range part : settled) verdicts.verdicts.push_back({held.lease, part, Verdict::duplicate});
+      for (const Range part : settled) {
+        verdicts.verdicts.push_back({held.lease, part, Verdict::duplicate});
+        count_duplicates(job, &worker, part.count);
+      }
       send(worker, job.id, std::move(verdicts));
     }
   }
@@ -488,12 +491,20 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
     propose(job, job.account.propose(range, settlement.lease), Outcome::failed, history.tries + 1, "result",
             "the sink could not read its result");
   } else {
-    job.counters.duplicates += range.count;
+    auto it = incarnations_.find(settlement.worker);
+    count_duplicates(job, it == incarnations_.end() ? nullptr : it->second, range.count);
     if (settlement.verdict == Verdict::duplicate) settle_known(job, range);
     // A folded result dropped as a whole frees numbers that nobody else has.
     job.account.release(settlement.lease, range, history);
   }
   if (auto it = sessions_.find(holder); it != sessions_.end()) lease_ended(*it->second);
+}
+
+void Dispatcher::count_duplicates(Job& job, const Peer* worker, std::uint64_t count) {
+  job.counters.duplicates += count;
+  notice(Level::info, "dropped late results of " + tasks_text(count) +
+                          (worker != nullptr ? " from worker " + worker->name : std::string{}) +
+                          ": they had an outcome already");
 }
 
 void Dispatcher::forget_undecided(Peer& worker, LeaseId lease, Range range) {

@@ -86,7 +86,7 @@ struct JobCounters {
   std::uint64_t retries = 0;
   std::uint64_t retracted = 0;    // Tasks that a worker handed back unbegun.
   std::uint64_t speculative = 0;  // Second copies of batches.
-  std::uint64_t duplicates = 0;   // Results that the sink dropped.
+  std::uint64_t duplicates = 0;   // Results, in tasks, that came when there was an outcome already.
   std::uint64_t workers_lost = 0;
 };
 
@@ -224,6 +224,7 @@ private:
   void on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now);
   void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
   void settle(Job& job, const Settlement& settlement, TimePoint now);
+  void count_duplicates(Job& job, const Peer* worker, std::uint64_t count);
   void on_return(Peer& worker, Job& job, const Return& returned, TimePoint now);
   void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
   void on_progress(Peer& worker, const Progress& progress, TimePoint now);
