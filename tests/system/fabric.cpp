@@ -106,7 +106,8 @@ SystemTest::~SystemTest() {
 }
 
 Process& SystemTest::start(const std::string& program, const Arguments& arguments, int input) {
-  Launch launch{{program.starts_with('/') ? program : SYSTEM_PROGRAMS "/" + program}, folder_.path(""), input};
+  Launch launch{prefix_, folder_.path(""), input};
+  launch.arguments.push_back(program.starts_with('/') ? program : SYSTEM_PROGRAMS "/" + program);
   launch.arguments.insert(launch.arguments.end(), arguments.begin(), arguments.end());
   return *processes_.emplace_back(std::make_unique<Process>(launch));
 }

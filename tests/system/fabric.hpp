@@ -67,7 +67,10 @@ protected:
   // The process that has this number.
   Process& process_of(pid_t pid);
 
-  std::string address_ = "tcp://127.0.0.1:0";  // NOLINT(readability-identifier-naming)
+  // NOLINTBEGIN(readability-identifier-naming)
+  std::string address_ = "tcp://127.0.0.1:0";
+  Arguments prefix_;  // Put before every command that is started from now on.
+  // NOLINTEND(readability-identifier-naming)
 
 private:
   TemporaryFolder folder_;
