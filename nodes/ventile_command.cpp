@@ -41,12 +41,13 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 6>& commands() {
-  static const std::array<Command, 6> all{{
+const std::array<Command, 7>& commands() {
+  static const std::array<Command, 7> all{{
       {"map", "run a function over an input, all in this process", run_map},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
       {"worker", "run tasks for a ventilator", run_worker},
       {"sink", "collect the results", run_sink},
+      {"journal", "inspect, verify or repair what a durable role keeps", run_journal},
       {"config", "show the settings in effect and where they come from", show_settings},
       {"version", "show the versions of program, protocol and libzmq", show_version},
   }};
