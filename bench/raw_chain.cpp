@@ -3,6 +3,7 @@
 #include <zmq.h>
 
 #include <array>
+#include <semaphore>
 #include <stdexcept>
 #include <thread>
 
@@ -82,28 +83,53 @@ double raw_sink(const RawContext& context, const std::string& bind, std::uint64_
   return seconds;
 }
 
-std::vector<double> raw_round_trips(const std::string& bind, std::size_t count) {
+std::vector<double> raw_lone_tasks(const std::string& router_address, const std::string& pull_address,
+                                   std::size_t count) {
   RawContext context;
   RawSocket router{context, ZMQ_ROUTER};
-  const std::string address = router.bind(bind);
-  const std::jthread answering{[&router, count] {
-    std::array<char, task_bytes> routing_id{};
-    std::array<char, task_bytes> task{};
+  RawSocket pull{context, ZMQ_PULL};
+  const std::string dispatcher = router.bind(router_address);
+  const std::string sink = pull.bind(pull_address);
+  std::binary_semaphore given{0};  // To the thread that would run the task ...
+  std::binary_semaphore done{0};   // ... and back.
+  std::binary_semaphore collected{0};
+  const std::jthread running{[&] {
     for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t size = router.receive(routing_id.data(), routing_id.size());
-      router.receive(task.data(), task.size());
-      router.send(routing_id.data(), size, ZMQ_SNDMORE);
-      router.send(task.data(), task.size());
+      given.acquire();
+      done.release();
     }
   }};
-  RawSocket dealer{context, ZMQ_DEALER};
-  dealer.connect(address);
+  const std::jthread working{[&] {
+    RawSocket dealer{context, ZMQ_DEALER};
+    RawSocket push{context, ZMQ_PUSH};
+    dealer.connect(dispatcher);
+    push.connect(sink);
+    std::array<char, task_bytes> task{};
+    dealer.send(task.data(), task.size());  // So that the router knows it.
+    for (std::size_t i = 0; i < count; ++i) {
+      dealer.receive(task.data(), task.size());
+      given.release();
+      done.acquire();
+      push.send(task.data(), task.size());
+    }
+  }};
+  const std::jthread collecting{[&] {
+    std::array<char, task_bytes> task{};
+    for (std::size_t i = 0; i < count; ++i) {
+      pull.receive(task.data(), task.size());
+      collected.release();
+    }
+  }};
+  std::array<char, task_bytes> routing_id{};
   std::array<char, task_bytes> task{};
+  const std::size_t size = router.receive(routing_id.data(), routing_id.size());
+  router.receive(task.data(), task.size());
   std::vector<double> seconds(count);
   for (double& each : seconds) {
     const TimePoint start = Clock::now();
-    dealer.send(task.data(), task.size());
-    dealer.receive(task.data(), task.size());
+    router.send(routing_id.data(), size, ZMQ_SNDMORE);
+    router.send(task.data(), task.size());
+    collected.acquire();
     each = to_seconds(Clock::now() - start);
   }
   return seconds;

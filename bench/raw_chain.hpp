@@ -49,7 +49,8 @@ void raw_worker(const RawContext& context, const std::string& bind, const std::s
 // Returns the seconds from the first task to the last.
 double raw_sink(const RawContext& context, const std::string& bind, std::uint64_t tasks, const Announce& announce);
 
-// DEALER to ROUTER and back, one message at a time, between two threads: seconds of each round trip.
-std::vector<double> raw_round_trips(const std::string& bind, std::size_t count);
+// One task at a time over the hops that Ventile takes, with threads: ROUTER to DEALER, handed over to another thread
+// and back, then PUSH to PULL, which starts the next. Seconds of each.
+std::vector<double> raw_lone_tasks(const std::string& router, const std::string& pull, std::size_t count);
 
 }  // namespace ventile::bench

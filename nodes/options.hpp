@@ -75,7 +75,7 @@ struct WorkerCommand {
   bool once = false;  // Leave after the first job.
   Duration drain_timeout = std::chrono::seconds{30};
   std::uint64_t kept_bytes_max = 256 << 20;  // Of results that wait for their acknowledgement.
-  std::uint32_t credit_tasks = 1'000'000;
+  std::uint32_t credit_tasks = 4'000'000'000;
   std::uint64_t credit_bytes = 64 << 20;
   std::uint64_t frame_bytes_max = 1 << 20;
 };

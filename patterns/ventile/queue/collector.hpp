@@ -39,7 +39,7 @@ struct CollectorOptions {
   std::string fold;  // Name of the reducer, or empty.
   bool ordered = false;
   bool stay = false;                                      // Wait for the next job when one is over.
-  std::uint64_t window_tasks = std::uint64_t{1} << 22;    // Results on their way or held, in tasks.
+  std::uint64_t window_tasks = std::uint64_t{1} << 32;    // Results on their way or held, in tasks.
   std::uint64_t window_bytes = std::uint64_t{64} << 20;   // The same, in bytes.
   std::uint64_t ordered_window = std::uint64_t{1} << 20;  // Numbers that may be open behind the lowest missing one.
   Duration hello_interval = std::chrono::seconds{1};      // Doubles while nobody answers.

@@ -35,8 +35,9 @@ struct SessionOptions {
   std::string build;
   std::uint32_t slots = 1;
   std::vector<FunctionOffer> functions;
-  std::uint64_t credit_tasks = std::uint64_t{1} << 22;      // Tasks held at once, running or kept.
-  std::uint64_t credit_bytes = std::uint64_t{64} << 20;     // Of payloads received for them.
+  std::uint64_t credit_tasks = std::uint64_t{1} << 32;   // Tasks held at once, running or kept. Those of an index job
+                                                         // take no memory; payloads are limited by their bytes.
+  std::uint64_t credit_bytes = std::uint64_t{64} << 20;  // Of payloads received for them.
   std::uint64_t kept_bytes_max = std::uint64_t{256} << 20;  // Of results; above it no more credit is given.
   Duration hello_interval = std::chrono::seconds{1};        // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{8};

@@ -28,7 +28,7 @@ struct SinkOptions {
   bool ordered = false;  // Write by number. Not with a fold.
   bool stay = false;     // Wait for the next job when one is over.
   std::size_t frame_bytes_max = frame_bytes_default;
-  std::uint64_t window_tasks = std::uint64_t{1} << 22;
+  std::uint64_t window_tasks = std::uint64_t{1} << 32;
   std::uint64_t window_bytes = std::uint64_t{64} << 20;
   std::uint64_t ordered_window = std::uint64_t{1} << 20;
   Log log;

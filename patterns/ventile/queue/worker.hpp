@@ -24,7 +24,7 @@ struct WorkerOptions {
   bool once = false;        // Leave when the first job that it worked for is over.
   Duration drain_timeout = std::chrono::seconds{30};
   std::size_t frame_bytes_max = frame_bytes_default;
-  std::uint64_t credit_tasks = std::uint64_t{1} << 22;
+  std::uint64_t credit_tasks = std::uint64_t{1} << 32;
   std::uint64_t credit_bytes = std::uint64_t{64} << 20;
   std::uint64_t kept_bytes_max = std::uint64_t{256} << 20;
   Log log;
