@@ -8,6 +8,12 @@ function(ventile_options target)
     -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
     -Wimplicit-fallthrough -Wno-missing-field-initializers
     $<$<BOOL:${VENTILE_WARNINGS_AS_ERRORS}>:-Werror>)
+  if(VENTILE_HARDEN AND NOT VENTILE_SANITIZE)
+    set(optimised "$<CONFIG:Release,RelWithDebInfo,MinSizeRel>")
+    target_compile_options(${target} PRIVATE
+      "$<${optimised}:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=2;-fstack-protector-strong>")
+    target_link_options(${target} PRIVATE "$<${optimised}:LINKER:-z,relro,-z,now>")
+  endif()
   if(VENTILE_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${VENTILE_SANITIZE} -fno-sanitize-recover=all
                            -fno-omit-frame-pointer)
@@ -15,10 +21,12 @@ function(ventile_options target)
   endif()
 endfunction()
 
-# ventile_library(NAME HEADERS … SOURCES … USES … USES_PRIVATELY …) makes ventile::NAME from this folder.
+# ventile_library(NAME HEADERS … SOURCES … USES … USES_PRIVATELY …) makes ventile::NAME from this folder. What it is made
+# of is remembered, for the libraries that users link (VentileLibraries.cmake) have the same objects and headers.
 function(ventile_library name)
   cmake_parse_arguments(arg "" "" "HEADERS;SOURCES;USES;USES_PRIVATELY" ${ARGN})
   string(REGEX MATCH "^.*/(core|patterns)/ventile" within "${CMAKE_CURRENT_SOURCE_DIR}")
+  set(group "${CMAKE_MATCH_1}")
   get_filename_component(include_root "${within}" DIRECTORY)
   add_library(ventile_${name} STATIC ${arg_SOURCES})
   add_library(ventile::${name} ALIAS ventile_${name})
@@ -26,16 +34,26 @@ function(ventile_library name)
   target_sources(ventile_${name} PUBLIC FILE_SET HEADERS BASE_DIRS "${include_root}" FILES ${arg_HEADERS})
   set_target_properties(ventile_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   target_link_libraries(ventile_${name} PUBLIC ${arg_USES} PRIVATE ${arg_USES_PRIVATELY})
+
+  list(TRANSFORM arg_HEADERS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
+  set(strangers ${arg_USES} ${arg_USES_PRIVATELY})
+  list(FILTER strangers EXCLUDE REGEX "^ventile::")
+  set_property(GLOBAL APPEND PROPERTY VENTILE_${group}_PARTS ventile_${name})
+  set_property(GLOBAL APPEND PROPERTY VENTILE_${group}_HEADERS ${arg_HEADERS})
+  set_property(GLOBAL APPEND PROPERTY VENTILE_${group}_USES ${strangers})
 endfunction()
 
-# ventile_program(NAME SOURCES … USES …) makes the executable NAME in build/<preset>/bin.
+# ventile_program(NAME [INSTALLED] SOURCES … USES …) makes the executable NAME in build/<preset>/bin.
 function(ventile_program name)
-  cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
+  cmake_parse_arguments(arg "INSTALLED" "" "SOURCES;USES" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   ventile_options(${name})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${arg_USES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  if(arg_INSTALLED)
+    set_property(GLOBAL APPEND PROPERTY VENTILE_PROGRAMS ${name})
+  endif()
 endfunction()
 
 # ventile_plugin(NAME SOURCES …) makes NAME.so, which a worker loads with --plugin, in build/<preset>/plugins.

@@ -1,5 +1,6 @@
 #include <nodes/versions.hpp>
 
+#include <ventile/base/version.hpp>
 #include <ventile/net/library.hpp>
 #include <ventile/wire/frame.hpp>
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <ventile/base/result.hpp>
+#include <ventile/base/version.hpp>
 #include <ventile/task/registry.hpp>
 
 #define VENTILE_STRINGIFY_(x) #x
