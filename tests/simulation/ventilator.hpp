@@ -77,6 +77,8 @@ private:
   void act(const Settled& settled);
   void act(const JobClosed& closed);
   void act(const JobFailed& failed);
+  void act(const Keep&) {}          // Only of clients' jobs,
+  void act(const JobForgotten&) {}  // and there are none here.
   void act(const Notice& notice);
 };
 

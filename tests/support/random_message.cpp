@@ -14,7 +14,7 @@ constexpr std::uint64_t list_max = 5;
 // As often a small number as one of any size: each has its own form in msgpack.
 std::uint64_t number(Random& random) { return random.next() >> random.below(64); }
 
-std::uint64_t last_of(Role) { return static_cast<std::uint64_t>(Role::sink); }
+std::uint64_t last_of(Role) { return static_cast<std::uint64_t>(Role::client); }
 std::uint64_t last_of(Refusal) { return static_cast<std::uint64_t>(Refusal::unauthorized); }
 std::uint64_t last_of(Verdict) { return static_cast<std::uint64_t>(Verdict::refused); }
 std::uint64_t last_of(ReturnReason) { return static_cast<std::uint64_t>(ReturnReason::unknown); }
@@ -93,6 +93,13 @@ void make_fit(Results& results, PayloadWriter& payloads, Random& random) {
   write_payloads(results.folded ? 1 : results.range.count, payloads, random);
   for (std::uint32_t offset = 0; !results.folded && offset < results.range.count; ++offset)
     if (random.chance(0.1)) results.failures.push_back({offset, bad_outcome(random)});
+}
+void make_fit(Offer& offer, PayloadWriter& payloads, Random& random) {
+  offer.range = {number(random) / 2, random.between(1, 20)};
+  if (random.chance(0.8)) write_payloads(offer.range.count, payloads, random);
+}
+void make_fit(Submit& submit, PayloadWriter&, Random& random) {
+  for (RangeOutcome& exception : submit.exceptions) exception.outcome = bad_outcome(random);
 }
 void make_fit(Opened& opened, PayloadWriter&, Random& random) {
   for (RangeOutcome& exception : opened.exceptions) exception.outcome = bad_outcome(random);

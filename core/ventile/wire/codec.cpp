@@ -73,7 +73,7 @@ const char* complaint(const M&) {
   return nullptr;
 }
 const char* complaint(const Hello& m) {
-  if (!at_most(m.role, Role::sink)) return "the role is unknown";
+  if (!at_most(m.role, Role::client)) return "the role is unknown";
   for (const HeldRange& held : m.held)
     if (!fits(held.range)) return "a held range is too large";
   return nullptr;
@@ -81,11 +81,18 @@ const char* complaint(const Hello& m) {
 const char* complaint(const Refused& m) {
   return at_most(m.reason, Refusal::unauthorized) ? nullptr : "the reason is unknown";
 }
-const char* complaint(const Opened& m) {
-  if (!fits(m.have)) return "a range is too large";
-  for (const RangeOutcome& exception : m.exceptions)
+const char* complaint(const std::vector<RangeOutcome>& exceptions) {
+  for (const RangeOutcome& exception : exceptions)
     if (!fits(exception.range) || exception.outcome == Outcome::done || !at_most(exception.outcome, last_outcome))
       return "an exception has no such outcome";
+  return nullptr;
+}
+const char* complaint(const Opened& m) { return fits(m.have) ? complaint(m.exceptions) : "a range is too large"; }
+const char* complaint(const Submit& m) { return fits(m.have) ? complaint(m.exceptions) : "a range is too large"; }
+const char* complaint(const Offer& m) {
+  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
+  if (m.payloads.count() != 0 && m.payloads.count() != m.range.count)
+    return "the number of payloads is not that of the range";
   return nullptr;
 }
 const char* complaint(const Tasks& m) {
@@ -173,9 +180,11 @@ struct TypeInfo {
   const char* name = "unknown";
 };
 
-constexpr std::array names{"HELLO",     "WELCOME",  "REFUSED", "HELLO-AGAIN", "OPEN",    "OPENED", "ROUTE",  "TASKS",
-                           "PART",      "RESULTS",  "STORED",  "VERDICTS",    "RETRACT", "RETURN", "CANCEL", "PROPOSE",
-                           "HEARTBEAT", "PROGRESS", "END",     "CLOSED",      "CLOSE",   "BYE"};
+constexpr std::array names{"HELLO",  "WELCOME", "REFUSED",     "HELLO-AGAIN", "OPEN",     "OPENED",  "ROUTE",
+                           "TASKS",  "PART",    "RESULTS",     "STORED",      "VERDICTS", "RETRACT", "RETURN",
+                           "CANCEL", "PROPOSE", "HEARTBEAT",   "PROGRESS",    "END",      "CLOSED",  "CLOSE",
+                           "BYE",    "SUBMIT",  "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED",  "INQUIRE",
+                           "REPORT", "EXPLAIN", "EXPLANATION", "DRAIN"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>

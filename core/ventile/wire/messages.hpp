@@ -20,7 +20,7 @@ namespace ventile {
 
 // --- Opening -----------------------------------------------------------------------------------------------------
 
-enum class Role : std::uint8_t { worker, sink };
+enum class Role : std::uint8_t { worker, sink, client };
 
 // A function that a worker serves. One that is not repeatable is never run twice on purpose.
 struct FunctionOffer {
@@ -52,8 +52,8 @@ struct Credit {
   bool operator==(const Credit&) const = default;
 };
 
-// Worker, sink -> dispatcher. The first message of a session, the answer to HELLO-AGAIN, and said again from time to
-// time while nobody answers.
+// Worker, sink, client -> dispatcher. The first message of a session, the answer to HELLO-AGAIN, and said again from
+// time to time while nobody answers.
 struct Hello {
   static constexpr std::uint8_t type = 0x01;
   Role role = Role::worker;
@@ -62,7 +62,7 @@ struct Hello {
   std::string build;  // Version of the sender's software.
   std::uint32_t slots = 0;
   std::vector<FunctionOffer> functions;
-  std::string results_address;  // Of a sink: where workers connect.
+  std::string results_address;  // Of a sink or client: where workers connect. A client may have none.
   Credit credit;
   std::vector<HeldRange> held;  // A sink's: just the job that it has results of.
   std::uint64_t greeting = 0;   // Counts the sender's HELLOs.
@@ -172,8 +172,8 @@ struct Opened {
   bool operator==(const Opened&) const = default;
 };
 
-// Dispatcher -> worker: send this job's results there. A new incarnation wants again what has no verdict yet, and so
-// does the same one if it is named twice in a session.
+// Dispatcher -> worker: send this job's results there; without an address to the dispatcher, which passes them on. A
+// new incarnation wants again what has no verdict yet, and so does the same one if it is named twice in a session.
 struct Route {
   static constexpr std::uint8_t type = 0x12;
   IncarnationId sink;
@@ -217,7 +217,8 @@ struct Failure {
   bool operator==(const Failure&) const = default;
 };
 
-// Worker -> sink, over PUSH, with one payload per number, or one for all if folded.
+// Worker -> sink or client, over PUSH or by way of the dispatcher, with one payload per number, or one for all if
+// folded.
 struct Results {
   static constexpr std::uint8_t type = 0x22;
   LeaseId lease;
@@ -431,7 +432,179 @@ struct Bye {
   bool operator==(const Bye&) const = default;
 };
 
+// --- Clients of a broker -----------------------------------------------------------------------------------------
+//
+// A client is the source of its jobs' tasks and the sink of their results. It says STORED, PROPOSE and END are said to
+// it, and it answers END with CLOSED, all as between dispatcher and sink.
+
+// Client -> dispatcher: the job in the envelope begins or, in a new session, goes on. What a sink says in OPENED is
+// said here: what the client has of the job already, and how much it takes.
+struct Submit {
+  static constexpr std::uint8_t type = 0x50;
+  std::string name;
+  std::string function;
+  std::vector<std::byte> constants;
+  std::uint32_t constant_count = 0;
+  IndexRule index;
+  std::uint64_t timeout_nanoseconds = 0;  // Of one task; 0: none.
+  std::uint32_t tries_max = 1;
+  std::string fold;
+  std::int64_t priority = 0;           // Tasks of a higher one go first.
+  std::uint64_t keep_nanoseconds = 0;  // How long the job outlives a client that is gone.
+  std::vector<Range> have;
+  std::vector<RangeOutcome> exceptions;  // What of it is not done.
+  SinkCredit credit;
+
+  static auto fields(auto& m) {
+    return std::tie(m.name, m.function, m.constants, m.constant_count, m.index, m.timeout_nanoseconds, m.tries_max,
+                    m.fold, m.priority, m.keep_nanoseconds, m.have, m.exceptions, m.credit);
+  }
+  bool operator==(const Submit&) const = default;
+};
+
+// Dispatcher -> client: which tasks of the job it knows, and how many more it takes. Tasks: numbers below may be
+// offered. Bytes: of payload, counted from SUBMIT. Neither falls within a session.
+struct Accepted {
+  static constexpr std::uint8_t type = 0x51;
+  std::string refusal;  // Not empty: the job is not taken, and why.
+  std::uint64_t submitted = 0;
+  Credit credit;
+
+  static auto fields(auto& m) { return std::tie(m.refusal, m.submitted, m.credit); }
+  bool operator==(const Accepted&) const = default;
+};
+
+// Client -> dispatcher: tasks, with one payload each; with none if it is an index job, or if the client has an outcome
+// of every one of them already. What of the range is known is passed over.
+struct Offer {
+  static constexpr std::uint8_t type = 0x52;
+  Range range;
+  PayloadView payloads;  // Not a field.
+
+  static auto fields(auto& m) { return std::tie(m.range); }
+};
+
+// Client -> dispatcher: the job has the numbers below `total`, and there will be no others.
+struct Complete {
+  static constexpr std::uint8_t type = 0x53;
+  std::uint64_t total = 0;
+
+  static auto fields(auto& m) { return std::tie(m.total); }
+  bool operator==(const Complete&) const = default;
+};
+
+// Dispatcher -> client: what people call the worker whose results will have this incarnation in their envelope.
+struct Served {
+  static constexpr std::uint8_t type = 0x54;
+  IncarnationId worker;
+  std::string name;
+
+  static auto fields(auto& m) { return std::tie(m.worker, m.name); }
+  bool operator==(const Served&) const = default;
+};
+
+// Client -> dispatcher: what is going on? Answered by REPORT.
+struct Inquire {
+  static constexpr std::uint8_t type = 0x58;
+
+  static auto fields(auto&) { return std::tie(); }
+  bool operator==(const Inquire&) const = default;
+};
+
+struct ClientState {
+  std::string name;
+  bool connected = false;
+  std::uint64_t jobs = 0;
+  std::uint64_t silent_milliseconds = 0;
+
+  static auto fields(auto& m) { return std::tie(m.name, m.connected, m.jobs, m.silent_milliseconds); }
+  bool operator==(const ClientState&) const = default;
+};
+
+// The first line of numbers is the audit: submitted = queued + delayed + leased + awaiting + the outcomes.
+struct JobState {
+  JobId job;
+  std::string name;
+  std::string function;
+  std::string client;  // Empty: the dispatcher's own.
+  std::int64_t priority = 0;
+  std::uint64_t submitted = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t delayed = 0;
+  std::uint64_t leased = 0;
+  std::uint64_t awaiting = 0;
+  std::array<std::uint64_t, outcome_count> outcomes{};
+  bool complete = false;    // There will be no more tasks.
+  std::string waiting_for;  // Why nothing moves, or empty.
+
+  static auto fields(auto& m) {
+    return std::tie(m.job, m.name, m.function, m.client, m.priority, m.submitted, m.queued, m.delayed, m.leased,
+                    m.awaiting, m.outcomes, m.complete, m.waiting_for);
+  }
+  bool operator==(const JobState&) const = default;
+};
+
+struct WorkerState {
+  std::string name;
+  std::uint32_t slots = 0;
+  std::uint64_t leased = 0;    // Tasks.
+  std::uint64_t finished = 0;  // Tasks, as it last said.
+  std::uint64_t silent_milliseconds = 0;
+  bool leaving = false;
+
+  static auto fields(auto& m) {
+    return std::tie(m.name, m.slots, m.leased, m.finished, m.silent_milliseconds, m.leaving);
+  }
+  bool operator==(const WorkerState&) const = default;
+};
+
+// Dispatcher -> client: the answer to INQUIRE.
+struct Report {
+  static constexpr std::uint8_t type = 0x59;
+  std::vector<ClientState> clients;
+  std::vector<JobState> jobs;
+  std::vector<WorkerState> workers;
+  std::uint64_t jobs_closed = 0;                        // That are over and forgotten.
+  std::array<std::uint64_t, outcome_count> outcomes{};  // Of their tasks.
+  std::uint64_t refused = 0;                            // Messages.
+
+  static auto fields(auto& m) { return std::tie(m.clients, m.jobs, m.workers, m.jobs_closed, m.outcomes, m.refused); }
+  bool operator==(const Report&) const = default;
+};
+
+// Client -> dispatcher: why is this job, or this task of it, not done? Answered by EXPLANATION.
+struct Explain {
+  static constexpr std::uint8_t type = 0x5a;
+  std::string job;  // Its name, or the beginning of its id.
+  bool one_task = false;
+  Number task = 0;
+
+  static auto fields(auto& m) { return std::tie(m.job, m.one_task, m.task); }
+  bool operator==(const Explain&) const = default;
+};
+
+// Dispatcher -> client: the answer to EXPLAIN and to DRAIN.
+struct Explanation {
+  static constexpr std::uint8_t type = 0x5b;
+  bool found = false;  // There is such a job, task or worker.
+  std::string text;
+
+  static auto fields(auto& m) { return std::tie(m.found, m.text); }
+  bool operator==(const Explanation&) const = default;
+};
+
+// Client -> dispatcher: let the workers of this name finish what runs, hand back the rest and leave. Dispatcher ->
+// worker: do that.
+struct Drain {
+  static constexpr std::uint8_t type = 0x5c;
+  std::string worker;
+
+  static auto fields(auto& m) { return std::tie(m.worker); }
+  bool operator==(const Drain&) const = default;
+};
+
 using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
-                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye>;
+                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye,
+                             Submit, Accepted, Offer, Complete, Served, Inquire, Report, Explain, Explanation, Drain>;
 
 }  // namespace ventile

@@ -77,6 +77,13 @@ Lease* Account::find(LeaseId id) {
   return it == leases_.end() ? nullptr : &it->second;
 }
 
+std::vector<const Lease*> Account::leases_with(Number number) const {
+  std::vector<const Lease*> found;
+  for (const auto& [order, id] : by_age_)
+    if (const Lease& lease = leases_.at(id); lease.remaining.contains(number)) found.push_back(&lease);
+  return found;
+}
+
 std::vector<LeaseId> Account::leases_of(SessionId holder) const {
   std::vector<LeaseId> ids;
   if (auto it = by_holder_.find(holder); it != by_holder_.end())

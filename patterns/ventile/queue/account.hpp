@@ -85,8 +85,9 @@ public:
   void exonerate(Range range);
 
   Lease* find(LeaseId id);
-  std::vector<LeaseId> leases_of(SessionId holder) const;  // Oldest first.
-  std::uint64_t held_by(SessionId holder) const;           // Tasks.
+  std::vector<const Lease*> leases_with(Number number) const;  // Looks at every lease: for people's questions.
+  std::vector<LeaseId> leases_of(SessionId holder) const;      // Oldest first.
+  std::uint64_t held_by(SessionId holder) const;               // Tasks.
   std::size_t lease_count_of(SessionId holder) const;
 
   // Every number of `range` that has no outcome gets one; `exceptions` are those that are not done. The numbers leave

@@ -24,7 +24,10 @@ Dispatcher::Dispatcher(IncarnationId incarnation, DispatcherOptions options)
     : incarnation_(incarnation), options_(options) {}
 Dispatcher::~Dispatcher() = default;
 
-Actions Dispatcher::take_actions() { return std::exchange(actions_, {}); }
+Actions Dispatcher::take_actions() {
+  forget_jobs();
+  return std::exchange(actions_, {});
+}
 
 void Dispatcher::send(const Peer& peer, JobId job, Message message) {
   actions_.push_back(Send{peer.id, job, peer.session, std::move(message)});
@@ -34,12 +37,18 @@ void Dispatcher::notice(Level level, std::string text) { actions_.push_back(Noti
 
 // --- What its owner wants ----------------------------------------------------------------------------------------
 
-void Dispatcher::open_job(JobId id, JobOptions options, TimePoint now) {
+Dispatcher::Job& Dispatcher::add_job(JobId id, JobOptions options) {
   auto job = std::make_unique<Job>();
   job->id = id;
   job->options = std::move(options);
   job->granularity = Granularity{options_.granularity, false};
-  Job& opened = *jobs_.emplace(id, std::move(job)).first->second;
+  const auto lower = [](std::int64_t priority, const Job* other) { return priority > other->options.priority; };
+  order_.insert(std::upper_bound(order_.begin(), order_.end(), job->options.priority, lower), job.get());
+  return *jobs_.emplace(id, std::move(job)).first->second;
+}
+
+void Dispatcher::open_job(JobId id, JobOptions options, TimePoint now) {
+  Job& opened = add_job(id, std::move(options));
   give_sink(opened, now);
   for (const auto& [peer_id, peer] : peers_) update_hunger(*peer);
   feed_hungry(now);
@@ -124,7 +133,7 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
   auto job_it = jobs_.find(received.envelope.job);
   Job* job = job_it == jobs_.end() ? nullptr : job_it->second.get();
   const bool is_worker = peer->role == Role::worker;
-  const bool is_sink_of_job = peer->role == Role::sink && job != nullptr && job->sink == peer;
+  const bool is_sink_of_job = peer->role != Role::worker && job != nullptr && job->sink == peer;
   if (const auto* returned = std::get_if<Return>(&received.message); returned != nullptr && is_worker) {
     if (job != nullptr) on_return(*peer, *job, *returned, now);
   } else if (const auto* progress = std::get_if<Progress>(&received.message); progress != nullptr && is_worker) {
@@ -137,7 +146,10 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
     on_stored(*peer, *job, *stored, now);
   } else if (const auto* closed = std::get_if<Closed>(&received.message); closed != nullptr && is_sink_of_job) {
     on_closed(*peer, *job, *closed, now);
+  } else if (peer->role == Role::client && on_client_message(*peer, job, received, now)) {
+    feed_hungry(now);
   } else if (const auto* bye = std::get_if<Bye>(&received.message)) {
+    if (peer->role == Role::client) leave_client(*peer);
     if (bye->reason == ByeReason::leaving && is_worker) {
       if (!std::exchange(peer->leaving, true)) slots_open_ -= peer->slots;
       update_hunger(*peer);
@@ -149,9 +161,8 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
   } else if (peer->role == Role::sink && job != nullptr && job->closed) {
     // It was on its way when the job ended.
   } else if (!std::holds_alternative<Heartbeat>(received.message)) {
-    refuse(
-        from, peer,
-        std::string{name_of(received.message)} + " is not for a " + (is_worker ? "worker" : "sink") + " to send now");
+    const char* const role = is_worker ? "worker" : peer->role == Role::sink ? "sink" : "client";
+    refuse(from, peer, std::string{name_of(received.message)} + " is not for a " + role + " to send now");
     end_session(*peer, "it sent a message out of place", false, now);
     feed_hungry(now);
   }
@@ -189,6 +200,10 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   sessions_.emplace(peer.session, &peer);
   incarnations_.emplace(peer.incarnation, &peer);
   welcome(peer, hello.greeting);
+  if (hello.role == Role::client) {
+    peer.results_address = hello.results_address;
+    return notice(Level::info, "client " + peer.name + " is here");
+  }
   if (hello.role == Role::sink) {
     ++sinks_open_;
     peer.results_address = hello.results_address;
@@ -303,14 +318,19 @@ void Dispatcher::lose_worker(Peer& worker, const std::string& why, bool crashed)
 }
 
 void Dispatcher::lose_sink(Peer& sink, const std::string& why, TimePoint now) {
-  --sinks_open_;
+  const bool is_client = sink.role == Role::client;
+  if (is_client)
+    notice(Level::info, "client " + sink.name + " has left: " + why);
+  else
+    --sinks_open_;
   for (const auto& [id, job] : jobs_) {
     if (job->sink != &sink) continue;
     job->sink = nullptr;
     job->sink_lost = now;
     job->sink_ready = false;
     job->ending = false;
-    if (!job->closed) notice(Level::warning, "sink " + sink.name + " lost: " + why + "; its job waits for a sink");
+    if (!job->closed && !is_client)
+      notice(Level::warning, "sink " + sink.name + " lost: " + why + "; its job waits for a sink");
   }
 }
 
@@ -328,7 +348,7 @@ Open Dispatcher::open_message(const Job& job, std::string fold) {
 // The sink that has results of the job, if it is there. Any other cannot have them, so that the job would fail: only
 // when the first has not come back for a while.
 void Dispatcher::give_sink(Job& job, TimePoint now) {
-  if (job.sink != nullptr || job.closed) return;
+  if (job.sink != nullptr || job.closed || job.owner) return;
   const bool any = job.account.ledger().count() == 0 || now - job.sink_lost >= options_.sink_grace;
   for (const auto& [id, peer] : peers_) {
     if (peer->role != Role::sink || peer->serves || (job.sink != nullptr && peer->claims != job.id)) continue;
@@ -343,6 +363,7 @@ void Dispatcher::open_on(Peer& worker, Job& job) {
   auto [it, fresh] = worker.opened.try_emplace(job.id);
   if (fresh) send(worker, job.id, open_message(job, job.fold));
   if (it->second == job.sink->incarnation) return;
+  if (job.owner) introduce(worker, *job.sink);
   it->second = job.sink->incarnation;
   send(worker, job.id, Route{job.sink->incarnation, job.sink->results_address});
 }
@@ -352,9 +373,17 @@ void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint
     actions_.push_back(JobFailed{job.id, 0, "the sink refused the job: " + opened.refusal});
     return close_job(job, now);
   }
+  job.fold = opened.fold;
+  job.granularity = Granularity{options_.granularity, !job.fold.empty()};
+  (void)attach(sink, job, opened.have, opened.exceptions, opened.credit, now);
+}
+
+// The sink, new or back again, says what it has of the job. False if results are lost that it should have.
+bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
+                        const std::vector<RangeOutcome>& exceptions, const SinkCredit& credit, TimePoint now) {
   job.sink_has.clear();
-  job.sink_exceptions = opened.exceptions;
-  for (const Range range : opened.have) job.sink_has.insert(range);
+  job.sink_exceptions = exceptions;
+  for (const Range range : have) job.sink_has.insert(range);
   for (const Range range : job.sink_has.present({0, job.account.submitted()})) settle_known(job, range);
   std::uint64_t lost = 0;
   for (const Range range : job.account.ledger().settled().ranges())
@@ -363,12 +392,11 @@ void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint
     actions_.push_back(JobFailed{
         job.id, lost,
         "the sink that stored " + tasks_text(lost) + " is gone, and the new one does not have their results"});
-    return close_job(job, now);
+    close_job(job, now);
+    return false;
   }
   job.sink_ready = true;
-  job.fold = opened.fold;
-  job.granularity = Granularity{options_.granularity, !job.fold.empty()};
-  job.credit = opened.credit;
+  job.credit = credit;
   job.stored_bytes = 0;
   for (const Propose& proposal : job.proposals) send(sink, job.id, proposal);
   for (const auto& [id, peer] : peers_) {
@@ -378,8 +406,10 @@ void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint
     }
     reconcile(*peer, std::exchange(peer->undecided, {}), now);
   }
+  for (const auto& [id, peer] : peers_) update_hunger(*peer);
   maybe_end(job);
   feed_hungry(now);
+  return true;
 }
 
 // The sink had outcomes for these numbers before it could tell us.
@@ -440,10 +470,13 @@ void Dispatcher::close_job(Job& job, TimePoint now) {
             std::erase_if(peer->undecided, [&job](const HeldRange& held) { return held.job == job.id; }) >
         0)
       send(*peer, job.id, Close{});
-  send(*job.sink, job.id, Close{});
-  job.sink->serves = {};
-  job.sink = nullptr;
+  if (job.sink != nullptr) {
+    send(*job.sink, job.id, Close{});
+    job.sink->serves = {};
+    job.sink = nullptr;
+  }
   job.sink_ready = false;
+  if (job.owner) over_.push_back(job.id);
   for (const auto& [id, other] : jobs_) give_sink(*other, now);
 }
 
@@ -463,6 +496,7 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
   for (auto& [incarnation, message] : verdicts)
     if (auto it = incarnations_.find(incarnation); it != incarnations_.end())
       send(*it->second, job.id, std::move(message));
+  if (job.owner) give_room(job, false);
   maybe_end(job);
   feed_hungry(now);
 }
@@ -481,7 +515,8 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
     job.last_settled = now;
     job.stored_bytes += settlement.bytes;
     const double bytes_each = static_cast<double>(settlement.bytes) / static_cast<double>(range.count);
-    job.result_bytes = job.result_bytes == 0 ? bytes_each : 0.9 * job.result_bytes + 0.1 * bytes_each;
+    if (settlement.worker)
+      job.result_bytes = job.result_bytes == 0 ? bytes_each : 0.9 * job.result_bytes + 0.1 * bytes_each;
     if (settlement.busy_nanoseconds > 0)
       job.granularity.observe(range.count, std::chrono::nanoseconds{settlement.busy_nanoseconds});
     for (const Account::Loser& loser : job.account.settle(range, exceptions_of(settlement.failures), settlement.lease))
@@ -613,6 +648,7 @@ bool Dispatcher::job_running(JobId job) const { return jobs_.at(job)->account.le
 std::string Dispatcher::why_waiting(JobId id) const {
   const Job& job = *jobs_.at(id);
   if (job.closed) return {};
+  if (job.sink == nullptr && job.owner) return "its client " + job.owner_name + " is gone";
   if (job.sink == nullptr && job.account.ledger().count() > 0)
     return "the sink that stored " + tasks_text(job.account.ledger().count()) + " has not come back";
   if (job.sink == nullptr) return sinks_open_ == 0 ? "no sink has connected" : "every sink serves another job";
@@ -625,7 +661,8 @@ std::string Dispatcher::why_waiting(JobId id) const {
   });
   if (!served)
     return "none of the " + std::to_string(workers_open_) + " workers has the function '" + job.options.function + "'";
-  if (sink_room(job) == 0) return "the sink " + job.sink->name + " has no room for results";
+  if (sink_room(job) == 0)
+    return "the " + std::string{job.owner ? "client " : "sink "} + job.sink->name + " has no room for results";
   return {};
 }
 

@@ -24,8 +24,12 @@
 //     HELLO, WELCOME            BYE, silence, unreachable
 //   ------------------> [open] ---------------------------> gone: leases go back, HELLO-AGAIN to whatever still comes
 //
+// Jobs are its owner's (a ventilator's one), with a sink that is another peer; or a client's, who brings the tasks and
+// is the sink. A client's job is forgotten when it is over.
+//
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -63,7 +67,11 @@ struct DispatcherOptions {
   std::uint32_t max_crashes = 3;                          // Deaths alone after which a task is dead.
   Duration retry_delay = std::chrono::milliseconds{100};  // Before the second try; doubles up to retry_delay_max.
   Duration retry_delay_max = std::chrono::seconds{10};
-  Duration straggler = std::chrono::seconds{1};  // Least age at which a lease is worth a second copy.
+  Duration straggler = std::chrono::seconds{1};      // Least age at which a lease is worth a second copy.
+  Duration client_grace = std::chrono::seconds{10};  // A client may be gone so long before its jobs are dropped.
+  std::uint64_t client_window_tasks = std::uint64_t{1} << 22;   // Of a client's job, without an outcome. More may not
+  std::uint64_t client_window_bytes = std::uint64_t{16} << 20;  // be offered; nor more bytes of payload.
+  std::size_t client_jobs_max = 4096;                           // Of one client. More are refused.
   bool speculate = true;
   GranularityOptions granularity;
 };
@@ -76,6 +84,7 @@ struct JobOptions {
   IndexRule index;
   Duration timeout{0};
   std::uint32_t tries_max = 1;
+  std::int64_t priority = 0;  // Jobs with a higher one are served first.
 };
 
 // What happened to a job that a person wants to read afterwards.
@@ -127,7 +136,18 @@ struct JobFailed {
   std::uint64_t lost = 0;
   std::string message;
 };
-using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Notice>;
+// A client's tasks have come with the message that was just handled: keep the payloads of this range, which begin at
+// payload `skip` of the message. Carry out before the next message.
+struct Keep {
+  JobId job;
+  Range range;
+  std::uint32_t skip = 0;
+};
+// A client's job is over: nothing of it is needed any more.
+struct JobForgotten {
+  JobId job;
+};
+using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Keep, JobForgotten, Notice>;
 using Actions = std::vector<Action>;
 
 // --- The decider -------------------------------------------------------------------------------------------------
@@ -168,6 +188,8 @@ public:
   TimePoint next_tick() const;
   // Handling one batch cost the driver so much.
   void on_batch_cost(JobId job, Duration cost);
+  // The driver holds so many bytes of payloads of a client's job.
+  void on_held(JobId job, std::uint64_t bytes);
 
   // What to do, in order. Call after any of the above.
   Actions take_actions();
@@ -187,6 +209,16 @@ public:
   std::size_t workers_seen() const { return worker_incarnations_.size(); }
   std::uint64_t slot_count() const { return slots_open_; }
   std::uint64_t refused_count() const { return refused_; }
+  bool has_job(JobId job) const { return jobs_.contains(job); }
+  // To whom results of a client's job are passed on; none if it is gone, or has them sent to an address of its own.
+  struct Passage {
+    PeerId client;
+    SessionId session;
+  };
+  std::optional<Passage> passage(JobId job) const;
+  bool knows(PeerId peer) const { return peers_.contains(peer); }
+  Report report(TimePoint now) const;
+  Explanation explain(const Explain& question, TimePoint now) const;
   std::string check() const;  // Every invariant it can check by itself; empty if all hold.
   // The worker that a lease is held by, and how much of it remains; for tests and tools.
   const Account& account(JobId job) const;
@@ -203,6 +235,10 @@ private:
   std::unordered_map<IncarnationId, Peer*> incarnations_;  // Workers: where verdicts go.
   std::set<IncarnationId> worker_incarnations_;
   std::map<JobId, std::unique_ptr<Job>> jobs_;
+  std::vector<Job*> order_;  // By priority, the highest first; of the same, the oldest.
+  std::vector<JobId> over_;  // Clients' jobs to forget.
+  std::uint64_t closed_jobs_ = 0;
+  std::array<std::uint64_t, outcome_count> closed_outcomes_{};
   std::set<std::pair<double, PeerId>> hungry_;  // Workers with credit, the least loaded first.
   std::uint64_t next_session_ = 0;
   std::uint64_t next_lease_ = 0;
@@ -221,7 +257,10 @@ private:
   void reconcile(Peer& worker, const std::vector<HeldRange>& held, TimePoint now);
   static void forget_undecided(Peer& worker, LeaseId lease, Range range);
   void reconcile_one(Peer& worker, Job& job, const HeldRange& held, TimePoint now);
+  Job& add_job(JobId id, JobOptions options);
   void on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now);
+  bool attach(Peer& sink, Job& job, const std::vector<Range>& have, const std::vector<RangeOutcome>& exceptions,
+              const SinkCredit& credit, TimePoint now);
   void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
   void settle(Job& job, const Settlement& settlement, TimePoint now);
   void count_duplicates(Job& job, const Peer* worker, std::uint64_t count);
@@ -247,6 +286,21 @@ private:
   void notice(Level level, std::string text);
   Duration heartbeat() const;
 
+  // serving.cpp: clients.
+  bool on_client_message(Peer& client, Job* job, const Received& received, TimePoint now);  // False: not for a client.
+  void on_submit(Peer& client, JobId id, const Submit& submit, TimePoint now);
+  void on_offer(Peer& client, Job& job, const Offer& offer, TimePoint now);
+  void on_complete(Peer& client, Job& job, const Complete& complete);
+  void on_drain(Peer& client, const Drain& drain);
+  void give_room(Job& job, bool at_once);
+  void introduce(const Peer& worker, Peer& client);
+  void leave_client(Peer& client);
+  void drop_abandoned(TimePoint now);
+  void drop_job(Job& job, const std::string& why);
+  void forget_jobs();
+  std::string explain_job(const Job& job) const;
+  std::string explain_task(const Job& job, Number number, TimePoint now) const;
+
   // leasing.cpp: who gets what.
   void feed_hungry(TimePoint now);
   bool feed_one(Peer& worker, Job& job, TimePoint now);
@@ -254,6 +308,7 @@ private:
   std::uint64_t room(const Peer& worker, const Job& job) const;
   std::uint64_t sink_room(const Job& job) const;
   std::uint64_t credit_left(const Peer& worker) const;
+  bool others_wait(const Job& job) const;
   std::size_t lease_count(const Peer& worker) const;
   void dispatch(Peer& worker, Job& job, Lease& lease);
   void lease_ended(Peer& worker);

@@ -35,10 +35,13 @@ struct Dispatcher::Peer {
   bool nothing_to_retract = false;  // Since its last lease.
   std::optional<double> hunger;     // Its key in hungry_.
 
-  // A sink's.
+  // A sink's or client's.
   std::string results_address;
   JobId serves;
   JobId claims;  // The job it says that it has results of.
+
+  // A client's.
+  std::set<IncarnationId> introduced;  // Workers whose names it was told.
 };
 
 struct Dispatcher::Job {
@@ -61,6 +64,14 @@ struct Dispatcher::Job {
   Duration slowest_batch{0};
   std::vector<Propose> proposals;    // Without a verdict, perhaps: for a sink that comes back.
   std::size_t proposals_limit = 64;  // When to look which of them have one.
+
+  // A client's job.
+  NodeId owner;  // None: the dispatcher's own.
+  std::string owner_name;
+  Duration keep{0};
+  std::uint64_t offered_bytes = 0;  // In this session.
+  std::uint64_t held_bytes = 0;     // By the driver.
+  Credit room;                      // What the client was told.
 
   bool ended = false;      // No more offers.
   bool cancelled = false;  // Nothing that waits is to run.

@@ -54,7 +54,21 @@ std::uint64_t Dispatcher::room(const Peer& worker, const Job& job) const {
   const std::uint64_t wanted = appetite(worker, job);
   const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
   const std::uint64_t least = job.granularity.batch() / 16;
-  return std::min({wanted, credit_left(worker), std::max(share, least), sink_room(job), batch_tasks_max});
+  std::uint64_t credit = credit_left(worker);
+  if (others_wait(job)) {  // Then no job holds more than half of a worker's credit.
+    std::uint64_t all = credit;
+    for (const auto& [id, other] : jobs_) all += other->account.held_by(worker.session);
+    const std::uint64_t held = job.account.held_by(worker.session);
+    credit = std::min(credit, all / 2 > held ? all / 2 - held : 0);
+    if (held == 0) credit = std::max<std::uint64_t>(credit, std::min<std::uint64_t>(credit_left(worker), 1));
+  }
+  return std::min({wanted, credit, std::max(share, least), sink_room(job), batch_tasks_max});
+}
+
+bool Dispatcher::others_wait(const Job& job) const {
+  return std::any_of(order_.begin(), order_.end(), [&job](const Job* other) {
+    return other != &job && other->sink_ready && !other->closed && !other->account.backlog().empty();
+  });
 }
 
 bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
@@ -109,7 +123,8 @@ void Dispatcher::update_hunger(Peer& worker) {
   worker.hunger = hunger;
 }
 
-// The least loaded gets a batch of each job, then whoever is the least loaded then.
+// The least loaded gets a batch of each job, then whoever is the least loaded then. Jobs of a lower priority get what
+// those of a higher leave.
 void Dispatcher::feed_hungry(TimePoint now) {
   const auto work_waits = [this] {
     return std::any_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
@@ -119,7 +134,11 @@ void Dispatcher::feed_hungry(TimePoint now) {
   for (auto at = hungry_.begin(); at != hungry_.end() && work_waits();) {
     const auto key = *at;
     Peer& worker = *peers_.at(key.second);
-    for (const auto& [id, job] : jobs_) feed_one(worker, *job, now);
+    const Job* fed = nullptr;
+    for (Job* const job : order_) {
+      if (fed != nullptr && job->options.priority < fed->options.priority) break;
+      if (feed_one(worker, *job, now)) fed = job;
+    }
     update_hunger(worker);  // What it got moves it further back.
     at = hungry_.upper_bound(key);
   }
@@ -286,6 +305,7 @@ void Dispatcher::on_tick(TimePoint now) {
       expire_leases(*job, now);
       give_sink(*job, now);
     }
+    drop_abandoned(now);
     feed_hungry(now);
     next_liveness_ = now + options_.heartbeat / 4;
   }

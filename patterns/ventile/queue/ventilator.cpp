@@ -1,15 +1,12 @@
 #include <ventile/queue/ventilator.hpp>
 
-#include <deque>
 #include <set>
 #include <thread>
-#include <unordered_map>
 #include <utility>
 
 #include <ventile/net/channel.hpp>
-#include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
-#include <ventile/net/socket.hpp>
+#include <ventile/queue/exchange.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/queue/payload_store.hpp>
 
@@ -24,7 +21,6 @@ constexpr Duration tick_shortest = std::chrono::milliseconds{1};
 constexpr Duration silence_max = std::chrono::seconds{3};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr Duration refusal_interval = std::chrono::seconds{5};
-constexpr Duration probe_after = std::chrono::milliseconds{50};
 
 // What the reader thread says.
 struct Block {
@@ -45,16 +41,13 @@ public:
         input_(std::move(input)),
         dispatcher_(incarnation_, options_.dispatcher),
         feed_(options_.feed),
-        socket_(context, {.send_high_water = 10'000,
-                          .receive_high_water = 10'000,
-                          .connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}}),
-        monitor_(context, socket_),
+        exchange_(context, reactor_, incarnation_, options_.frame_bytes_max, handlers()),
         blocks_(reactor_, blocks_waiting_max, [this] { take_blocks(); }) {
     assign_random(job_);
   }
 
   Result<Endpoint> bind() {
-    Result<Endpoint> bound = socket_.bind(options_.bind);
+    Result<Endpoint> bound = exchange_.bind(options_.bind);
     if (bound) bound_ = *bound;
     return bound;
   }
@@ -62,9 +55,6 @@ public:
   Result<VentilatorReport> run() {
     if (!bound_)
       if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
-    reactor_.add(
-        socket_, [this] { return receive(); }, [this] { flush_all(); });
-    reactor_.add(monitor_, [this] { return on_connection(); });
     reactor_.on_turn_end([this] { carry_out(); });
     reactor_.post([this] { begin(); });
     reactor_.run();
@@ -95,14 +85,6 @@ public:
   }
 
 private:
-  struct PeerLink {
-    RoutingId routing_id;
-    std::deque<Frame> queue;  // What the transport had no room for, in order.
-    std::uint64_t sequence = 0;
-    int descriptor = -1;
-    Assembler parts;
-  };
-
   VentilatorOptions options_;
   Log log_;
   VentilatorCallbacks callbacks_;
@@ -113,18 +95,11 @@ private:
   Dispatcher dispatcher_;
   Feed feed_;
   PayloadStore store_;
-  RouterSocket socket_;
-  Monitor monitor_;
+  Exchange exchange_;
   std::optional<Endpoint> bound_;
   Channel<Block> blocks_;
   std::vector<Block> taken_;
   std::thread reader_;
-  std::unordered_map<RoutingId, PeerId> ids_;
-  std::unordered_map<PeerId, PeerLink> peers_;
-  std::unordered_map<int, PeerId> by_descriptor_;
-  std::uint64_t next_peer_ = 0;
-  std::uint64_t transfers_ = 0;
-  std::size_t blocked_ = 0;  // Peers with a queue.
   TimerId tick_;
   TimePoint started_;
   TimePoint moved_;  // When something was last settled.
@@ -200,121 +175,25 @@ private:
 
   // --- What comes in ---
 
-  PeerId peer_of(const RoutingId& routing_id, int descriptor) {
-    auto [it, fresh] = ids_.try_emplace(routing_id);
-    if (fresh) {
-      it->second = {++next_peer_};
-      peers_[it->second].routing_id = routing_id;
-    }
-    PeerLink& link = peers_.at(it->second);
-    if (descriptor >= 0 && link.descriptor != descriptor) {
-      link.descriptor = descriptor;
-      by_descriptor_[descriptor] = it->second;
-    }
-    return it->second;
-  }
-
-  Reading receive() {
-    RoutingId routing_id;
-    Frame frame;
-    if (!socket_.receive(routing_id, frame)) return Reading::drained;
-    const PeerId peer = peer_of(routing_id, frame.source_descriptor());
-    take(peer, frame.bytes());
-    return Reading::more;
-  }
-
-  void take(PeerId peer, Bytes bytes) {
-    const Result<Received> received = decode(bytes);
-    if (!received) {
-      const Result<std::uint16_t> version = peek_version(bytes);
-      return dispatcher_.on_malformed(peer, received.error(), version ? std::optional{*version} : std::nullopt,
-                                      reactor_.now());
-    }
-    if (const auto* part = std::get_if<Part>(&received->message)) {
-      Result<Buffer> whole = peers_.at(peer).parts.add(*part);
-      if (!whole) return dispatcher_.on_malformed(peer, whole.error(), std::nullopt, reactor_.now());
-      dispatcher_.on_part(peer, reactor_.now());
-      if (!whole->empty()) take(peer, *whole);
-      return;
-    }
-    if (!finished_) return dispatcher_.on_message(peer, *received, reactor_.now());
-    if (std::holds_alternative<Hello>(received->message) || std::holds_alternative<Bye>(received->message))
+  ExchangeHandlers handlers() {
+    ExchangeHandlers handlers;
+    handlers.on_message = [this](PeerId peer, const Received& received) {
+      if (!finished_) return dispatcher_.on_message(peer, received, reactor_.now());
+      if (std::holds_alternative<Hello>(received.message) || std::holds_alternative<Bye>(received.message))
+        on_answer(peer);
+    };
+    handlers.on_malformed = [this](PeerId peer, const Error& error, std::optional<std::uint16_t> version) {
+      dispatcher_.on_malformed(peer, error, version, reactor_.now());
+    };
+    handlers.on_part = [this](PeerId peer) { dispatcher_.on_part(peer, reactor_.now()); };
+    handlers.on_unreachable = [this](PeerId peer) {
       on_answer(peer);
-  }
-
-  // ROUTER does not say that a peer is gone; its monitor names a descriptor, which may serve somebody else already.
-  // So the peer is only probed, and the probe's outcome counts.
-  Reading on_connection() {
-    ConnectionEvent event;
-    if (!monitor_.receive(event)) return Reading::drained;
-    if (event.kind != ConnectionEvent::Kind::disconnected) return Reading::more;
-    auto it = by_descriptor_.find(event.descriptor);
-    if (it == by_descriptor_.end()) return Reading::more;
-    const PeerId peer = it->second;
-    by_descriptor_.erase(it);
-    if (finished_) {
-      on_answer(peer);
-      return Reading::more;
-    }
-    probe(peer);
-    reactor_.call_at(reactor_.now() + probe_after, [this, peer] { probe(peer); });
-    return Reading::more;
-  }
-
-  void probe(PeerId peer) {
-    if (peers_.contains(peer)) send(peer, {}, {}, Heartbeat{});
-  }
-
-  void forget(PeerId peer) {
-    auto it = peers_.find(peer);
-    if (it == peers_.end()) return;
-    if (!it->second.queue.empty()) --blocked_;
-    ids_.erase(it->second.routing_id);
-    std::erase_if(by_descriptor_, [&](const auto& entry) { return entry.second == peer; });
-    peers_.erase(it);
-    on_answer(peer);
-  }
-
-  // --- What goes out ---
-
-  void send(PeerId peer, JobId job, SessionId session, const Message& message) {
-    auto it = peers_.find(peer);
-    if (it == peers_.end()) return;
-    const Envelope envelope{job, incarnation_, session, ++it->second.sequence};
-    send_frame(peer, envelope, encode(envelope, message));
-  }
-
-  void send_frame(PeerId peer, const Envelope& envelope, Buffer frame) {
-    for (Buffer& part : split(std::move(frame), envelope, ++transfers_, options_.frame_bytes_max)) {
-      auto it = peers_.find(peer);
-      if (it == peers_.end()) return;
-      if (it->second.queue.empty()) ++blocked_;
-      it->second.queue.emplace_back(std::move(part));
-      flush(peer);
-    }
-  }
-
-  void flush(PeerId peer) {
-    PeerLink& link = peers_.at(peer);
-    while (!link.queue.empty()) {
-      const SendOutcome outcome = socket_.send(link.routing_id, link.queue.front());
-      if (outcome == SendOutcome::would_block) return reactor_.want_write(socket_, true);
-      if (outcome == SendOutcome::unreachable) {
-        forget(peer);
-        return dispatcher_.on_unreachable(peer, reactor_.now());
-      }
-      link.queue.pop_front();
-    }
-    --blocked_;
-  }
-
-  void flush_all() {
-    std::vector<PeerId> waiting;
-    for (const auto& [id, link] : peers_)
-      if (!link.queue.empty()) waiting.push_back(id);
-    for (const PeerId id : waiting)
-      if (peers_.contains(id)) flush(id);
-    reactor_.want_write(socket_, blocked_ > 0);
+      dispatcher_.on_unreachable(peer, reactor_.now());
+    };
+    handlers.on_connection_lost = [this](PeerId peer) {
+      if (finished_) on_answer(peer);
+    };
+    return handlers;
   }
 
   // --- What Dispatcher wants ---
@@ -327,24 +206,14 @@ private:
     schedule();
   }
 
-  void act(ventile::Send& say) { send(say.to, say.job, say.session, say.message); }
+  void act(ventile::Send& say) { exchange_.send(say.to, say.job, say.session, say.message); }
 
-  void act(SendTasks& action) {
-    Range rest = action.tasks.range;
-    while (!rest.empty() && peers_.contains(action.to)) {
-      PayloadWriter payloads{frame_header_size};
-      const std::uint64_t count = options_.job.index.enabled
-                                      ? rest.count
-                                      : store_.copy(rest, options_.frame_bytes_max - 2 * frame_header_size, payloads);
-      Tasks tasks = action.tasks;
-      tasks.range = {rest.first, count};
-      const Envelope envelope{action.job, incarnation_, action.session, ++peers_.at(action.to).sequence};
-      send_frame(action.to, envelope, encode(envelope, tasks, std::move(payloads)));
-      rest = {rest.first + count, rest.count - count};
-    }
+  void act(SendTasks& action) { exchange_.send(action, options_.job.index.enabled ? nullptr : &store_); }
+
+  void act(Forget& action) {
+    exchange_.forget(action.peer);
+    on_answer(action.peer);
   }
-
-  void act(Forget& action) { forget(action.peer); }
 
   void act(Settled& settled) {
     moved_ = reactor_.now();
@@ -380,6 +249,8 @@ private:
     report_.why = failed.message;
     over_ = true;
   }
+  void act(Keep&) {}          // Only of clients' jobs,
+  void act(JobForgotten&) {}  // and there are none here.
   void act(Notice& notice) {
     const bool refusal = notice.text.starts_with("refused");
     if (refusal && !refusals_.allow(reactor_.now())) return;
@@ -399,7 +270,7 @@ private:
       if (auto* say = std::get_if<ventile::Send>(&action)) act(*say);
     // A connection that is closed too early may take the farewell with it: everybody answers it, by a goodbye or by a
     // new HELLO, or is gone.
-    for (const auto& [peer, link] : peers_) unanswered_.insert(peer);
+    for (const PeerId peer : exchange_.peers()) unanswered_.insert(peer);
     reactor_.call_at(reactor_.now() + farewell_max, [this] { reactor_.stop(); });
     on_answer({});
   }
@@ -453,7 +324,7 @@ private:
     status.workers = dispatcher_.worker_count();
     status.workers_seen = dispatcher_.workers_seen();
     status.slots = dispatcher_.slot_count();
-    status.refused = dispatcher_.refused_count() + socket_.malformed_count();
+    status.refused = dispatcher_.refused_count() + exchange_.malformed_count();
     status.waiting_for = dispatcher_.why_waiting(job_);
     return status;
   }

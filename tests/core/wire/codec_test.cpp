@@ -335,7 +335,7 @@ TEST(Codec, an_empty_payload_is_a_payload) {
 constexpr Range too_large{UINT64_MAX, 1};
 
 TEST(Codec, enumerators_that_do_not_exist_are_refused) {
-  EXPECT_EQ(refusal_of(frame_of(Hello{.role = static_cast<Role>(2)})), "the role is unknown");
+  EXPECT_EQ(refusal_of(frame_of(Hello{.role = static_cast<Role>(3)})), "the role is unknown");
   EXPECT_EQ(refusal_of(frame_of(Refused{.reason = static_cast<Refusal>(4)})), "the reason is unknown");
   EXPECT_EQ(refusal_of(frame_of(Bye{.reason = static_cast<ByeReason>(3)})), "the reason is unknown");
   EXPECT_EQ(refusal_of(frame_of(Return{.reason = static_cast<ReturnReason>(4)})),

@@ -1,0 +1,183 @@
+#include <ventile/queue/exchange.hpp>
+
+#include <utility>
+
+namespace ventile {
+namespace {
+
+constexpr Duration probe_after = std::chrono::milliseconds{50};
+constexpr int high_water = 10'000;  // Messages a peer.
+
+}  // namespace
+
+Exchange::Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
+                   ExchangeHandlers handlers)
+    : reactor_(reactor),
+      incarnation_(incarnation),
+      frame_bytes_max_(frame_bytes_max),
+      handlers_(std::move(handlers)),
+      socket_(context, {.send_high_water = high_water,
+                        .receive_high_water = high_water,
+                        .connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max)}}),
+      monitor_(context, socket_) {
+  reactor_.add(
+      socket_, [this] { return receive(); }, [this] { flush_all(); });
+  reactor_.add(monitor_, [this] { return on_connection(); });
+}
+
+Exchange::~Exchange() {
+  reactor_.remove(monitor_);
+  reactor_.remove(socket_);
+}
+
+std::vector<PeerId> Exchange::peers() const {
+  std::vector<PeerId> all;
+  all.reserve(peers_.size());
+  for (const auto& [peer, link] : peers_) all.push_back(peer);
+  return all;
+}
+
+// --- What comes in -----------------------------------------------------------------------------------------------
+
+PeerId Exchange::peer_of(const RoutingId& routing_id, int descriptor) {
+  auto [it, fresh] = ids_.try_emplace(routing_id);
+  if (fresh) {
+    it->second = {++next_peer_};
+    peers_[it->second].routing_id = routing_id;
+  }
+  Link& link = peers_.at(it->second);
+  if (descriptor >= 0 && link.descriptor != descriptor) {
+    link.descriptor = descriptor;
+    by_descriptor_[descriptor] = it->second;
+  }
+  return it->second;
+}
+
+Reading Exchange::receive() {
+  RoutingId routing_id;
+  Frame frame;
+  if (!socket_.receive(routing_id, frame)) return Reading::drained;
+  take(peer_of(routing_id, frame.source_descriptor()), frame);
+  return Reading::more;
+}
+
+void Exchange::take(PeerId peer, Frame& frame) {
+  if (handlers_.divert && handlers_.divert(peer, frame)) return;
+  const Bytes bytes = frame.bytes();
+  const Result<Received> received = decode(bytes);
+  if (!received) {
+    const Result<std::uint16_t> version = peek_version(bytes);
+    return handlers_.on_malformed(peer, received.error(), version ? std::optional{*version} : std::nullopt);
+  }
+  const auto* part = std::get_if<Part>(&received->message);
+  if (part == nullptr) return handlers_.on_message(peer, *received);
+  Result<Buffer> whole = peers_.at(peer).parts.add(*part);
+  if (!whole) return handlers_.on_malformed(peer, whole.error(), std::nullopt);
+  handlers_.on_part(peer);
+  if (whole->empty()) return;
+  Frame assembled{std::move(*whole)};
+  take(peer, assembled);
+}
+
+// ROUTER does not say that a peer is gone; its monitor names a descriptor, which may serve somebody else already. So
+// the peer is only probed, and the probe's outcome counts.
+Reading Exchange::on_connection() {
+  ConnectionEvent event;
+  if (!monitor_.receive(event)) return Reading::drained;
+  if (event.kind != ConnectionEvent::Kind::disconnected) return Reading::more;
+  auto it = by_descriptor_.find(event.descriptor);
+  if (it == by_descriptor_.end()) return Reading::more;
+  const PeerId peer = it->second;
+  by_descriptor_.erase(it);
+  handlers_.on_connection_lost(peer);
+  probe(peer);
+  reactor_.call_at(reactor_.now() + probe_after, [this, peer, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) probe(peer);
+  });
+  return Reading::more;
+}
+
+void Exchange::probe(PeerId peer) {
+  if (peers_.contains(peer)) send(peer, {}, {}, Heartbeat{});
+}
+
+void Exchange::forget(PeerId peer) {
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  if (!it->second.queue.empty()) --blocked_;
+  ids_.erase(it->second.routing_id);
+  std::erase_if(by_descriptor_, [&](const auto& entry) { return entry.second == peer; });
+  peers_.erase(it);
+}
+
+// --- What goes out -----------------------------------------------------------------------------------------------
+
+void Exchange::send(PeerId peer, JobId job, SessionId session, const Message& message) {
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  const Envelope envelope{job, incarnation_, session, ++it->second.sequence};
+  send_frame(peer, envelope, encode(envelope, message));
+}
+
+void Exchange::send(const SendTasks& action, const PayloadStore* store) {
+  Range rest = action.tasks.range;
+  while (!rest.empty()) {
+    auto it = peers_.find(action.to);
+    if (it == peers_.end()) return;
+    PayloadWriter payloads{frame_header_size};
+    const std::uint64_t count =
+        store == nullptr ? rest.count : store->copy(rest, frame_bytes_max_ - 2 * frame_header_size, payloads);
+    Tasks tasks = action.tasks;
+    tasks.range = {rest.first, count};
+    const Envelope envelope{action.job, incarnation_, action.session, ++it->second.sequence};
+    send_frame(action.to, envelope, encode(envelope, tasks, std::move(payloads)));
+    rest = {rest.first + count, rest.count - count};
+  }
+}
+
+void Exchange::send_frame(PeerId peer, const Envelope& envelope, Buffer frame) {
+  for (Buffer& part : split(std::move(frame), envelope, ++transfers_, frame_bytes_max_))
+    enqueue(peer, Frame{std::move(part)});
+}
+
+void Exchange::pass_on(PeerId peer, JobId job, SessionId session, Frame frame) {
+  if (frame.size() <= frame_bytes_max_) return enqueue(peer, std::move(frame));
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  Buffer copy;
+  copy.append(frame.bytes());
+  send_frame(peer, {job, incarnation_, session, ++it->second.sequence}, std::move(copy));
+}
+
+void Exchange::enqueue(PeerId peer, Frame frame) {
+  auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  if (it->second.queue.empty()) ++blocked_;
+  it->second.queue.push_back(std::move(frame));
+  flush(peer);
+}
+
+void Exchange::flush(PeerId peer) {
+  Link& link = peers_.at(peer);
+  while (!link.queue.empty()) {
+    const SendOutcome outcome = socket_.send(link.routing_id, link.queue.front());
+    if (outcome == SendOutcome::would_block) return reactor_.want_write(socket_, true);
+    if (outcome == SendOutcome::unreachable) {
+      forget(peer);
+      return handlers_.on_unreachable(peer);
+    }
+    link.queue.pop_front();
+  }
+  --blocked_;
+}
+
+void Exchange::flush_all() {
+  std::vector<PeerId> waiting;
+  for (const auto& [id, link] : peers_)
+    if (!link.queue.empty()) waiting.push_back(id);
+  for (const PeerId id : waiting)
+    if (peers_.contains(id)) flush(id);
+  reactor_.want_write(socket_, blocked_ > 0);
+}
+
+}  // namespace ventile

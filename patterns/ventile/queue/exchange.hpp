@@ -1,0 +1,93 @@
+// The dispatcher's end of all its conversations, for the drivers around Dispatcher: messages instead of frames, and
+// peers instead of routing ids.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <ventile/net/context.hpp>
+#include <ventile/net/endpoint.hpp>
+#include <ventile/net/monitor.hpp>
+#include <ventile/net/reactor.hpp>
+#include <ventile/net/socket.hpp>
+#include <ventile/queue/dispatcher.hpp>
+#include <ventile/queue/payload_store.hpp>
+#include <ventile/wire/codec.hpp>
+
+namespace ventile {
+
+// What comes in. Called on the reactor's thread; views end with the call.
+struct ExchangeHandlers {
+  std::function<void(PeerId, const Received&)> on_message;
+  std::function<void(PeerId, const Error&, std::optional<std::uint16_t> version)> on_malformed;
+  std::function<void(PeerId)> on_part;         // A piece of a message that is not whole yet.
+  std::function<void(PeerId)> on_unreachable;  // The transport knows no such peer any more; it is forgotten.
+  std::function<void(PeerId)> on_connection_lost = [](PeerId) {};  // Perhaps: it is being probed.
+  // Sees every whole message first, and may take it by answering true.
+  std::function<bool(PeerId, Frame&)> divert;
+};
+
+// Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order, for
+// each peer by itself, within the credit that the peer has given.
+class Exchange {
+public:
+  Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
+           ExchangeHandlers handlers);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  Result<Endpoint> bind(const Endpoint& endpoint) { return socket_.bind(endpoint); }
+
+  void send(PeerId peer, JobId job, SessionId session, const Message& message);
+  // TASKS with payloads from the store, in as many messages as its size asks for; without any if there is no store.
+  void send(const SendTasks& tasks, const PayloadStore* payloads);
+  // A frame that is encoded already, as it is or in parts.
+  void send_frame(PeerId peer, const Envelope& envelope, Buffer frame);
+  // A frame that came from another peer.
+  void pass_on(PeerId peer, JobId job, SessionId session, Frame frame);
+  // Nothing more is sent to this peer, nor kept for it.
+  void forget(PeerId peer);
+
+  std::vector<PeerId> peers() const;
+  std::uint64_t malformed_count() const { return socket_.malformed_count(); }
+
+private:
+  struct Link {
+    RoutingId routing_id;
+    std::deque<Frame> queue;  // What the transport had no room for, in order.
+    std::uint64_t sequence = 0;
+    int descriptor = -1;
+    Assembler parts;
+  };
+
+  Reactor& reactor_;
+  IncarnationId incarnation_;
+  std::size_t frame_bytes_max_;
+  ExchangeHandlers handlers_;
+  RouterSocket socket_;
+  Monitor monitor_;
+  std::unordered_map<RoutingId, PeerId> ids_;
+  std::unordered_map<PeerId, Link> peers_;
+  std::unordered_map<int, PeerId> by_descriptor_;
+  std::uint64_t next_peer_ = 0;
+  std::uint64_t transfers_ = 0;
+  std::size_t blocked_ = 0;                                                 // Peers with a queue.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // For timers that outlive this.
+
+  PeerId peer_of(const RoutingId& routing_id, int descriptor);
+  Reading receive();
+  void take(PeerId peer, Frame& frame);
+  Reading on_connection();
+  void probe(PeerId peer);
+  void enqueue(PeerId peer, Frame frame);
+  void flush(PeerId peer);
+  void flush_all();
+};
+
+}  // namespace ventile
