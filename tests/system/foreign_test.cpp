@@ -11,15 +11,15 @@ protected:
   Process& start_foreign_worker() { return start("/usr/bin/python3", {SYSTEM_SOURCES "/foreign_worker.py", address_}); }
 
   // Lines of one letter each, and what they are in upper case, sorted.
-  static constexpr int count_ = 3000;
+  static constexpr int count = 3000;
   static std::string lines() {
     std::string all;
-    for (int i = 0; i < count_; ++i) all += std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i) + "\n";
+    for (int i = 0; i < count; ++i) all += std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i) + "\n";
     return all;
   }
   static std::vector<std::string> upper_lines() {
     std::vector<std::string> all;
-    for (int i = 0; i < count_; ++i) all.push_back(std::string(1, static_cast<char>('A' + i % 26)) + std::to_string(i));
+    for (int i = 0; i < count; ++i) all.push_back(std::string(1, static_cast<char>('A' + i % 26)) + std::to_string(i));
     std::sort(all.begin(), all.end());
     return all;
   }
@@ -29,7 +29,7 @@ TEST_F(ForeignTest, worker_does_a_whole_job_and_leaves_with_its_dispatcher) {
   Process& ventilator = start_ventilator({"--function", "upper", "--input", write("input", lines())});
   start_sink();
   Process& foreign = start_foreign_worker();
-  EXPECT_EQ(exact_summary(ventilator).done, static_cast<std::uint64_t>(count_));
+  EXPECT_EQ(exact_summary(ventilator).done, static_cast<std::uint64_t>(count));
   EXPECT_EQ(foreign.wait(), 0);
   EXPECT_EQ(sorted_lines(path("results")), upper_lines());
 }

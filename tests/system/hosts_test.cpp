@@ -70,40 +70,40 @@ private:
 
 class HostsTest : public SystemTest {
 protected:
-  static constexpr int ventilators_ = 1;
-  static constexpr int sinks_ = 2;
-  static constexpr int workers_ = 3;
-  static constexpr int others_ = 4;
+  static constexpr int ventilator_host = 1;
+  static constexpr int sink_host = 2;
+  static constexpr int worker_host = 3;
+  static constexpr int other_host = 4;
 
   void SetUp() override {
     if (const std::string why = Network::obstacle(); !why.empty()) GTEST_SKIP() << why;
-    network_.emplace(others_);
-    address_ = "tcp://" + Network::address(ventilators_) + ":5570";
+    network.emplace(other_host);
+    address_ = "tcp://" + Network::address(ventilator_host) + ":5570";
   }
 
   Process& start_ventilator_host(Arguments arguments) {
     arguments.push_back("--insecure");
-    prefix_ = network_->on(ventilators_);
+    prefix_ = network->on(ventilator_host);
     return start_ventilator(arguments);
   }
   Process& start_sink_host(const Arguments& more = {}) {
     Arguments arguments{"--output", path("results"), "--format", "raw", "--insecure"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    prefix_ = network_->on(sinks_);
+    prefix_ = network->on(sink_host);
     return start_sink(arguments);
   }
   Process& start_worker_host(int number) {
-    prefix_ = network_->on(number);
+    prefix_ = network->on(number);
     return start_worker({"-j", "1", "--insecure"});
   }
 
-  std::optional<Network> network_;
+  std::optional<Network> network;
 };
 
 TEST_F(HostsTest, of_their_own_do_a_job_and_the_sink_is_found_by_the_interface_that_leads_to_the_dispatcher) {
   Process& sink = start_sink_host();
-  EXPECT_NE(sink.line_with("tcp://" + Network::address(sinks_) + ":5571"), "");
-  Process& worker = start_worker_host(workers_);
+  EXPECT_NE(sink.line_with("tcp://" + Network::address(sink_host) + ":5571"), "");
+  Process& worker = start_worker_host(worker_host);
   Process& ventilator = start_ventilator_host({"--range", "0:1000", "--function", "index"});
   EXPECT_EQ(exact_summary(ventilator).done, 1000U);
   EXPECT_EQ(sink.wait(), 0);
@@ -112,9 +112,9 @@ TEST_F(HostsTest, of_their_own_do_a_job_and_the_sink_is_found_by_the_interface_t
 }
 
 TEST_F(HostsTest, find_a_sink_that_binds_every_interface_by_the_address_that_it_advertises) {
-  Process& sink =
-      start_sink_host({"--bind", "tcp://0.0.0.0:6001", "--advertise", "tcp://" + Network::address(sinks_) + ":6001"});
-  start_worker_host(workers_);
+  Process& sink = start_sink_host(
+      {"--bind", "tcp://0.0.0.0:6001", "--advertise", "tcp://" + Network::address(sink_host) + ":6001"});
+  start_worker_host(worker_host);
   EXPECT_EQ(exact_summary(start_ventilator_host({"--range", "0:100", "--function", "index"})).done, 100U);
   EXPECT_EQ(sink.wait(), 0);
 }
@@ -125,17 +125,17 @@ TEST_F(HostsTest, that_are_cut_off_lose_their_work_to_others_and_are_welcome_aga
   const Arguments job{"--range", "0:1000", "--function", "hold", "--args", gate.arguments(), "--no-speculate"};
   Process& first = start_ventilator_host(job);
   Process& sink = start_sink_host({"--stay"});
-  Process& cut_off = start_worker_host(workers_);
+  Process& cut_off = start_worker_host(worker_host);
   EXPECT_EQ(gate.next().worker, cut_off.pid());
-  network_->unplug(workers_);
-  start_worker_host(others_);
+  network->unplug(worker_host);
+  start_worker_host(other_host);
   const Summary summary = exact_summary(first);
   EXPECT_EQ(summary.done, 1000U);
   EXPECT_GE(summary.batches_requeued, 1U);
   EXPECT_EQ(sorted_lines(path("results")), numbers_below(1000));
 
   gate.open(5);
-  network_->plug(workers_);
+  network->plug(worker_host);
   gate.mark(7);
   gate.mark(8);
   Process& second = start_ventilator_host(job);

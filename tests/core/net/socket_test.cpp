@@ -54,7 +54,7 @@ protected:
     any.sin6_family = AF_INET6;  // Free in both families.
     socklen_t size = sizeof any;
     const int socket = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ::bind(socket, reinterpret_cast<sockaddr*>(&any), size);
+    EXPECT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&any), size), 0);
     ::getsockname(socket, reinterpret_cast<sockaddr*>(&any), &size);
     ::close(socket);
     address.port = ntohs(any.sin6_port);
