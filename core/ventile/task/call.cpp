@@ -126,8 +126,11 @@ bool Call::open(Pipe& pipe) {
 }
 
 Status Call::start() {
-  if (!open(stdout_) || !open(stderr_)) return cannot_make("the pipes of a command");
-  std::array<int, descriptors_max> descriptors{stdout_.write_end.get(), stderr_.write_end.get()};
+  std::array<int, descriptors_max> descriptors{STDOUT_FILENO, STDERR_FILENO};
+  if (!command_.inherit_output) {
+    if (!open(stdout_) || !open(stderr_)) return cannot_make("the pipes of a command");
+    descriptors = {stdout_.write_end.get(), stderr_.write_end.get()};
+  }
   std::size_t count = 2;
   Descriptor input;
   if (!command_.standard_input.empty()) {
@@ -138,7 +141,9 @@ Status Call::start() {
   }
   began_ = Clock::now();
   if (command_.timeout > Duration::zero()) signal_at_ = after(began_, command_.timeout);
+  if (command_.time_limit) ask_time_limit(began_);
   Request request{RequestKind::run_command};
+  request.nice = command_.nice;
   request.argument_count = static_cast<std::uint32_t>(command_.argv.size());
   const bool sent = send_request(line_.socket.get(), request, body_of(command_), std::span{descriptors}.first(count));
   if (!sent) return zygote_gone();
@@ -153,15 +158,16 @@ Result<Reply> Call::attend() {
                                    {outcome_.stopped ? -1 : line_.stop_event.get(), POLLIN, 0},
                                    {stdout_.read_end.get(), POLLIN, 0},
                                    {stderr_.read_end.get(), POLLIN, 0}}};
-    const timespec wait = until(signal_at_);
-    const int ready = ppoll(watched.data(), watched.size(), signal_at_ == never ? nullptr : &wait, nullptr);
+    const TimePoint next = std::min(signal_at_, ask_at_);
+    const timespec wait = until(next);
+    const int ready = ppoll(watched.data(), watched.size(), next == never ? nullptr : &wait, nullptr);
     if (ready < 0 && errno != EINTR) return cannot_make("a wait for a command");
     if (ready < 0) continue;
     if (watched[2].revents != 0) read_chunk(stdout_.read_end, [this](std::string_view chunk) { keep_stdout(chunk); });
     if (watched[3].revents != 0) read_chunk(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
     if (watched[0].revents != 0) return receive_reply();
     if (watched[1].revents != 0) on_stop();
-    if (signal_at_ != never) on_time(Clock::now());
+    if (next != never) on_time(Clock::now());
   }
 }
 
@@ -176,7 +182,14 @@ void Call::on_stop() {
   if (next_signal_ == SIGTERM) signal_group(Clock::now());
 }
 
+void Call::ask_time_limit(TimePoint now) {
+  const Duration limit = command_.time_limit();
+  signal_at_ = limit > Duration::zero() ? after(began_, limit) : never;
+  ask_at_ = after(now, std::chrono::seconds{1});
+}
+
 void Call::on_time(TimePoint now) {
+  if (now >= ask_at_ && next_signal_ == SIGTERM) ask_time_limit(now);
   if (now < signal_at_) return;
   outcome_.timed_out |= next_signal_ == SIGTERM;
   signal_group(now);
@@ -189,15 +202,31 @@ void Call::signal_group(TimePoint now) {
   (void)send_request(line_.socket.get(), request);
   signal_at_ = next_signal_ == SIGTERM ? after(now, command_.kill_after) : never;
   next_signal_ = SIGKILL;
+  ask_at_ = never;
+}
+
+void Call::on_output_error(const Error& error) {
+  if (outcome_.output_error) return;
+  outcome_.output_error = error.message;
+  next_signal_ = SIGKILL;
+  signal_group(Clock::now());
 }
 
 void Call::keep_stdout(std::string_view chunk) {
+  if (command_.on_stdout) {
+    if (Status taken = command_.on_stdout(chunk); !taken) on_output_error(taken.error());
+    return;
+  }
   const std::size_t room = command_.stdout_bytes_max - outcome_.standard_output.size();
   outcome_.stdout_truncated |= chunk.size() > room;
   outcome_.standard_output.append(chunk.substr(0, room));
 }
 
 void Call::keep_stderr(std::string_view chunk) {
+  if (command_.on_stderr) {
+    if (Status taken = command_.on_stderr(chunk); !taken) on_output_error(taken.error());
+    return;
+  }
   outcome_.stderr_tail.append(chunk);
   if (outcome_.stderr_tail.size() / 2 > command_.stderr_tail_bytes) shorten_stderr();
 }

@@ -50,7 +50,8 @@ private:
   Pipe stdout_;
   Pipe stderr_;
   TimePoint began_;
-  TimePoint signal_at_ = never;
+  TimePoint signal_at_ = never;  // The time-out, or when its grace is over.
+  TimePoint ask_at_ = never;     // When time_limit is asked again.
   int next_signal_ = SIGTERM;
 
   static bool open(Pipe& pipe);
@@ -59,6 +60,8 @@ private:
   Result<Reply> receive_reply() const;
   void on_stop();
   void on_time(TimePoint now);
+  void ask_time_limit(TimePoint now);
+  void on_output_error(const Error& error);
   void signal_group(TimePoint now);
   void keep_stdout(std::string_view chunk);
   void keep_stderr(std::string_view chunk);

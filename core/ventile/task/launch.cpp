@@ -54,6 +54,7 @@ void Launcher::parse(ReceivedRequest& received) {
   char* at = received.body.data();
   const char* const end = at + received.body.size();
   directory_ = next_string(at);
+  nice_ = received.request.nice;
   words_.assign(1, const_cast<char*>(shell));
   for (std::uint32_t i = 0; i < received.request.argument_count; ++i) words_.push_back(next_string(at));
   words_.push_back(nullptr);
@@ -96,6 +97,7 @@ void Launcher::fail(Step step) {
 void Launcher::set_up_process() {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  [[maybe_unused]] const int niceness = nice(nice_);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

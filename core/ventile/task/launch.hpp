@@ -36,6 +36,7 @@ private:
   std::unique_ptr<std::byte[]> stack_;
   std::string candidate_;  // A path that is tried for the program.
   const char* directory_ = nullptr;
+  int nice_ = 0;
   std::vector<char*> words_;  // [0] is kept free for the name of a shell; argv begins at [1].
   std::vector<char*> environment_;
   std::array<int, descriptors_max> descriptors_{};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,15 +27,26 @@ struct Command {
   std::size_t stderr_tail_bytes = 16U << 10;                     // What is before the tail is read and dropped.
   Duration timeout{0};                                           // 0: none. Then SIGTERM to the whole group …
   Duration kill_after = std::chrono::seconds{2};                 // … and after this grace SIGKILL.
+  int nice = 0;                                                  // Added to the niceness of the node.
+
+  // Called on the caller's thread with what the command writes, as it comes; then nothing of it is kept in the outcome.
+  // An error ends the command by SIGKILL and becomes the outcome's output_error.
+  std::function<Status(std::string_view)> on_stdout;
+  std::function<Status(std::string_view)> on_stderr;
+  bool inherit_output = false;  // It writes to the node's own stdout and stderr: nothing is seen of what it writes.
+
+  // In place of `timeout`, for one that is not known beforehand: asked at the start and once a second; 0: none yet.
+  std::function<Duration()> time_limit;
 };
 
 // How a command ended: one of start_error, exit_code and signal says it.
 struct ProcessOutcome {
-  std::optional<std::string> start_error;  // It never ran; a sentence that names the program, directory or limit.
-  int exit_code = -1;                      // -1: it did not end by exiting.
-  int signal = 0;                          // 0: no signal ended it.
-  bool timed_out = false;                  // It was told to end because its time was over.
-  bool stopped = false;                    // It was told to end, or not even started, because of the stop token.
+  std::optional<std::string> start_error;   // It never ran; a sentence that names the program, directory or limit.
+  int exit_code = -1;                       // -1: it did not end by exiting.
+  int signal = 0;                           // 0: no signal ended it.
+  bool timed_out = false;                   // It was told to end because its time was over.
+  bool stopped = false;                     // It was told to end, or not even started, because of the stop token.
+  std::optional<std::string> output_error;  // It was killed because on_stdout or on_stderr said so.
   std::string standard_output;
   bool stdout_truncated = false;
   std::string stderr_tail;

@@ -23,6 +23,7 @@ struct Request {
   std::uint32_t size = 0;            // Of the body.
   std::uint32_t argument_count = 0;  // run_command
   std::int32_t signal = 0;           // signal_group
+  std::int32_t nice = 0;             // run_command
 };
 
 // How far a command came before something failed.

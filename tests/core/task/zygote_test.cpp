@@ -72,6 +72,48 @@ TEST_F(ZygoteTest, output_beyond_the_limit_is_dropped_and_the_command_goes_on) {
   EXPECT_EQ(outcome.exit_code, 7);
 }
 
+TEST_F(ZygoteTest, output_can_be_had_as_it_comes) {
+  std::string seen;
+  std::string seen_errors;
+  Command command = shell("echo one; echo bad >&2; seq 100000");
+  command.on_stdout = [&](std::string_view chunk) {
+    seen += chunk;
+    return Status{};
+  };
+  command.on_stderr = [&](std::string_view chunk) {
+    seen_errors += chunk;
+    return Status{};
+  };
+  const ProcessOutcome outcome = run(command);
+  EXPECT_EQ(outcome.standard_output, "");
+  EXPECT_EQ(seen.size(), 4U + 588'895U);
+  EXPECT_EQ(seen_errors, "bad\n");
+}
+
+TEST_F(ZygoteTest, a_command_whose_output_nobody_can_take_is_killed) {
+  Command command = shell("while :; do echo more; done");
+  command.on_stdout = [](std::string_view) { return Status{Error{Code::unavailable, "no room"}}; };
+  const ProcessOutcome outcome = run(command);
+  EXPECT_EQ(outcome.signal, SIGKILL);
+  EXPECT_THAT(outcome.output_error, Optional(std::string{"no room"}));
+}
+
+TEST_F(ZygoteTest, a_time_limit_that_becomes_known_later_ends_the_command) {
+  int asked = 0;
+  Command command{.argv = {"sleep", "1000"}};
+  command.time_limit = [&] { return ++asked < 2 ? Duration::zero() : Duration{1ms}; };
+  const ProcessOutcome outcome = run(command);
+  EXPECT_TRUE(outcome.timed_out);
+  EXPECT_EQ(outcome.signal, SIGTERM);
+}
+
+TEST_F(ZygoteTest, a_command_can_be_nicer_than_its_node) {
+  Command command{.argv = {"nice"}};
+  command.nice = 7;
+  const int here = std::stoi(run({.argv = {"nice"}}).standard_output);
+  EXPECT_EQ(std::stoi(run(command).standard_output), std::min(here + 7, 19));
+}
+
 TEST_F(ZygoteTest, output_of_exactly_the_limit_is_not_truncated) {
   Command command{.argv = {"echo", "12345"}};
   command.stdout_bytes_max = 6;
