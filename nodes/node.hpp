@@ -16,6 +16,7 @@ struct Invocation {
 int run_ventilator(const Invocation& invocation);
 int run_worker(const Invocation& invocation);
 int run_sink(const Invocation& invocation);
+int run_run(const Invocation& invocation);  // `ventile run`
 int run_map(const Invocation& invocation);
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include <nodes/run/run_command.hpp>
+
 namespace ventile {
 namespace {
 
@@ -192,6 +194,7 @@ KnownKeys known_keys() {
   add_keys<WorkerCommand>(known, "worker");
   add_keys<SinkCommand>(known, "sink");
   add_keys<MapCommand>(known, "map");
+  add_keys<RunCommand>(known, "run");
   return known;
 }
 

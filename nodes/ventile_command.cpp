@@ -41,8 +41,9 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 7>& commands() {
-  static const std::array<Command, 7> all{{
+const std::array<Command, 8>& commands() {
+  static const std::array<Command, 8> all{{
+      {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, all in this process", run_map},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
       {"worker", "run tasks for a ventilator", run_worker},

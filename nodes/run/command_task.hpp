@@ -1,0 +1,53 @@
+// The function `run`: a task that is a command made from a template.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nodes/run/live_output.hpp>
+#include <nodes/run/slot_gate.hpp>
+#include <nodes/run/spill.hpp>
+#include <nodes/run/template.hpp>
+#include <nodes/run/time_limit.hpp>
+#include <ventile/task/registry.hpp>
+#include <ventile/task/zygote.hpp>
+
+namespace ventile {
+
+enum class OutputMode : std::uint8_t {
+  grouped,  // Travels with the result, to be written as one piece.
+  lines,    // Written line by line as it comes.
+  direct,   // The command has this process's own stdout and stderr.
+};
+
+struct CommandTaskOptions {
+  CommandTemplate command;
+  std::vector<std::string> before;  // Words in front of all: none, or what a line of the input is run with.
+  CommandTemplate tag;              // Empty: no tags.
+  std::string directory;
+  int nice = 0;
+  OutputMode output = OutputMode::grouped;
+  bool reports_command = false;
+  bool reports_arguments = false;
+  bool arguments_to_input = false;  // The arguments are what the command reads, not words of its own.
+  bool says_commands = false;       // On stderr, before each starts.
+};
+
+// What all tasks of a run share.
+struct CommandTaskServices {
+  std::shared_ptr<const Zygote> zygote;
+  std::shared_ptr<SlotGate> gate;
+  std::shared_ptr<SpillFile> spill;
+  std::shared_ptr<LiveOutput> live;
+  std::shared_ptr<TimeLimit> time_limit;
+};
+
+// Registers `run`, not repeatable: its payload is a RunInput, its result a RunReport, which is the detail of its
+// failure as well. It ends its command, with all of its group, when its time is over or it is told to stop. The message
+// of a failure is one line that says how the command ended, then the last lines that it wrote on stderr.
+void add_command_task(TaskRegistry& tasks, CommandTaskOptions options, CommandTaskServices services);
+
+}  // namespace ventile

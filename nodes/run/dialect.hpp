@@ -1,0 +1,35 @@
+// The command line of `ventile run`: GNU Parallel's, as far as it goes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nodes/exit_code.hpp>
+#include <nodes/run/run_command.hpp>
+#include <nodes/settings.hpp>
+
+namespace ventile {
+
+// A command line in its three parts.
+struct RunLine {
+  std::vector<std::string> options;  // "--name" or "--name=value", under the names of table_of(RunCommand&).
+  std::vector<std::string> command;
+  std::vector<SourceSpec> sources;
+};
+
+// Options come first: the first word that is none begins the command, and ":::" and its like end it. `--` ends the
+// options, too. Other names of GNU Parallel for the same thing are understood ("--jobs", "-P", "--lb"); an option that
+// only it has is an error that names what comes nearest.
+Parsed<RunLine> split_run_line(const std::vector<std::string>& arguments);
+
+// `arguments` are those after "run".
+Parsed<RunCommand> parse_run_options(const std::vector<std::string>& arguments, const Surroundings& around);
+
+// The help, on one screen.
+std::string run_help();
+
+// How many commands run at once: "4", "50%", "+2", "-1" of `processors`; "0": many.
+inline constexpr std::uint32_t run_slots_max = 1024;
+Result<std::uint32_t> run_slots(const std::string& text, std::uint32_t processors);
+
+}  // namespace ventile

@@ -1,0 +1,446 @@
+// `ventile run`: commands for arguments. Ventilator, slots and sink are threads of this process.
+#include <nodes/node.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include <nodes/console.hpp>
+#include <nodes/progress.hpp>
+#include <nodes/run/command_task.hpp>
+#include <nodes/run/dialect.hpp>
+#include <nodes/run/run_input.hpp>
+#include <nodes/run/run_output.hpp>
+#include <nodes/run/run_summary.hpp>
+#include <nodes/signal_thread.hpp>
+#include <nodes/slots.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/queue/sink.hpp>
+#include <ventile/queue/ventilator.hpp>
+#include <ventile/queue/worker.hpp>
+#include <ventile/wire/convert.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr Duration farewell_max = std::chrono::seconds{2};
+constexpr Duration cancel_timeout = std::chrono::seconds{5};
+constexpr std::uint32_t waiting_max = 16;  // Tasks at the gate beyond those that run, so that no slot waits for one.
+
+// --- What the options mean -------------------------------------------------------------------------------------------
+
+ArgumentOptions argument_options(const RunCommand& run) {
+  ArgumentOptions options;
+  if (!run.delimiter.empty()) options.delimiter = run.delimiter.front();
+  if (run.null_delimited) options.delimiter = '\0';
+  options.column_separator = run.column_separator;
+  options.trim = run.trim.empty() ? !run.column_separator.empty() : run.trim != "n";
+  options.header = !run.header.empty();
+  options.skip_empty = run.skip_empty;
+  options.arguments_each = run.arguments_each.value_or(1);
+  return options;
+}
+
+Result<CommandTaskOptions> task_options(const RunCommand& run, const std::vector<std::string>& names) {
+  CommandTaskOptions options;
+  const bool each_is_a_line = run.shell && run.command.empty();
+  Result<CommandTemplate> command = CommandTemplate::parse(
+      run.command, {run.replacement, names, !run.pipe && !run.arguments_to_input, run.shell && !each_is_a_line});
+  if (!command) return command.error();
+  options.command = std::move(*command);
+  if (each_is_a_line && !run.retry_failed) options.before = {"sh", "-c"};
+  if (run.tag || !run.tag_template.empty()) {
+    const std::string text = run.tag_template.empty() ? "{}" : run.tag_template;
+    Result<CommandTemplate> tag = CommandTemplate::parse({text}, {"{}", names, false, false});
+    if (!tag) return tag.error();
+    options.tag = std::move(*tag);
+  }
+  options.directory = run.directory;
+  options.nice = static_cast<int>(run.nice);
+  if (run.line_buffer) options.output = OutputMode::lines;
+  if (run.ungroup) options.output = OutputMode::direct;
+  options.reports_command = !run.joblog.empty();
+  options.reports_arguments = !run.results.empty();
+  options.arguments_to_input = run.arguments_to_input;
+  options.says_commands = run.says_commands;
+  return options;
+}
+
+std::vector<std::string> words_of(const CommandTaskOptions& options, const RunInput& input, TaskPlace place) {
+  std::vector<std::string> words =
+      options.command.words(options.arguments_to_input ? std::vector<std::string>{} : input.arguments, place);
+  words.insert(words.begin(), options.before.begin(), options.before.end());
+  return words;
+}
+
+// Bytes that the system could give to new processes now.
+std::uint64_t available_memory() {
+  std::ifstream file{"/proc/meminfo"};
+  std::string name;
+  std::uint64_t kilobytes = 0;
+  for (std::string unit; file >> name >> kilobytes; std::getline(file, unit))
+    if (name == "MemAvailable:") return kilobytes * 1024;
+  return UINT64_MAX;
+}
+
+// --- What is to run --------------------------------------------------------------------------------------------------
+
+struct Work {
+  std::unique_ptr<Input> input;
+  CommandTaskOptions task;
+  std::vector<std::string> names;
+};
+
+Result<Work> failed_work(const RunCommand& run) {
+  Result<std::vector<JobLogEntry>> log = read_job_log(run.joblog);
+  if (!log) return log.error();
+  std::map<std::uint64_t, const JobLogEntry*> last;
+  for (const JobLogEntry& entry : *log) last[entry.sequence] = &entry;
+  std::vector<RunInput> tasks;
+  for (const auto& [sequence, entry] : last) {
+    if (entry->succeeded()) continue;
+    RunInput task{sequence, words_of_quoted(entry->command), {}};
+    if (task.arguments.empty())
+      return Error{Code::invalid, run.joblog + ": task " + std::to_string(sequence) +
+                                      " is not quoted as ventile run does it: " + entry->command};
+    tasks.push_back(std::move(task));
+  }
+  Result<CommandTaskOptions> options = task_options(run, {});
+  if (!options) return options.error();
+  return Work{make_listed_input(std::move(tasks)), std::move(*options), {}};
+}
+
+Result<Work> block_work(const RunCommand& run) {
+  Result<std::unique_ptr<ByteReader>> reader = ByteReader::open("-");
+  if (!reader) return reader.error();
+  Result<CommandTaskOptions> options = task_options(run, {});
+  if (!options) return options.error();
+  BlockOptions blocks;
+  blocks.block_bytes = run.block_bytes;
+  blocks.record_end = run.record_end;
+  blocks.record_start = run.record_start;
+  blocks.records = run.arguments_each.value_or(0);
+  return Work{make_block_input(BlockReader{std::move(*reader), blocks}), std::move(*options), {}};
+}
+
+Result<Work> argument_work(const RunCommand& run, const Console& console) {
+  std::vector<SourceSpec> sources = run.sources;
+  if (sources.empty()) {
+    sources.push_back({{}, "-", true, false});
+    if (isatty(STDIN_FILENO) == 1)
+      console.write(Level::info, "reading arguments from the terminal, one per line; Ctrl-D ends them");
+  }
+  Result<std::unique_ptr<Arguments>> arguments = Arguments::open(sources, argument_options(run));
+  if (!arguments) return arguments.error();
+  Work work;
+  work.names = (*arguments)->names();
+  Result<CommandTaskOptions> options = task_options(run, work.names);
+  if (!options) return options.error();
+  work.task = std::move(*options);
+  PassOver pass_over;
+  if (run.resume || run.resume_failed) {
+    if (work.task.command.shows_slot())
+      return Error{Code::invalid, "--resume knows commands by their text, and {%} changes that from run to run"};
+    std::vector<JobLogEntry> entries;
+    if (access(run.joblog.c_str(), F_OK) == 0) {
+      Result<std::vector<JobLogEntry>> log = read_job_log(run.joblog);
+      if (!log) return log.error();
+      entries = std::move(*log);
+    }
+    pass_over = [done = std::make_shared<DoneCommands>(entries, run.resume_failed), task = work.task](
+                    const std::vector<std::string>& values, std::uint64_t sequence) {
+      return done->take(quoted_for_reading(words_of(task, {sequence, values, {}}, {sequence, 1})));
+    };
+  }
+  work.input = make_run_input(std::move(*arguments), std::move(pass_over));
+  return work;
+}
+
+Result<Work> work_of(const RunCommand& run, const Console& console) {
+  if (run.retry_failed) return failed_work(run);
+  return run.pipe ? block_work(run) : argument_work(run, console);
+}
+
+// --dry-run: every command that would run, in order, on stdout.
+Status show_commands(Work& work) {
+  while (true) {
+    PayloadWriter block{0};
+    const Result<bool> more = work.input->read(block, 1U << 16, 1U << 10);
+    if (!more) return more.error();
+    if (!*more) return {};
+    const PayloadView view = block.view();
+    std::string text;
+    for (std::uint32_t i = 0; i < view.count(); ++i) {
+      const Result<RunInput> input = unpack_from<RunInput>(view[i]);
+      if (!input) return input.error();
+      text += quoted_for_reading(words_of(work.task, *input, {input->sequence, 1})) + "\n";
+    }
+    if (Status written = write_all(STDOUT_FILENO, text); !written) return written;
+  }
+}
+
+// --- The run ---------------------------------------------------------------------------------------------------------
+
+// Follows the job on the ventilator's thread: failures, the halt rule, progress.
+class Watch {
+public:
+  Watch(Console& console, const RunCommand& run, SlotGate& gate)
+      : run_(run),
+        gate_(gate),
+        progress_(console,
+                  choose_progress_style(run.bar.value_or(false), console.is_terminal(), false, run.common.quiet)) {}
+
+  VentilatorCallbacks callbacks() {
+    VentilatorCallbacks callbacks;
+    callbacks.halt = [this](const Audit& audit, bool ended) { return decide(audit, ended); };
+    callbacks.on_failure = [this](Number, Bytes payload, const FailureNote& note) { add_failure(payload, note); };
+    if (run_.bar.value_or(false)) callbacks.on_progress = [this](const JobStatus& status) { show(status); };
+    return callbacks;
+  }
+  void finish(RunSummary& summary) {
+    progress_.finish();
+    summary.failures = std::move(failures_);
+    summary.unstarted = unstarted_;
+  }
+
+private:
+  const RunCommand& run_;
+  SlotGate& gate_;
+  ProgressBar progress_;
+  RunFailures failures_;
+  std::uint64_t unstarted_ = 0;
+
+  void add_failure(Bytes payload, const FailureNote& note) {
+    if (note.outcome == Outcome::cancelled || note.kind == run_failure::unstarted) {
+      ++unstarted_;
+      return;
+    }
+    Result<RunInput> input = unpack_from<RunInput>(payload);
+    failures_.add(input ? std::move(*input) : RunInput{}, note.message.empty() ? note.kind : note.message);
+  }
+
+  HaltDecision decide(const Audit& audit, bool ended) {
+    if (gate_.closed()) return HaltDecision::soon;
+    if (!run_.halt) return HaltDecision::go_on;
+    const std::uint64_t done = audit.outcomes[static_cast<std::size_t>(Outcome::done)];
+    const HaltCounts counts{audit.settled() - done, done, ended ? std::optional{audit.submitted} : std::nullopt};
+    if (!run_.halt->reached(counts)) return HaltDecision::go_on;
+    gate_.close();
+    return run_.halt->when == HaltRule::When::now ? HaltDecision::now : HaltDecision::soon;
+  }
+
+  void show(const JobStatus& status) {
+    const auto outcome = [&](Outcome o) { return status.audit.outcomes[static_cast<std::size_t>(o)]; };
+    progress_.update({.finished = status.audit.settled(),
+                      .failed = status.audit.settled() - outcome(Outcome::done),
+                      .requeued = status.counters.requeued_batches,
+                      .workers = status.workers,
+                      .total = status.input_ended ? std::optional{status.audit.submitted} : std::nullopt},
+                     Clock::now());
+  }
+};
+
+// The worker and the sink of this process, each with its thread.
+class LocalRoles {
+public:
+  LocalRoles(Context& context, const TaskRegistry& tasks, WorkerOptions worker, SinkOptions sink,
+             std::unique_ptr<Output> output)
+      : worker_(context, tasks, std::move(worker)),
+        output_(std::move(output)),
+        sink_(context, tasks, std::move(sink),
+              [this](std::uint64_t) -> Result<std::unique_ptr<Output>> { return std::move(output_); }) {}
+  ~LocalRoles() {
+    if (worker_thread_.joinable()) worker_thread_.join();
+    if (sink_thread_.joinable()) sink_thread_.join();
+  }
+  LocalRoles(const LocalRoles&) = delete;
+  LocalRoles& operator=(const LocalRoles&) = delete;
+
+  Status start() {
+    if (const Result<Endpoint> bound = sink_.bind(); !bound) return bound.error();
+    sink_thread_ = std::thread([this] { (void)sink_.run(); });
+    worker_thread_ = std::thread([this] { (void)worker_.run(); });
+    return {};
+  }
+  // The run is over, one way or another.
+  void stop() {
+    worker_.abandon();
+    sink_.leave();
+  }
+
+private:
+  Worker worker_;
+  std::unique_ptr<Output> output_;
+  Sink sink_;
+  std::thread worker_thread_;
+  std::thread sink_thread_;
+};
+
+Log warnings_of(const Console& console) {
+  return Log{[log = console.log()](Level level, std::string_view line) {
+    if (level >= Level::warning) log.write(level, line);
+  }};
+}
+
+SlotGateOptions gate_options(const RunCommand& run, std::uint32_t slots) {
+  SlotGateOptions options;
+  options.slots = slots;
+  options.delay = run.delay;
+  options.in_order = true;
+  if (run.memory_free > 0) options.has_room = [least = run.memory_free] { return available_memory() >= least; };
+  return options;
+}
+
+VentilatorOptions ventilator_options(const RunCommand& run, std::uint32_t slots, const Console& console) {
+  VentilatorOptions options;
+  options.bind = {Transport::inproc, "ventile-run-" + std::to_string(getpid()), 0};
+  options.job.function = "run";
+  options.job.tries_max = run.retries;
+  options.dispatcher.speculate = false;
+  options.dispatcher.retry_delay = Duration{0};
+  // Everybody is in this process: a sink that says nothing waits for whoever reads what it writes.
+  options.dispatcher.dead_after_heartbeats = 1'000'000;
+  if (run.pipe) options.feed.window_bytes = std::max(options.feed.window_bytes, 3 * slots * run.block_bytes);
+  options.log = warnings_of(console);
+  return options;
+}
+
+int run_commands(const RunCommand& run) {
+  const std::string program = "ventile run";
+  std::shared_ptr<const Zygote> zygote;
+  if (!run.dry_run) {
+    Result<Zygote> started = Zygote::start();  // Before any thread.
+    if (!started) return say({ExitCode::unreachable, started.error().message, {}, run.common.json}, program);
+    zygote = std::make_shared<const Zygote>(std::move(*started));
+  }
+  Console console{console_options(program, run.common.quiet, run.common.verbose, run.common.json)};
+  const auto fail = [&](ExitCode code, const std::string& why) {
+    console.error(code, why);
+    return to_int(code);
+  };
+  const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
+  auto gate = std::make_shared<SlotGate>(gate_options(run, slots));
+  Ventilator* running = nullptr;
+  SignalThread* deadlines = nullptr;
+  std::atomic<ExitCode> stopped{ExitCode::success};
+  Result<Signals> signals = Signals::listen({.drain =
+                                                 [&](const std::string& message) {
+                                                   console.write(Level::warning, message);
+                                                   gate->close();
+                                                   running->drain();
+                                                 },
+                                             .cancel =
+                                                 [&](ExitCode code) {
+                                                   stopped = code;
+                                                   running->cancel();
+                                                   deadlines->call_after(cancel_timeout, [&] { running->leave(); });
+                                                 },
+                                             .reload = [] {}});
+  if (!signals) return fail(ExitCode::internal, signals.error().message);
+  raise_file_limit();
+
+  Result<Work> work = work_of(run, console);
+  if (!work) return fail(ExitCode::usage, work.error().message);
+  if (run.dry_run) {
+    const Status shown = show_commands(*work);
+    return shown ? to_int(ExitCode::success) : fail(ExitCode::task_failed, shown.error().message);
+  }
+  if (!run.directory.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(run.directory, error);
+    if (error) return fail(ExitCode::usage, "cannot make the folder " + run.directory + ": " + error.message());
+  }
+  RunOutputOptions output;
+  output.spill = std::make_shared<SpillFile>(temporary_folder());
+  if (!run.joblog.empty()) {
+    Result<std::unique_ptr<JobLog>> log = JobLog::open(run.joblog, run.resume || run.resume_failed || run.retry_failed);
+    if (!log) return fail(ExitCode::usage, log.error().message);
+    output.joblog = std::move(*log);
+  }
+  if (!run.results.empty()) output.results = std::make_unique<ResultsFolder>(run.results, work->names);
+  TaskRegistry tasks;
+  const CommandTaskServices services{zygote, gate, output.spill, std::make_shared<LiveOutput>(),
+                                     std::make_shared<TimeLimit>(run.timeout)};
+  add_command_task(tasks, std::move(work->task), services);
+
+  Context context{{}, console.log()};
+  Watch watch{console, run, *gate};
+  Ventilator ventilator{context, ventilator_options(run, slots, console), std::move(work->input), watch.callbacks()};
+  running = &ventilator;
+  const Result<Endpoint> bound = ventilator.bind();
+  if (!bound) return fail(ExitCode::unreachable, bound.error().message);
+  WorkerOptions worker;
+  worker.connect = *bound;
+  worker.slots = slots + std::min(slots, waiting_max);
+  worker.build = versions().program;
+  worker.once = true;
+  worker.log = warnings_of(console);
+  if (run.pipe) worker.credit_bytes = std::max(worker.credit_bytes, 3 * slots * run.block_bytes);
+  SinkOptions sink;
+  sink.connect = *bound;
+  sink.build = versions().program;
+  sink.ordered = run.keep_order;
+  std::optional<Result<VentilatorReport>> report;
+  {
+    SignalThread signal_thread{std::move(*signals)};
+    deadlines = &signal_thread;
+    LocalRoles roles{context, tasks, worker, sink, std::make_unique<RunOutput>(std::move(output))};
+    if (Status started = roles.start(); !started) return fail(ExitCode::unreachable, started.error().message);
+    report = ventilator.run();
+    gate->close();
+    if (*report && (*report)->ending == VentilatorEnding::done)
+      signal_thread.call_after(farewell_max, [&] { roles.stop(); });  // They know; unless a connection broke.
+    else
+      roles.stop();
+  }
+  if (!*report) return fail(ExitCode::unreachable, report->error().message);
+  const VentilatorReport& ended = **report;
+
+  RunSummary summary;
+  watch.finish(summary);
+  summary.done = ended.status.audit.outcomes[static_cast<std::size_t>(Outcome::done)];
+  summary.passed_over = ended.status.skipped;
+  summary.duration = ended.duration;
+  summary.requeued = ended.status.counters.requeued_batches;
+  summary.options = run.kept_options;
+  summary.command = run.command;
+  summary.names = work->names;
+  summary.joblog = run.joblog;
+  summary.arguments_known = !run.pipe && !run.retry_failed;
+  if (run.common.json)
+    std::fprintf(stderr, "%s\n", summary_json(summary).c_str());
+  else if (!run.common.quiet)
+    std::fputs(summary_text(summary).c_str(), stderr);
+  if (stopped != ExitCode::success) return to_int(stopped.load());
+  switch (ended.ending) {
+    case VentilatorEnding::done:
+      return to_int(summary.failures.count() == 0 ? ExitCode::success : ExitCode::task_failed);
+    case VentilatorEnding::halted:
+    case VentilatorEnding::drained:
+      return to_int(ExitCode::ended_early);
+    case VentilatorEnding::bad_input:
+    case VentilatorEnding::failed:
+      return fail(ExitCode::task_failed, ended.why);
+    case VentilatorEnding::abandoned:
+      return to_int(ExitCode::drain_deadline);
+  }
+  return to_int(ExitCode::internal);
+}
+
+}  // namespace
+
+int run_run(const Invocation& invocation) {
+  const Parsed<RunCommand> parsed = parse_run_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, "ventile run");
+  return run_commands(std::get<RunCommand>(parsed));
+}
+
+}  // namespace ventile

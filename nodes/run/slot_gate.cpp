@@ -1,0 +1,77 @@
+#include <nodes/run/slot_gate.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ventile {
+
+SlotGate::SlotGate(SlotGateOptions options) : options_(std::move(options)) {
+  for (std::uint32_t slot = 0; slot < options_.slots; ++slot) free_.insert(slot);
+}
+
+bool SlotGate::is_first(Number number, const Waiter& waiter) const {
+  const bool all_came = !options_.in_order || arrived_.lowest_missing() > number;
+  return all_came && !free_.empty() && waiting_.begin()->second == &waiter;
+}
+
+// How long the first one has to wait for another reason than others. Zero: not at all.
+Duration SlotGate::hold_back(TimePoint now) {
+  if (now < next_start_) return next_start_ - now;
+  return options_.has_room && !options_.has_room() ? options_.room_interval : Duration::zero();
+}
+
+void SlotGate::wake_first() {
+  if (!waiting_.empty()) waiting_.begin()->second->changed.notify_one();
+}
+
+std::optional<std::uint32_t> SlotGate::enter(Number number, std::stop_token stop) {
+  Waiter waiter;
+  std::unique_lock lock{mutex_};
+  const auto place = waiting_.emplace(number, &waiter);
+  if (options_.in_order && arrived_.insert({number, 1}) > 0) wake_first();
+  // The callback may run at once, on this thread; so it is made without the lock.
+  lock.unlock();
+  const std::stop_callback wake{stop, [&] {
+                                  { const std::lock_guard stopping{mutex_}; }
+                                  waiter.changed.notify_one();
+                                }};
+  lock.lock();
+  std::optional<std::uint32_t> slot;
+  while (!closed_ && !stop.stop_requested()) {
+    if (!is_first(number, waiter)) {
+      waiter.changed.wait(lock);
+      continue;
+    }
+    const TimePoint now = Clock::now();
+    if (const Duration wait = hold_back(now); wait > Duration::zero()) {
+      waiter.changed.wait_for(lock, wait);
+      continue;
+    }
+    slot = *free_.begin();
+    free_.erase(free_.begin());
+    next_start_ = now + options_.delay;
+    break;
+  }
+  waiting_.erase(place);
+  wake_first();
+  return slot;
+}
+
+void SlotGate::leave(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  free_.insert(slot);
+  wake_first();
+}
+
+void SlotGate::close() {
+  const std::lock_guard lock{mutex_};
+  closed_ = true;
+  for (const auto& [number, waiter] : waiting_) waiter->changed.notify_one();
+}
+
+bool SlotGate::closed() const {
+  const std::lock_guard lock{mutex_};
+  return closed_;
+}
+
+}  // namespace ventile
