@@ -1,4 +1,4 @@
-// How tasks are read from an input and results are written to an output.
+// How tasks are read from an input, travel, and results are written to an output.
 #pragma once
 
 #include <cstdint>
@@ -17,5 +17,8 @@ enum class OutputFormat : std::uint8_t {
   msgpack,  // A stream of msgpack arrays.
   raw,      // The bytes of each value, then a separator.
 };
+
+// How tasks travel: on credit, each batch to a worker that waits for it; or down a stream that stages pull from.
+enum class Pattern : std::uint8_t { queue, pipeline };
 
 }  // namespace ventile

@@ -54,14 +54,30 @@ Objection check_reach(std::string_view option, const Endpoint& endpoint, bool in
                            local, address));
 }
 
+// A pipeline runs every task once, as far as it knows, and again whenever it does not know.
+Objection check_pipeline(const VentilatorCommand& options, const Settings& settings) {
+  if (options.pattern != Pattern::pipeline) {
+    if (given(settings, "stream-bind") != nullptr) return wrong("--stream-bind is for --pattern pipeline only");
+    return std::nullopt;
+  }
+  if (options.function == "exec")
+    return wrong("--pattern pipeline may run a task twice, and commands must not be run twice",
+                 "Leave --pattern out, or name another --function.");
+  if (options.failure.retries > 1) return wrong("--retries and --pattern pipeline exclude each other");
+  return options.stream_bind ? check_reach("stream-bind", *options.stream_bind, options.insecure) : std::nullopt;
+}
+
 Objection check(VentilatorCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
-  return check_reach("bind", options.bind, options.insecure);
+  if (auto objection = check_reach("bind", options.bind, options.insecure)) return objection;
+  return check_pipeline(options, settings);
 }
 
 Objection check(WorkerCommand& options, const Settings& /*settings*/) {
   if (auto objection = check_common(options.common)) return objection;
+  if (options.pattern == Pattern::pipeline && !options.exec.empty())
+    return wrong("--exec and --pattern pipeline exclude each other: commands must not be run twice");
   return check_reach("connect", options.connect, options.insecure);
 }
 

@@ -45,6 +45,8 @@ struct DispatcherTimings {
 struct VentilatorCommand {
   CommonOptions common;
   Endpoint bind = loopback_endpoint(dispatcher_port);
+  Pattern pattern = Pattern::queue;
+  std::optional<Endpoint> stream_bind;  // Of a pipeline; unset: any port beside `bind`.
   bool insecure = false;
   std::string function = "exec";
   std::string args = "[]";  // A JSON array: arguments before each task's own.
@@ -68,6 +70,7 @@ struct VentilatorCommand {
 struct WorkerCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
+  Pattern pattern = Pattern::queue;
   bool insecure = false;
   std::optional<std::uint32_t> slots;  // Unset: what the machine gives.
   std::vector<std::string> plugins;
@@ -85,6 +88,7 @@ struct SinkCommand {
   Endpoint connect = loopback_endpoint(dispatcher_port);
   std::optional<Endpoint> bind;  // Unset: the interface by which the dispatcher is reached.
   std::optional<Endpoint> advertise;
+  Pattern pattern = Pattern::queue;  // A sink is the same in both.
   bool insecure = false;
   std::string output = "-";
   OutputFormat format = OutputFormat::jsonl;

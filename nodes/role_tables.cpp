@@ -23,6 +23,10 @@ void add_insecure(OptionTable& table, bool& insecure) {
   table.flag("insecure", insecure, "Allow addresses that other machines can reach, without keys.");
 }
 
+void add_pattern(OptionTable& table, Pattern& pattern, std::string_view help) {
+  table.choice("pattern", pattern, {{"queue", Pattern::queue}, {"pipeline", Pattern::pipeline}}, help);
+}
+
 template <class Options>
 void add_input(OptionTable& table, Options& options) {
   table.text("input,i", "FILE", options.input, "Where tasks come from; - is standard input.");
@@ -98,6 +102,9 @@ OptionTable table_of(VentilatorCommand& options) {
   OptionTable table{"ventile-ventilator", "Turns input into tasks and hands them to workers."};
   table.section("Address");
   table.endpoint("bind,b", options.bind, "Where workers and sinks connect.");
+  add_pattern(table, options.pattern, "How tasks travel: on credit, or down a stream that workers pull from.");
+  table.endpoint("stream-bind", options.stream_bind,
+                 "Of a pipeline: where its stream is; else on any port beside --bind.");
   add_insecure(table, options.insecure);
   table.section("Tasks");
   add_work(table, options);
@@ -125,6 +132,7 @@ OptionTable table_of(WorkerCommand& options) {
   OptionTable table{"ventile-worker", "Runs tasks for the dispatcher at --connect."};
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The dispatcher's address.");
+  add_pattern(table, options.pattern, "That of the ventilator.");
   add_insecure(table, options.insecure);
   table.section("Tasks");
   add_slots(table, options.slots);
@@ -147,6 +155,7 @@ OptionTable table_of(SinkCommand& options) {
   table.endpoint("connect,c", options.connect, "The dispatcher's address.");
   table.endpoint("bind,b", options.bind, "Where workers send results; else the interface that leads to --connect.");
   table.endpoint("advertise", options.advertise, "The address by which workers reach --bind.");
+  add_pattern(table, options.pattern, "That of the ventilator; a sink is the same in both.");
   add_insecure(table, options.insecure);
   table.section("Results");
   add_output(table, options.output, "format", options.format);

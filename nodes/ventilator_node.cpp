@@ -8,6 +8,7 @@
 #include <nodes/job_run.hpp>
 #include <nodes/options.hpp>
 #include <nodes/signal_thread.hpp>
+#include <nodes/stream_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/queue/ventilator.hpp>
@@ -83,6 +84,10 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   SignalThread signal_thread{std::move(*signals)};
   deadlines = &signal_thread;
   if (command.job_timeout) signal_thread.call_after(*command.job_timeout, [&] { cancel(ExitCode::job_timeout); });
+  StreamThread stream;
+  if (command.pattern == Pattern::pipeline)
+    if (Status started = stream.start(context, command, *bound, console.log()); !started)
+      return fail(ExitCode::unreachable, started.error().message);
   console.write(Level::info, "serving tasks of '" + command.function + "' on " + bound->to_string());
   const Result<VentilatorReport> report = ventilator.run();
   if (!report) return fail(ExitCode::unreachable, report.error().message);

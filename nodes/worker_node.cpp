@@ -8,6 +8,7 @@
 #include <nodes/options.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
+#include <nodes/stage_node.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/queue/worker.hpp>
@@ -102,7 +103,8 @@ int run_worker(const Invocation& invocation) {
   const std::string program = "ventile-worker";
   const Parsed<WorkerCommand> parsed = parse_worker_options(invocation.options, Surroundings::of_process(versions()));
   if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
-  return work(std::get<WorkerCommand>(parsed), program);
+  const auto& command = std::get<WorkerCommand>(parsed);
+  return command.pattern == Pattern::pipeline ? run_stage(command, program) : work(command, program);
 }
 
 }  // namespace ventile

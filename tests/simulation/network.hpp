@@ -126,6 +126,10 @@ public:
   bool connected() const { return connection_ != nullptr; }
   std::size_t unread() const { return connection_ ? connection_->unread(Side::client) : 0; }
   void send(Buffer frame) { connection_->send(Side::client, std::move(frame)); }  // connected()
+  // One frame of the other side has been read: there is room for another.
+  void read() {
+    if (connection_) connection_->read(Side::client);
+  }
   void when_room(std::function<void()> what) { when_room_ = std::move(what); }
   ~Connector();
   Connector(const Connector&) = delete;

@@ -14,7 +14,7 @@ std::string text(const std::vector<Range>& ranges) {
 }
 
 constexpr std::array verdict_names{"stored", "duplicate", "overlap", "refused"};
-constexpr std::array reason_names{"not begun", "failed", "cancelled", "unknown"};
+constexpr std::array reason_names{"not begun", "failed", "cancelled", "unknown", "dead"};
 
 std::string details(const auto&) { return {}; }
 std::string details(const Hello& m) {

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "metrics": {"base"},
     "task": {"base", "wire"},
     "queue": CORE,
-    "pipeline": CORE,
+    "pipeline": CORE | {"queue"},
     "compute": CORE | {"queue"},
     "broadcast": CORE,
     "nodes": CORE | {"queue", "pipeline", "compute", "broadcast"},

@@ -17,7 +17,7 @@ std::uint64_t number(Random& random) { return random.next() >> random.below(64);
 std::uint64_t last_of(Role) { return static_cast<std::uint64_t>(Role::client); }
 std::uint64_t last_of(Refusal) { return static_cast<std::uint64_t>(Refusal::unauthorized); }
 std::uint64_t last_of(Verdict) { return static_cast<std::uint64_t>(Verdict::refused); }
-std::uint64_t last_of(ReturnReason) { return static_cast<std::uint64_t>(ReturnReason::unknown); }
+std::uint64_t last_of(ReturnReason) { return static_cast<std::uint64_t>(ReturnReason::dead); }
 std::uint64_t last_of(ByeReason) { return static_cast<std::uint64_t>(ByeReason::failed); }
 std::uint64_t last_of(Outcome) { return outcome_count - 1; }
 
@@ -100,6 +100,14 @@ void make_fit(Offer& offer, PayloadWriter& payloads, Random& random) {
 }
 void make_fit(Submit& submit, PayloadWriter&, Random& random) {
   for (RangeOutcome& exception : submit.exceptions) exception.outcome = bad_outcome(random);
+}
+void make_fit(Flow& flow, PayloadWriter& payloads, Random& random) {
+  flow.range = {number(random) / 2, random.between(1, 20)};
+  flow.failures.clear();
+  if (flow.index.enabled) return;
+  write_payloads(flow.range.count, payloads, random);
+  for (std::uint32_t offset = 0; offset < flow.range.count; ++offset)
+    if (random.chance(0.1)) flow.failures.push_back({offset, bad_outcome(random)});
 }
 void make_fit(Opened& opened, PayloadWriter&, Random& random) {
   for (RangeOutcome& exception : opened.exceptions) exception.outcome = bad_outcome(random);

@@ -107,19 +107,29 @@ const char* complaint(const Part& m) {
   if (m.offset > m.total || m.payloads[0].size() > m.total - m.offset) return "the part ends behind its message";
   return nullptr;
 }
-const char* complaint(const Results& m) {
-  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
-  if (m.payloads.count() != (m.folded ? 1 : m.range.count)) return "the number of payloads is not that of the range";
-  if (m.folded && !m.failures.empty()) return "a folded result contains failures";
+const char* complaint(const std::vector<Failure>& failures, Range range) {
   std::uint64_t next = 0;
-  for (const Failure& failure : m.failures) {
-    if (failure.offset < next || failure.offset >= m.range.count)
+  for (const Failure& failure : failures) {
+    if (failure.offset < next || failure.offset >= range.count)
       return "the failures are not in order or not in the range";
     if (failure.outcome == Outcome::done || !at_most(failure.outcome, last_outcome))
       return "a failure has no such outcome";
     next = std::uint64_t{failure.offset} + 1;
   }
   return nullptr;
+}
+const char* complaint(const Results& m) {
+  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
+  if (m.payloads.count() != (m.folded ? 1 : m.range.count)) return "the number of payloads is not that of the range";
+  if (m.folded && !m.failures.empty()) return "a folded result contains failures";
+  return complaint(m.failures, m.range);
+}
+const char* complaint(const Flow& m) {
+  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
+  if (m.payloads.count() != (m.index.enabled ? 0 : m.range.count))
+    return "the number of payloads is not that of the range";
+  if (m.index.enabled && !m.failures.empty()) return "tasks that have not run have failed";
+  return complaint(m.failures, m.range);
 }
 const char* complaint(const Stored& m) {
   for (const Settlement& settlement : m.settlements) {
@@ -142,7 +152,7 @@ const char* complaint(const Verdicts& m) {
   return nullptr;
 }
 const char* complaint(const Return& m) {
-  return fits(m.ranges) && at_most(m.reason, ReturnReason::unknown) ? nullptr : "a range or the reason is out of range";
+  return fits(m.ranges) && at_most(m.reason, ReturnReason::dead) ? nullptr : "a range or the reason is out of range";
 }
 const char* complaint(const Cancel& m) { return fits(m.range) ? nullptr : "the range is too large"; }
 const char* complaint(const Propose& m) {
@@ -184,7 +194,7 @@ constexpr std::array names{"HELLO",  "WELCOME", "REFUSED",     "HELLO-AGAIN", "O
                            "TASKS",  "PART",    "RESULTS",     "STORED",      "VERDICTS", "RETRACT", "RETURN",
                            "CANCEL", "PROPOSE", "HEARTBEAT",   "PROGRESS",    "END",      "CLOSED",  "CLOSE",
                            "BYE",    "SUBMIT",  "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED",  "INQUIRE",
-                           "REPORT", "EXPLAIN", "EXPLANATION", "DRAIN"};
+                           "REPORT", "EXPLAIN", "EXPLANATION", "DRAIN",       "SEEK",     "STREAM",  "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>

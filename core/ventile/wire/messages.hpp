@@ -312,6 +312,7 @@ enum class ReturnReason : std::uint8_t {
   failed,     // Ran and failed with tries left.
   cancelled,  // Was told to stop.
   unknown,    // The worker has no such job or function (any more).
+  dead,       // Whoever runs them dies; a pipeline has sent them several times.
 };
 
 // Worker -> dispatcher: these numbers of the lease will not have a result from me. An empty list answers a Retract
@@ -603,8 +604,56 @@ struct Drain {
   bool operator==(const Drain&) const = default;
 };
 
-using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
-                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye,
-                             Submit, Accepted, Offer, Complete, Served, Inquire, Report, Explain, Explanation, Drain>;
+// --- The pipeline ------------------------------------------------------------------------------------------------
+//
+// The source of a stream is a worker to its dispatcher. What it is given it does not run, but puts on its PUSH socket;
+// stages pull, run and push on; the last ones push RESULTS to the sink, in the source's name.
+
+// Stage -> dispatcher, outside of any session and again and again: where is the stream?
+struct Seek {
+  static constexpr std::uint8_t type = 0x70;
+  std::string name;  // For people: host and process.
+
+  static auto fields(auto& m) { return std::tie(m.name); }
+  bool operator==(const Seek&) const = default;
+};
+
+// Dispatcher -> stage: connect a PULL socket to this address. Not said while there is no source.
+struct Stream {
+  static constexpr std::uint8_t type = 0x71;
+  std::string address;  // As the source names it in its HELLO.
+
+  static auto fields(auto& m) { return std::tie(m.address); }
+  bool operator==(const Stream&) const = default;
+};
+
+// Source -> stage -> stage, over PUSH: a batch, and all that is needed to run it. Its payloads are the tasks' inputs
+// or, behind the first stage, what the stage before made of them. The incarnation in the envelope is the source's.
+struct Flow {
+  static constexpr std::uint8_t type = 0x72;
+  std::string function;  // Of the first stage; those behind it know their own.
+  std::vector<std::byte> constants;
+  std::uint32_t constant_count = 0;
+  IndexRule index;
+  std::uint64_t timeout_nanoseconds = 0;
+  std::string fold;  // For the last stage.
+  IncarnationId sink;
+  std::string results_address;  // For the last stage: its sink's PULL socket.
+  LeaseId lease;
+  Range range;
+  std::uint64_t busy_nanoseconds = 0;  // What the stages so far needed for the range.
+  std::vector<Failure> failures;       // Of the stages so far, in order of offset; these tasks only pass through.
+  PayloadView payloads;                // Not a field.
+
+  static auto fields(auto& m) {
+    return std::tie(m.function, m.constants, m.constant_count, m.index, m.timeout_nanoseconds, m.fold, m.sink,
+                    m.results_address, m.lease, m.range, m.busy_nanoseconds, m.failures);
+  }
+};
+
+using Message =
+    std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored, Verdicts,
+                 Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye, Submit, Accepted,
+                 Offer, Complete, Served, Inquire, Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
 
 }  // namespace ventile

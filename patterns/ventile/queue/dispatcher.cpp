@@ -125,6 +125,7 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
   auto it = peers_.find(from);
   Peer* peer = it == peers_.end() ? nullptr : it->second.get();
   if (const auto* hello = std::get_if<Hello>(&received.message)) return on_hello(from, received.envelope, *hello, now);
+  if (std::holds_alternative<Seek>(received.message)) return on_seek(from);
   if (peer == nullptr || received.envelope.session != peer->session) {
     actions_.push_back(Send{from, {}, {}, HelloAgain{}});
     return;
@@ -219,12 +220,21 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   worker_incarnations_.insert(peer.incarnation);
   slots_open_ += hello.slots;
   peer.slots = hello.slots;
+  peer.results_address = hello.results_address;
   peer.credit = hello.credit;
   for (const FunctionOffer& offer : hello.functions) peer.functions.emplace(offer.name, offer.repeatable);
   notice(Level::info, "worker " + peer.name + " is here with " + std::to_string(peer.slots) +
                           (peer.slots == 1 ? " slot" : " slots"));
   reconcile(peer, hello.held, now);
   feed_hungry(now);
+}
+
+// Whoever seeks a stream has no session here: it is told where it is, and asks again if it is not there any more.
+void Dispatcher::on_seek(PeerId from) {
+  for (const auto& [id, peer] : peers_)
+    if (peer->role == Role::worker && !peer->results_address.empty())
+      actions_.push_back(Send{from, {}, {}, Stream{peer->results_address}});
+  actions_.push_back(Forget{from});
 }
 
 void Dispatcher::welcome(Peer& peer, std::uint64_t greeting) {
@@ -574,6 +584,12 @@ void Dispatcher::on_return(Peer& worker, Job& job, const Return& returned, TimeP
         for (const Range held : before.remaining.present(range))
           propose(job, job.account.propose(held, before.id), Outcome::cancelled, before.history.tries, "cancelled",
                   "the job was cancelled while this task ran");
+      break;
+    case ReturnReason::dead:
+      for (const Range range : returned.ranges)
+        for (const Range held : before.remaining.present(range))
+          propose(job, job.account.propose(held, before.id), Outcome::dead, before.history.tries + 1, returned.kind,
+                  returned.message);
       break;
     case ReturnReason::unknown:
       worker.functions.erase(job.options.function);

@@ -252,6 +252,7 @@ private:
 
   // dispatcher.cpp: conversations.
   void on_hello(PeerId from, const Envelope& envelope, const Hello& hello, TimePoint now);
+  void on_seek(PeerId from);
   bool was_given(LeaseId lease) const;
   void welcome(Peer& peer, std::uint64_t greeting);
   void reconcile(Peer& worker, const std::vector<HeldRange>& held, TimePoint now);

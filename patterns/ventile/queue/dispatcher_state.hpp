@@ -20,6 +20,9 @@ struct Dispatcher::Peer {
   TimePoint spoken;       // When it was last sent a heartbeat.
   Duration heartbeat{0};  // As it was told.
 
+  // Where a sink or client takes results, or where a worker that is the source of a stream gives them to stages.
+  std::string results_address;
+
   // A worker's.
   std::uint32_t slots = 0;
   std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
@@ -36,7 +39,6 @@ struct Dispatcher::Peer {
   std::optional<double> hunger;     // Its key in hungry_.
 
   // A sink's or client's.
-  std::string results_address;
   JobId serves;
   JobId claims;  // The job it says that it has results of.
 

@@ -338,7 +338,7 @@ TEST(Codec, enumerators_that_do_not_exist_are_refused) {
   EXPECT_EQ(refusal_of(frame_of(Hello{.role = static_cast<Role>(3)})), "the role is unknown");
   EXPECT_EQ(refusal_of(frame_of(Refused{.reason = static_cast<Refusal>(4)})), "the reason is unknown");
   EXPECT_EQ(refusal_of(frame_of(Bye{.reason = static_cast<ByeReason>(3)})), "the reason is unknown");
-  EXPECT_EQ(refusal_of(frame_of(Return{.reason = static_cast<ReturnReason>(4)})),
+  EXPECT_EQ(refusal_of(frame_of(Return{.reason = static_cast<ReturnReason>(5)})),
             "a range or the reason is out of range");
   EXPECT_EQ(refusal_of(frame_of(Propose{.outcome = static_cast<Outcome>(6)})),
             "a range or the outcome is out of range");
@@ -369,6 +369,19 @@ TEST(Codec, failures_outside_their_range_or_out_of_order_are_refused) {
   EXPECT_EQ(refusal({{0, Outcome::done}}), "a failure has no such outcome");
   EXPECT_EQ(refusal_of(frame_of(Results{.range = {0, 2}, .folded = true, .failures = {{0}}}, {"a"})),
             "a folded result contains failures");
+}
+
+TEST(Codec, a_flow_has_a_payload_for_each_number_or_an_index_rule) {
+  EXPECT_EQ(refusal_of(frame_of(Flow{.range = {0, 2}}, {"a", "b"})), "accepted");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, 2}})), "accepted");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.range = {0, 2}}, {"a"})), "the number of payloads is not that of the range");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, 1}}, {"a"})),
+            "the number of payloads is not that of the range");
+  EXPECT_EQ(refusal_of(frame_of(Flow{})), "the range is empty or too large");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.range = {0, 1}, .failures = {{1}}}, {"a"})),
+            "the failures are not in order or not in the range");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, 1}, .failures = {{0}}})),
+            "tasks that have not run have failed");
 }
 
 TEST(Codec, failure_notes_outside_their_settlement_or_out_of_order_are_refused) {

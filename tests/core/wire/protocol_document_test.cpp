@@ -143,7 +143,7 @@ std::vector<Field> fields_of_structures() {
 // The structures' names in the order of the variant.
 std::vector<std::string> message_structures() {
   std::smatch found;
-  EXPECT_TRUE(std::regex_search(code(), found, std::regex(R"(using Message = std::variant<([^>]*)>)")));
+  EXPECT_TRUE(std::regex_search(code(), found, std::regex(R"(using Message =\s+std::variant<([^>]*)>)")));
   return words_of(found[1], std::regex(R"((\w+))"));
 }
 

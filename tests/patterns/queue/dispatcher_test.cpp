@@ -595,5 +595,31 @@ TEST_F(Liar, progress_on_leases_of_others_is_ignored) {
   EXPECT_EQ(dispatcher->refused_count(), 0U);
 }
 
+// --- The source of a pipeline ------------------------------------------------------------------------------------
+
+TEST_F(DispatcherTest, whoever_seeks_a_stream_is_told_where_it_is_once_there_is_a_source) {
+  Worker& stage = new_worker();
+  stage.say(Seek{"stage"});
+  next<Forget>();
+  EXPECT_FALSE(stage.has_mail());
+  Worker& source = new_worker();
+  source.say(Hello{Role::worker, source.node, "source", "test", 16, {}, "tcp://10.0.0.7:5572", {}, {}});
+  stage.say(Seek{"stage"});
+  next<Forget>();
+  EXPECT_EQ(stage.next<Stream>(), (Stream{"tcp://10.0.0.7:5572"}));
+  source.fall_silent();
+}
+
+TEST_F(DispatcherTest, tasks_that_a_pipeline_gives_up_are_dead) {
+  job_of(10);
+  Worker& source = worker(16);
+  const Tasks batch = source.tasks();
+  source.give_back(batch.lease, {batch.range}, ReturnReason::dead, "never arrived");
+  const auto proposal = sink().next<Propose>();
+  EXPECT_EQ(proposal.outcome, Outcome::dead);
+  EXPECT_EQ(proposal.ranges, (std::vector<Range>{batch.range}));
+  source.read_all();
+}
+
 }  // namespace
 }  // namespace ventile
