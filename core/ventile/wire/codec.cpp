@@ -326,6 +326,8 @@ Result<Buffer> Assembler::add(const Part& part) {
   Buffer whole = std::move(it->second.so_far);
   held_ -= whole.size();
   open_.erase(it);
+  // A message that unfolds into another, and that into another, would cost the square of its size, and the stack.
+  if (whole.size() >= frame_header_size && type_of(whole) == Part::type) return invalid("a part contains a part");
   return whole;
 }
 

@@ -531,6 +531,15 @@ TEST(Assembler, a_total_that_changes_is_refused) {
   EXPECT_EQ(assembler.add(lie).error().message, "a part contradicts those before it");
 }
 
+// One megabyte of nested parts once took its receiver's memory: six gigabytes.
+TEST(Assembler, a_part_within_a_part_is_refused) {
+  const Buffer inner = frame_of(Part{1, 0, 5, {}}, {"inner"});
+  const Buffer outer = frame_of(Part{2, 0, inner.size(), {}}, {std::string{as_text(inner)}});
+  Assembler assembler;
+  EXPECT_EQ(assembler.add(std::get<Part>(decode(outer)->message)).error().message, "a part contains a part");
+  EXPECT_EQ(assembler.held_bytes(), 0U);
+}
+
 TEST(Assembler, a_total_that_lies_reserves_no_memory) {
   const InParts large{5000};
   Part lie = large.parts[0];
