@@ -7,6 +7,11 @@
 #include <ventile/wire/pack.hpp>
 
 namespace ventile {
+namespace {
+
+constexpr std::uint64_t long_range = 4096;
+
+}  // namespace
 
 Result<FailedInputs> FailedInputs::open(const std::string& path, InputFormat format, const IndexRule& index) {
   FailedInputs failed;
@@ -23,12 +28,22 @@ void FailedInputs::write(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() && error_ == 0) error_ = errno;
 }
 
-void FailedInputs::add(Number number, Bytes payload) {
-  if (index_.enabled) {
+void FailedInputs::add_indices(Range numbers) {
+  if (numbers.count > long_range)
+    long_ranges_.push_back(numbers);
+  else
+    write_indices(numbers);
+}
+
+void FailedInputs::write_indices(Range numbers) {
+  for (Number number = numbers.first; number < numbers.end(); ++number) {
     const std::uint64_t value =
         static_cast<std::uint64_t>(index_.start) + static_cast<std::uint64_t>(index_.step) * number;
-    return write(std::to_string(static_cast<std::int64_t>(value)) + "\n");
+    write(std::to_string(static_cast<std::int64_t>(value)) + "\n");
   }
+}
+
+void FailedInputs::add(Bytes payload) {
   Unpacker unpacker{payload};
   std::string_view text;
   std::string json;
@@ -46,6 +61,8 @@ void FailedInputs::add(Number number, Bytes payload) {
 }
 
 Status FailedInputs::close() {
+  for (const Range numbers : long_ranges_) write_indices(numbers);
+  long_ranges_.clear();
   if (std::fflush(file_.get()) != 0 && error_ == 0) error_ = errno;
   file_.reset();
   if (error_ != 0)

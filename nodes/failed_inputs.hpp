@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <nodes/format.hpp>
 #include <ventile/base/range.hpp>
@@ -19,7 +21,10 @@ public:
   // Code::unavailable names the path and the cause. An existing file is replaced.
   static Result<FailedInputs> open(const std::string& path, InputFormat format, const IndexRule& index);
 
-  void add(Number number, Bytes payload);
+  // Of a job with an input.
+  void add(Bytes payload);
+  // Of an index job. Long ranges are kept and written by close(), for that may take a while.
+  void add_indices(Range numbers);
   // Everything is in the file, or why not.
   Status close();
 
@@ -31,8 +36,10 @@ private:
   std::unique_ptr<std::FILE, Closer> file_;
   InputFormat format_ = InputFormat::lines;
   IndexRule index_;
+  std::vector<Range> long_ranges_;
   int error_ = 0;
 
+  void write_indices(Range numbers);
   void write(std::string_view text);
 };
 

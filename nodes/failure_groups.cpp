@@ -4,21 +4,22 @@
 
 namespace ventile {
 
-void FailureGroups::add(Number task, std::string_view message) {
-  ++count_;
+void FailureGroups::add(Range tasks, std::string_view message) {
+  count_ += tasks.count;
   const std::string key{message.substr(0, message_bytes_max)};
   auto found = index_.find(key);
   if (found == index_.end()) {
     if (groups_.size() == groups_max) {
-      ++other_count_;
+      other_count_ += tasks.count;
       return;
     }
     found = index_.emplace(key, groups_.size()).first;
     groups_.push_back({key, 0, {}});
   }
   FailureGroup& group = groups_[found->second];
-  ++group.count;
-  if (group.first_tasks.size() < first_tasks_max) group.first_tasks.push_back(task);
+  group.count += tasks.count;
+  for (Number task = tasks.first; task < tasks.end() && group.first_tasks.size() < first_tasks_max; ++task)
+    group.first_tasks.push_back(task);
 }
 
 std::vector<FailureGroup> FailureGroups::largest(std::size_t count) const {

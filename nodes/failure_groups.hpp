@@ -26,7 +26,7 @@ public:
   static constexpr std::size_t message_bytes_max = 500;  // Beyond: cut.
   static constexpr std::size_t first_tasks_max = 5;
 
-  void add(Number task, std::string_view message);
+  void add(Range tasks, std::string_view message);
 
   // The largest groups first; among equals the one seen first.
   std::vector<FailureGroup> largest(std::size_t count) const;

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include <nodes/io/input.hpp>
 #include <nodes/summary.hpp>
@@ -51,6 +53,10 @@ Status JobRun::prepare(VentilatorOptions& options) {
     input_ = std::move(*input);
   }
   if (command_.failure.failed.empty()) return {};
+  if (std::error_code unknown;
+      input_ != nullptr && std::filesystem::equivalent(command_.failure.failed, command_.input, unknown))
+    return Error{Code::invalid, "--failed " + command_.failure.failed +
+                                    " is the input itself and would be emptied before it is read; name another file"};
   Result<FailedInputs> failed = FailedInputs::open(command_.failure.failed, command_.format, index_);
   if (!failed) return failed.error();
   failed_inputs_ = std::move(*failed);
@@ -61,10 +67,12 @@ VentilatorCallbacks JobRun::callbacks() {
   VentilatorCallbacks callbacks;
   if (command_.failure.halt)
     callbacks.halt = [this](const Audit& audit, bool ended) { return decide_halt(audit, ended); };
-  callbacks.on_failure = [this](Number number, Bytes payload, const FailureNote& note) {
-    failures_.add(number, note.kind.empty() ? note.message : note.kind + ": " + note.message);
-    if (failed_inputs_) failed_inputs_->add(number, payload);
+  callbacks.on_failures = [this](const FailureNote& note) {
+    failures_.add(note.range, note.kind.empty() ? note.message : note.kind + ": " + note.message);
+    if (failed_inputs_ && index_.enabled) failed_inputs_->add_indices(note.range);
   };
+  if (failed_inputs_ && !index_.enabled)
+    callbacks.on_failure = [this](Number, Bytes payload, const FailureNote&) { failed_inputs_->add(payload); };
   callbacks.on_progress = [this](const JobStatus& status) {
     const auto outcome = [&](Outcome o) { return status.audit.outcomes[static_cast<std::size_t>(o)]; };
     progress_.update({.finished = status.audit.settled(),

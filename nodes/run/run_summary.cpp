@@ -66,7 +66,7 @@ std::string sources_of(const RunSummary& summary) {
 void RunFailures::add(RunInput input, std::string_view message) {
   const std::size_t line = message.find('\n');
   const std::string how{message.substr(0, line)};
-  groups_.add(input.sequence, how);
+  groups_.add({input.sequence, 1}, how);
   std::size_t bytes = 0;
   for (const std::string& argument : input.arguments) bytes += argument.size();
   if (first_.size() == kept_max || kept_bytes_ + bytes > kept_bytes_max) return;

@@ -28,8 +28,8 @@ JobSummary troubled_job() {
   summary.dead = 1;
   summary.batches_requeued = 3;
   summary.retries = 5;
-  for (Number task = 0; task < 9; ++task) summary.failures.add(task * 10, "exit status 3: no such file");
-  summary.failures.add(77, "killed by signal 11");
+  for (Number task = 0; task < 9; ++task) summary.failures.add({task * 10, 1}, "exit status 3: no such file");
+  summary.failures.add({77, 1}, "killed by signal 11");
   summary.failed_file = "bad tasks.txt";
   summary.command = {"ventile-ventilator", "--input", "all.txt", "--exec=a b", "--failed", "bad tasks.txt"};
   return summary;
@@ -68,7 +68,7 @@ TEST(SummaryTest, a_loss_is_not_hidden_by_a_number_counted_twice) {
 
 TEST(SummaryTest, failures_beyond_the_ten_largest_groups_are_counted) {
   JobSummary summary = clean_job();
-  for (Number task = 0; task < 15; ++task) summary.failures.add(task, "message " + std::to_string(task));
+  for (Number task = 0; task < 15; ++task) summary.failures.add({task, 1}, "message " + std::to_string(task));
   const std::string text = summary_text(summary);
   EXPECT_THAT(text, HasSubstr("message 9 (task 9)\n       5 × other messages\n"));
   EXPECT_THAT(text, HasSubstr("give --failed FILE"));
@@ -92,7 +92,7 @@ TEST(SummaryTest, the_json_document_carries_the_same_facts) {
 
 TEST(SummaryTest, a_message_that_is_not_utf8_still_makes_a_document) {
   JobSummary summary = clean_job();
-  summary.failures.add(0, "\xff");
+  summary.failures.add({0, 1}, "\xff");
   EXPECT_TRUE(nlohmann::json::accept(summary_json(summary)));
 }
 

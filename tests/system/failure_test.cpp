@@ -151,5 +151,23 @@ TEST_F(FailureTest, of_enough_tasks_ends_the_job_early) {
   EXPECT_EQ(sink.wait(), 0);
 }
 
+// They were once counted one by one, for minutes in which the ventilator answered nobody.
+TEST_F(FailureTest, cancels_what_is_left_of_a_billion_tasks_at_once) {
+  Process& map = start("ventile", {"map", "--range", "0:1000000000", "--function", "fail", "--halt", "now,fail=1",
+                                   "--output", path("results"), "--json"});
+  EXPECT_EQ(map.wait(), 5);
+  const Summary summary = summary_in(map.output());
+  EXPECT_EQ(summary.failed + summary.cancelled, 1'000'000'000U);
+  EXPECT_EQ(summary.duplicates_dropped, 0U);
+}
+
+TEST_F(FailureTest, never_replaces_the_input_by_the_failed_inputs) {
+  const std::string input = write("input", one_to_four);
+  Process& map = start("ventile", {"map", "--input", input, "--function", "echo", "--failed", input});
+  EXPECT_EQ(map.wait(), 2);
+  EXPECT_NE(map.errors().find("name another file"), std::string::npos) << map.errors();
+  EXPECT_EQ(read_file(input), one_to_four);
+}
+
 }  // namespace
 }  // namespace ventile

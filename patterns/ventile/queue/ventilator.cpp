@@ -217,6 +217,8 @@ private:
 
   void act(Settled& settled) {
     moved_ = reactor_.now();
+    if (callbacks_.on_failures)
+      for (const FailureNote& note : settled.failures) callbacks_.on_failures(note);
     if (callbacks_.on_failure)
       for (const FailureNote& note : settled.failures)
         for (Number number = note.range.first; number < note.range.end(); ++number)

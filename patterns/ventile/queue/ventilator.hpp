@@ -67,7 +67,9 @@ struct VentilatorReport {
 // Called on the reactor's thread; must not block.
 struct VentilatorCallbacks {
   std::function<HaltDecision(const Audit&, bool input_ended)> halt;  // After results; none: never.
-  // A task has ended otherwise than done; its payload is empty for index jobs.
+  // Tasks have ended otherwise than done; once for all of them, be they a billion that were cancelled.
+  std::function<void(const FailureNote&)> on_failures;
+  // The same, once for each with its payload. Empty for index jobs, which had better not ask for it.
   std::function<void(Number, Bytes payload, const FailureNote&)> on_failure;
   std::function<void(const JobStatus&)> on_progress;  // A few times a second.
 };
