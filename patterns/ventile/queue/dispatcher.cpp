@@ -9,6 +9,8 @@
 namespace ventile {
 namespace {
 
+constexpr std::uint32_t slots_max = 65'536;  // Of one worker: it may hold leases for each of them.
+
 std::string tasks_text(std::uint64_t count) { return std::to_string(count) + (count == 1 ? " task" : " tasks"); }
 
 std::vector<RangeOutcome> exceptions_of(const std::vector<FailureNote>& notes) {
@@ -180,6 +182,10 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
     actions_.pop_back();  // The Forget: this peer stays, in a new session.
   }
   if (!envelope.incarnation || !hello.node) return refuse(from, nullptr, "its HELLO names no node or no incarnation");
+  if (hello.slots > slots_max)
+    return refuse(from, nullptr,
+                  "its HELLO claims " + std::to_string(hello.slots) + " slots; a worker has at most " +
+                      std::to_string(slots_max));
   if (hello.role == Role::worker && std::any_of(hello.held.begin(), hello.held.end(),
                                                 [this](const HeldRange& held) { return !was_given(held.lease); }))
     return refuse(from, nullptr, "its HELLO names a lease that was never given");

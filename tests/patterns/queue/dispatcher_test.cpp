@@ -530,6 +530,15 @@ TEST_F(Liar, a_peer_that_takes_the_name_of_another_gets_no_session) {
   EXPECT_TRUE(dispatcher->job_running(job));
 }
 
+// Four billion slots once got a lease each, until the dispatcher's memory was full.
+TEST_F(Liar, a_worker_with_more_slots_than_any_machine_gets_no_session) {
+  Worker& mallory = new_worker();
+  mallory.say(
+      Hello{Role::worker, mallory.node, "mallory", "test", UINT32_MAX, mallory.functions, {}, mallory.credit, {}});
+  EXPECT_EQ(mallory.next<Refused>().message, "its HELLO claims 4294967295 slots; a worker has at most 65536");
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+}
+
 TEST_F(Liar, a_worker_that_holds_a_lease_of_the_future_gets_no_session) {
   Worker& mallory = new_worker();
   LeaseId future = batch.lease;
