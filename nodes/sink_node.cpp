@@ -32,8 +32,9 @@ SinkOptions sink_options(const SinkCommand& command, const Log& log) {
 ExitCode exit_code_of(const SinkReport& report) {
   switch (report.ending) {
     case SinkEnding::done:
-    case SinkEnding::left:
       return ExitCode::success;
+    case SinkEnding::left:
+      return ExitCode::drain_deadline;
     case SinkEnding::failed:
       return ExitCode::task_failed;
     case SinkEnding::refused:
@@ -82,18 +83,21 @@ int collect(const SinkCommand& command, const std::string& program) {
   Outputs outputs{command};
   if (Status opened = outputs.open_first(); !opened) return fail(ExitCode::usage, opened.error().message);
   Sink* running = nullptr;
+  SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
-  Result<Signals> signals = Signals::listen({.drain =
-                                                 [&](const std::string& message) {
-                                                   console.write(Level::info, message);
-                                                   running->leave();
-                                                 },
-                                             .cancel =
-                                                 [&](ExitCode code) {
-                                                   stopped = code;
-                                                   running->leave();
-                                                 },
-                                             .reload = [] {}});
+  Result<Signals> signals =
+      Signals::listen({.drain =
+                           [&](const std::string& message) {
+                             console.write(Level::info, message);
+                             running->drain();
+                             deadlines->call_after(command.drain_timeout, [&] { running->leave(); });
+                           },
+                       .cancel =
+                           [&](ExitCode code) {
+                             stopped = code;
+                             running->leave();
+                           },
+                       .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
   Context context{{}, console.log()};
@@ -103,12 +107,14 @@ int collect(const SinkCommand& command, const std::string& program) {
   if (!bound)
     return fail(bound.error().code == Code::invalid ? ExitCode::usage : ExitCode::unreachable, bound.error().message);
   SignalThread signal_thread{std::move(*signals)};
+  deadlines = &signal_thread;
   console.write(Level::info,
                 "collecting for " + command.connect.to_string() + "; results come in on " + bound->to_string());
   const Result<SinkReport> report = sink.run();
   if (!report) return fail(ExitCode::unreachable, report.error().message);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : exit_code_of(*report);
-  if (code != ExitCode::success) console.error(code, report->why);
+  if (code != ExitCode::success)
+    console.error(code, report->why.empty() ? "it left before its job was over" : report->why);
   return to_int(code);
 }
 

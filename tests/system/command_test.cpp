@@ -116,6 +116,39 @@ TEST_F(CommandTest, an_interrupted_ventilator_finishes_what_it_has_read) {
   EXPECT_EQ(sink.wait(), 0);
 }
 
+// It once left at the first signal, with exit code 0 and the results that its job could not have again.
+TEST_F(CommandTest, an_interrupted_sink_collects_the_rest_of_its_job) {
+  Gate gate{path("gate")};
+  gate.mark(5);
+  Process& ventilator = start_ventilator({"--range", "0:10", "--function", "hold", "--args", gate.arguments()});
+  Process& sink = start_sink({"--output", path("results"), "--stay"});
+  start_worker();
+  gate.next();
+  sink.signal(SIGINT);
+  sink.line_with("again to");
+  gate.open(5);
+  EXPECT_EQ(exact_summary(ventilator).done, 10U);
+  EXPECT_EQ(sink.wait(), 0);
+}
+
+TEST_F(CommandTest, a_sink_whose_time_to_drain_is_over_says_so_by_its_exit_code) {
+  Gate gate{path("gate")};
+  gate.mark(0);
+  start_ventilator({"--range", "0:10", "--function", "hold", "--args", gate.arguments()});
+  Process& sink = start_sink({"--output", path("results"), "--drain-timeout", "1ms"});
+  start_worker();
+  gate.next();
+  sink.signal(SIGTERM);
+  EXPECT_EQ(sink.wait(), 6);
+}
+
+TEST_F(CommandTest, an_idle_sink_leaves_at_the_first_signal) {
+  Process& sink = start_sink({"--output", path("results")});
+  sink.line_with("collecting for");
+  sink.signal(SIGTERM);
+  EXPECT_EQ(sink.wait(), 0);
+}
+
 class EverySignal : public CommandTest, public testing::WithParamInterface<int> {};
 
 TEST_P(EverySignal, sent_twice_cancels_the_job) {

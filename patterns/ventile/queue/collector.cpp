@@ -333,6 +333,11 @@ void Collector::on_output_failed(const std::string& why, TimePoint) {
   if (state_ != State::open) actions_.push_back(Leave{Ending::failed, why});
 }
 
+void Collector::drain(const std::string& why) {
+  options_.stay = false;
+  if (!job_) leave(why);
+}
+
 void Collector::leave(const std::string& why) {
   if (state_ == State::open) say(Bye{ByeReason::done, why});
   state_ = State::gone;

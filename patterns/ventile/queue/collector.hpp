@@ -110,7 +110,8 @@ public:
   void on_finalised(TimePoint now);
   void on_tick(TimePoint now);
   TimePoint next_tick() const;
-  void leave(const std::string& why);  // SIGTERM: results that come later are not taken.
+  void drain(const std::string& why);  // Leaves when the job that it has is over; at once if it has none.
+  void leave(const std::string& why);  // At once: results that come later are not taken.
 
   Actions take_actions();
 

@@ -74,10 +74,18 @@ public:
     return report_;
   }
 
+  void drain() {
+    reactor_.post([this] {
+      if (leaving_) return;
+      collector_->drain("it was told to stop");
+      carry_out();
+    });
+  }
+
   void leave() {
     reactor_.post([this] {
       if (leaving_) return;
-      report_.ending = SinkEnding::left;
+      if (collector_->has_job()) report_.ending = SinkEnding::left;
       collector_->leave("it was told to stop");
       carry_out();
     });
@@ -337,6 +345,7 @@ Sink::Sink(Context& context, const TaskRegistry& tasks, SinkOptions options, Ope
 Sink::~Sink() = default;
 Result<Endpoint> Sink::bind() { return driver_->bind(); }
 Result<SinkReport> Sink::run() { return driver_->run(); }
+void Sink::drain() { driver_->drain(); }
 void Sink::leave() { driver_->leave(); }
 
 }  // namespace ventile

@@ -34,6 +34,7 @@ struct SinkOptions {
   Log log;
 };
 
+// left: before its job was over.
 enum class SinkEnding : std::uint8_t { done, left, failed, refused, version_mismatch };
 
 struct SinkReport {
@@ -62,7 +63,9 @@ public:
   // Collects until it leaves; its thread becomes the reactor's. Binds if that was not done.
   Result<SinkReport> run();
 
-  void leave();  // From any thread: say goodbye and stop.
+  // From any thread.
+  void drain();  // Collect what is still missing of the job that it has, then leave; without one leave at once.
+  void leave();  // Say goodbye and stop. A job that is not over has lost what it stored.
 
 private:
   class Driver;
