@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <deque>
 #include <numeric>
 #include <random>
 #include <string>
@@ -25,6 +26,8 @@ namespace {
 constexpr JobId job{1, 1};
 constexpr std::uint64_t plenty = std::uint64_t{1} << 60;
 constexpr std::uint64_t task_nanoseconds = 1'000;
+
+enum class Order : std::uint8_t { oldest, any };
 
 // A dispatcher with one job that never ends, a sink that takes everything and workers of one slot each.
 class Fabric {
@@ -46,11 +49,11 @@ public:
     }
   }
 
-  // The sink has stored one of the batches that are out, any one; whoever ran it gets the next.
-  void settle_one() {
-    std::swap(leased_[random_() % leased_.size()], leased_.back());
-    const auto [worker, tasks] = std::move(leased_.back());
-    leased_.pop_back();
+  // The sink has stored one of the batches that are out: the oldest, or any one. Whoever ran it gets the next.
+  void settle_one(Order order) {
+    if (order == Order::any) std::swap(leased_[random_() % leased_.size()], leased_.front());
+    const auto [worker, tasks] = std::move(leased_.front());
+    leased_.pop_front();
     say(sink_, job,
         Stored{{{incarnation_of(worker),
                  tasks.lease,
@@ -74,7 +77,7 @@ private:
   Dispatcher dispatcher_{{9}, {}};
   TimePoint now_{std::chrono::hours{1}};
   std::unordered_map<PeerId, SessionId> sessions_;
-  std::vector<std::pair<PeerId, Tasks>> leased_;
+  std::deque<std::pair<PeerId, Tasks>> leased_;
   std::minstd_rand random_{1};
 
   static IncarnationId incarnation_of(PeerId peer) { return {1'000'000 + peer.value}; }
@@ -103,26 +106,26 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-double seconds_to_settle(Fabric& fabric, int batches) {
+double seconds_to_settle(Fabric& fabric, Order order, int batches) {
   const double start = processor_seconds();
-  for (int i = 0; i < batches; ++i) fabric.settle_one();
+  for (int i = 0; i < batches; ++i) fabric.settle_one(order);
   return processor_seconds() - start;
 }
 
 // Beside the dispatcher of so many workers runs one of two, turn by turn, so that both see the same machine.
-void lease_and_settle(benchmark::State& state) {
+void lease_and_settle(benchmark::State& state, Order order) {
   constexpr int batches = 1'000;
   const auto workers = static_cast<std::uint64_t>(state.range(0));
   Fabric fabric{workers, plenty};
   Fabric two{2, plenty};
   const int warm_up = std::max(batches, 20 * static_cast<int>(workers));
-  seconds_to_settle(fabric, warm_up);
-  seconds_to_settle(two, batches);
+  seconds_to_settle(fabric, order, warm_up);
+  seconds_to_settle(two, order, batches);
   double seconds_of_two = 0;
   double seconds = 0;
   for (auto _ : state) {
-    seconds_of_two += seconds_to_settle(two, batches);
-    const double taken = seconds_to_settle(fabric, batches);
+    seconds_of_two += seconds_to_settle(two, order, batches);
+    const double taken = seconds_to_settle(fabric, order, batches);
     seconds += taken;
     state.SetIterationTime(taken);
   }
@@ -206,7 +209,8 @@ void ledger(benchmark::State& state, bool shuffle) {
 void ledger_in_order(benchmark::State& state) { ledger(state, false); }
 void ledger_out_of_order(benchmark::State& state) { ledger(state, true); }
 
-BENCHMARK(lease_and_settle)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
+BENCHMARK_CAPTURE(lease_and_settle, oldest, Order::oldest)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
+BENCHMARK_CAPTURE(lease_and_settle, any, Order::any)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
 BENCHMARK(heartbeat)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
 BENCHMARK(heartbeat_at_work)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
 BENCHMARK(memory_of_an_idle_worker)->Arg(10'000)->Iterations(1);

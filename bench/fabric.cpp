@@ -22,14 +22,22 @@ namespace {
 
 constexpr std::string_view text = "thirty-one bytes, packed in 32:";
 
+// A text that is packed in so many bytes.
+std::string text_of(std::size_t bytes) {
+  if (bytes == text.size() + 1) return std::string{text};
+  const std::size_t head = bytes <= 257 ? 2 : bytes <= 65'538 ? 3 : 5;
+  return std::string(bytes - head, 'x');
+}
+
 template <class T>
 T value_of(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
   return std::move(*result);
 }
 
-TaskRegistry functions() {
+TaskRegistry functions(const std::function<std::int64_t(std::int64_t)>& work = {}) {
   TaskRegistry registry;
+  if (work) registry.add("work", [work](std::int64_t index) { return work(index); });
   registry.add("echo", [](std::string_view task) { return task; });
   registry.add("index", [](std::int64_t index) { return index; });
   registry.add_fold<std::int64_t>("sum", std::plus<>{});
@@ -42,17 +50,20 @@ Log warnings() {
   }};
 }
 
-void add_text(PayloadWriter& block) {
-  Packer{block.buffer()}.pack_string(text);
+void add_text(PayloadWriter& block, std::string_view added) {
+  Packer{block.buffer()}.pack_string(added);
   block.end_payload();
 }
 
 class Texts : public Input {
 public:
-  explicit Texts(std::uint64_t count) : left_(count) {}
+  explicit Texts(const FabricJob& job) : left_(job.function == "echo" ? job.tasks : 0), text_(text_of(job.bytes)) {}
 
   Result<bool> read(PayloadWriter& block, std::size_t bytes_max, std::uint32_t count_max) override {
-    for (; left_ > 0 && block.count() < count_max && block.size() + text.size() < bytes_max; --left_) add_text(block);
+    while (left_ > 0 && block.count() < count_max && (block.count() == 0 || block.size() + text_.size() < bytes_max)) {
+      add_text(block, text_);
+      --left_;
+    }
     return block.count() > 0;
   }
   void interrupt() override {}
@@ -60,6 +71,7 @@ public:
 
 private:
   std::uint64_t left_;
+  std::string text_;
 };
 
 // What a sink's output tells the benchmark, which outlives it.
@@ -98,7 +110,7 @@ VentilatorOptions ventilator_options(const Endpoint& bind, const FabricJob& job)
   options.bind = bind;
   options.job.name = "bench";
   options.job.function = job.function;
-  options.job.index.enabled = job.function == "index";
+  options.job.index.enabled = job.function != "echo";
   options.log = warnings();
   options.index_count = options.job.index.enabled ? job.tasks : 0;
   return options;
@@ -109,8 +121,8 @@ void ventilate(Ventilator& ventilator) {
   if (report.ending != VentilatorEnding::done) throw std::runtime_error("the ventilator: " + report.why);
 }
 
-void work(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher) {
-  Worker worker{context, registry, {.connect = dispatcher, .once = true, .log = warnings()}};
+void work(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, std::uint32_t slots) {
+  Worker worker{context, registry, {.connect = dispatcher, .slots = slots, .once = true, .log = warnings()}};
   value_of(worker.run());
 }
 
@@ -127,7 +139,7 @@ double collect_and_count(Context& context, const TaskRegistry& registry, const E
                          const FabricJob& job) {
   Tally tally;
   collect(context, registry, dispatcher, job.fold, [&tally] { return std::make_unique<CountingOutput>(tally); });
-  const bool whole = job.function != "echo" || tally.bytes == job.tasks * (text.size() + 1);
+  const bool whole = job.function != "echo" || tally.bytes == job.tasks * job.bytes;
   if (tally.tasks != job.tasks || !whole) throw std::runtime_error("the sink has not counted the job's tasks");
   return to_seconds(tally.closed - tally.opened);
 }
@@ -135,17 +147,18 @@ double collect_and_count(Context& context, const TaskRegistry& registry, const E
 }  // namespace
 
 double run_as_threads(const Endpoint& bind, const FabricJob& job) {
-  const TaskRegistry registry = functions();
+  const TaskRegistry registry = functions(job.work);
   Context context;
-  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job.tasks), {}};
+  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job), {}};
   const Endpoint bound = value_of(ventilator.bind());
-  const std::jthread working{[&] { work(context, registry, bound); }};
+  const std::jthread working{[&] { work(context, registry, bound, job.slots); }};
   const std::jthread ventilating{[&] { ventilate(ventilator); }};
   return collect_and_count(context, registry, bound, job);
 }
 
 double run_as_processes(const Endpoint& bind, const FabricJob& job) {
-  Child ventilator{{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks)}};
+  Child ventilator{
+      {"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes)}};
   const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));
   const Child worker{{"worker", bound.to_string()}};
   Context context;
@@ -154,14 +167,14 @@ double run_as_processes(const Endpoint& bind, const FabricJob& job) {
 
 void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::function<void(const Endpoint&)>& announce) {
   Context context;
-  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job.tasks), {}};
+  Ventilator ventilator{context, ventilator_options(bind, job), std::make_unique<Texts>(job), {}};
   announce(value_of(ventilator.bind()));
   ventilate(ventilator);
 }
 
 void run_worker(const Endpoint& dispatcher) {
   Context context;
-  work(context, functions(), dispatcher);
+  work(context, functions(), dispatcher, 1);
 }
 
 // --- One by one --------------------------------------------------------------------------------------------------
@@ -182,7 +195,7 @@ public:
   Result<bool> read(PayloadWriter& block, std::size_t, std::uint32_t) override {
     flight_.landed.acquire();
     if (left_-- == 0) return false;
-    add_text(block);
+    add_text(block, text);
     flight_.start = Clock::now();
     return true;
   }
@@ -217,10 +230,12 @@ std::vector<double> run_one_by_one(const Endpoint& bind, std::size_t tasks) {
   Flight flight;
   const TaskRegistry registry = functions();
   Context context;
-  Ventilator ventilator{
-      context, ventilator_options(bind, {"echo", tasks, {}}), std::make_unique<SingleTexts>(flight, tasks), {}};
+  Ventilator ventilator{context,
+                        ventilator_options(bind, {.function = "echo", .tasks = tasks}),
+                        std::make_unique<SingleTexts>(flight, tasks),
+                        {}};
   const Endpoint bound = value_of(ventilator.bind());
-  const std::jthread working{[&] { work(context, registry, bound); }};
+  const std::jthread working{[&] { work(context, registry, bound, 1); }};
   const std::jthread ventilating{[&] { ventilate(ventilator); }};
   collect(context, registry, bound, {}, [&flight] { return std::make_unique<LandingOutput>(flight); });
   if (flight.seconds.size() != tasks) throw std::runtime_error("the sink has not counted the tasks");

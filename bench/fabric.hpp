@@ -11,9 +11,12 @@
 namespace ventile::bench {
 
 struct FabricJob {
-  std::string function;  // `echo`: tasks of 32 bytes come back as they are. `index`: tasks are numbers, without input.
+  std::string function;  // `echo`: tasks come back as they are. `index`, `work`: tasks are numbers, without input.
   std::uint64_t tasks = 0;
-  std::string fold;  // `sum`, or empty: every result travels to the sink.
+  std::string fold = {};   // `sum`, or empty: every result travels to the sink.
+  std::size_t bytes = 32;  // Of an echoed task, packed.
+  std::uint32_t slots = 1;
+  std::function<std::int64_t(std::int64_t)> work = {};  // What `work` does; with roles as threads only.
 };
 
 // Both return the seconds from the moment at which the sink has the job to that at which its output is closed: the

@@ -59,57 +59,71 @@ double quantile(std::vector<double> seconds, double share) {
   return *at;
 }
 
-double raw_chain_of_threads(Transport transport) {
+double raw_chain_of_threads(Transport transport, const RawJob& job) {
   RawContext context;
   std::jthread worker;
   std::jthread ventilator;
-  return raw_sink(context, raw_address(endpoint(transport, "sink")), tasks, [&](const std::string& sink) {
+  return raw_sink(context, raw_address(endpoint(transport, "sink")), job, [&](const std::string& sink) {
     worker = std::jthread{[&, sink] {
-      raw_worker(context, raw_address(endpoint(transport, "worker")), sink, tasks, [&](const std::string& bound) {
-        ventilator = std::jthread{[&, bound] { raw_ventilator(context, bound, tasks); }};
+      raw_worker(context, raw_address(endpoint(transport, "worker")), sink, job, [&](const std::string& bound) {
+        ventilator = std::jthread{[&, bound] { raw_ventilator(context, bound, job); }};
       });
     }};
   });
 }
 
-double raw_chain_of_processes(Transport transport) {
+double raw_chain_of_processes(Transport transport, const RawJob& job) {
   RawContext context;
   std::optional<Child> worker;
   std::optional<Child> ventilator;
-  const std::string count = std::to_string(tasks);
-  return raw_sink(context, raw_address(endpoint(transport, "sink")), tasks, [&](const std::string& sink) {
-    worker.emplace(std::vector<std::string>{"raw-worker", raw_address(endpoint(transport, "worker")), sink, count});
-    ventilator.emplace(std::vector<std::string>{"raw-ventilator", worker->line(), count});
+  const std::string count = std::to_string(job.tasks);
+  const std::string bytes = std::to_string(job.bytes);
+  return raw_sink(context, raw_address(endpoint(transport, "sink")), job, [&](const std::string& sink) {
+    worker.emplace(
+        std::vector<std::string>{"raw-worker", raw_address(endpoint(transport, "worker")), sink, count, bytes});
+    ventilator.emplace(std::vector<std::string>{"raw-ventilator", worker->line(), count, bytes});
   });
 }
 
-void side_by_side(benchmark::State& state, Transport transport, const FabricJob& job) {
+void side_by_side(benchmark::State& state, Transport transport, const FabricJob& job, const RawJob& raw_job = {tasks}) {
   const bool threads = transport == Transport::inproc;
   double raw = std::numeric_limits<double>::max();
   std::vector<double> ventile;
   for (auto _ : state) {
-    raw = std::min(raw, threads ? raw_chain_of_threads(transport) : raw_chain_of_processes(transport));
+    raw =
+        std::min(raw, threads ? raw_chain_of_threads(transport, raw_job) : raw_chain_of_processes(transport, raw_job));
     const Endpoint bind = endpoint(transport, "ventilator");
     const double taken = threads ? run_as_threads(bind, job) : run_as_processes(bind, job);
     ventile.push_back(taken);
     state.SetIterationTime(taken);
   }
-  const double raw_rate = static_cast<double>(tasks) / raw;
+  const double raw_rate = static_cast<double>(raw_job.tasks) / raw;
   const double rate = static_cast<double>(job.tasks) / quantile(ventile, 0.5);
   state.counters["raw_tasks_per_s"] = raw_rate;
   state.counters["tasks_per_s"] = rate;
   state.counters["ratio_to_raw"] = rate / raw_rate;
-  if (raw_rate < raw_floor(transport)) state.SetLabel("raw is below its floor: a slow or busy machine");
+  if (raw_job.bytes == task_bytes && raw_rate < raw_floor(transport))
+    state.SetLabel("raw is below its floor: a slow or busy machine");
 }
 
-void echo(benchmark::State& state, Transport transport) { side_by_side(state, transport, {"echo", tasks, {}}); }
+void echo(benchmark::State& state, Transport transport) {
+  side_by_side(state, transport, {.function = "echo", .tasks = tasks});
+}
+
+// Bandwidth: bytes_per_s counts a task's bytes once, though they go over two hops. Over inproc libzmq passes a pointer
+// to the same bytes again and again, and we write, copy and check them.
+void large(benchmark::State& state, Transport transport, std::size_t bytes) {
+  constexpr std::size_t all = std::size_t{1} << 30;
+  side_by_side(state, transport, {.function = "echo", .tasks = all / bytes, .bytes = bytes}, {all / bytes, bytes});
+  state.counters["bytes_per_s"] = state.counters["tasks_per_s"] * static_cast<double>(bytes);
+}
 
 void index_without_fold(benchmark::State& state, Transport transport) {
-  side_by_side(state, transport, {"index", index_tasks / 10, {}});
+  side_by_side(state, transport, {.function = "index", .tasks = index_tasks / 10});
 }
 
 void index_with_fold(benchmark::State& state, Transport transport) {
-  side_by_side(state, transport, {"index", index_tasks, "sum"});
+  side_by_side(state, transport, {.function = "index", .tasks = index_tasks, .fold = "sum"});
 }
 
 void apply(benchmark::internal::Benchmark* benchmark) {
@@ -119,6 +133,12 @@ void apply(benchmark::internal::Benchmark* benchmark) {
 BENCHMARK_CAPTURE(echo, inproc, Transport::inproc)->Apply(apply);
 BENCHMARK_CAPTURE(echo, ipc, Transport::ipc)->Apply(apply);
 BENCHMARK_CAPTURE(echo, tcp, Transport::tcp)->Apply(apply);
+BENCHMARK_CAPTURE(large, inproc_64K, Transport::inproc, std::size_t{64} << 10)->Apply(apply);
+BENCHMARK_CAPTURE(large, ipc_64K, Transport::ipc, std::size_t{64} << 10)->Apply(apply);
+BENCHMARK_CAPTURE(large, tcp_64K, Transport::tcp, std::size_t{64} << 10)->Apply(apply);
+BENCHMARK_CAPTURE(large, inproc_1M, Transport::inproc, std::size_t{1} << 20)->Apply(apply);
+BENCHMARK_CAPTURE(large, ipc_1M, Transport::ipc, std::size_t{1} << 20)->Apply(apply);
+BENCHMARK_CAPTURE(large, tcp_1M, Transport::tcp, std::size_t{1} << 20)->Apply(apply);
 BENCHMARK_CAPTURE(index_without_fold, inproc, Transport::inproc)->Apply(apply);
 BENCHMARK_CAPTURE(index_with_fold, inproc, Transport::inproc)->Apply(apply);
 BENCHMARK_CAPTURE(index_with_fold, tcp, Transport::tcp)->Apply(apply);
@@ -165,11 +185,14 @@ void run_role(const std::vector<std::string>& words) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // Nobody outlives the benchmark.
   const auto announce = [](const std::string& address) { std::cout << address << std::endl; };
   const std::string& role = words.at(0);
-  if (role == "raw-ventilator") return raw_ventilator(RawContext{}, words.at(1), std::stoull(words.at(2)));
+  if (role == "raw-ventilator")
+    return raw_ventilator(RawContext{}, words.at(1), {std::stoull(words.at(2)), std::stoull(words.at(3))});
   if (role == "raw-worker")
-    return raw_worker(RawContext{}, words.at(1), words.at(2), std::stoull(words.at(3)), announce);
+    return raw_worker(RawContext{}, words.at(1), words.at(2), {std::stoull(words.at(3)), std::stoull(words.at(4))},
+                      announce);
   if (role == "worker") return run_worker(parsed(words.at(1)));
-  run_ventilator(parsed(words.at(1)), {words.at(2), std::stoull(words.at(3)), {}},
+  run_ventilator(parsed(words.at(1)),
+                 {.function = words.at(2), .tasks = std::stoull(words.at(3)), .bytes = std::stoull(words.at(4))},
                  [&](const Endpoint& bound) { announce(bound.to_string()); });
 }
 

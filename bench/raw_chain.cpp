@@ -12,7 +12,8 @@
 namespace ventile::bench {
 namespace {
 
-constexpr int high_water = 100'000;  // Messages. More gains nothing; the default of 1,000 costs up to a third.
+constexpr int high_water = 100'000;       // Messages. More gains nothing; the default of 1,000 costs up to a third.
+constexpr std::size_t copied_max = 1024;  // Smaller messages cost less when copied.
 constexpr int silence_milliseconds_max = 60'000;
 
 void check(bool well) {
@@ -53,33 +54,66 @@ std::size_t RawSocket::receive(void* bytes, std::size_t size) {
   return static_cast<std::size_t>(received);
 }
 
-void raw_ventilator(const RawContext& context, const std::string& worker, std::uint64_t tasks) {
-  RawSocket push{context, ZMQ_PUSH};
-  push.connect(worker);
-  const std::array<char, task_bytes> task{};
-  for (std::uint64_t i = 0; i < tasks; ++i) push.send(task.data(), task.size());
+void RawSocket::send_constant(void* bytes, std::size_t size) {
+  zmq_msg_t message;
+  check(zmq_msg_init_data(
+            &message, bytes, size, [](void*, void*) {}, nullptr) == 0);
+  check(zmq_msg_send(&message, socket_, 0) >= 0);
 }
 
-void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, std::uint64_t tasks,
+std::size_t RawSocket::receive_in_place() {
+  zmq_msg_t message;
+  zmq_msg_init(&message);
+  const int received = zmq_msg_recv(&message, socket_, 0);
+  check(received >= 0);
+  zmq_msg_close(&message);
+  return static_cast<std::size_t>(received);
+}
+
+void RawSocket::forward_to(RawSocket& other) {
+  zmq_msg_t message;
+  zmq_msg_init(&message);
+  check(zmq_msg_recv(&message, socket_, 0) >= 0);
+  check(zmq_msg_send(&message, other.socket_, 0) >= 0);
+}
+
+void raw_ventilator(const RawContext& context, const std::string& worker, const RawJob& job) {
+  RawSocket push{context, ZMQ_PUSH};
+  push.connect(worker);
+  // static, for libzmq may still be sending when this has returned.
+  static std::vector<char> task;
+  task.resize(job.bytes);
+  if (job.bytes > copied_max)
+    for (std::uint64_t i = 0; i < job.tasks; ++i) push.send_constant(task.data(), task.size());
+  else
+    for (std::uint64_t i = 0; i < job.tasks; ++i) push.send(task.data(), task.size());
+}
+
+void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, const RawJob& job,
                 const Announce& announce) {
   RawSocket pull{context, ZMQ_PULL};
   RawSocket push{context, ZMQ_PUSH};
   push.connect(sink);
   announce(pull.bind(bind));
-  std::array<char, task_bytes> task{};
-  for (std::uint64_t i = 0; i < tasks; ++i) push.send(task.data(), pull.receive(task.data(), task.size()));
+  std::array<char, copied_max> task{};
+  if (job.bytes > copied_max)
+    for (std::uint64_t i = 0; i < job.tasks; ++i) pull.forward_to(push);
+  else
+    for (std::uint64_t i = 0; i < job.tasks; ++i) push.send(task.data(), pull.receive(task.data(), task.size()));
 }
 
-double raw_sink(const RawContext& context, const std::string& bind, std::uint64_t tasks, const Announce& announce) {
+double raw_sink(const RawContext& context, const std::string& bind, const RawJob& job, const Announce& announce) {
   RawSocket pull{context, ZMQ_PULL};
   announce(pull.bind(bind));
-  std::array<char, task_bytes> task{};
-  pull.receive(task.data(), task.size());
+  std::array<char, copied_max> task{};
+  const auto receive = [&] {
+    return job.bytes > copied_max ? pull.receive_in_place() : pull.receive(task.data(), task.size());
+  };
+  std::size_t bytes = receive();
   const TimePoint first = Clock::now();
-  std::size_t bytes = task_bytes;
-  for (std::uint64_t i = 1; i < tasks; ++i) bytes += pull.receive(task.data(), task.size());
+  for (std::uint64_t i = 1; i < job.tasks; ++i) bytes += receive();
   const double seconds = to_seconds(Clock::now() - first);
-  if (bytes != tasks * task_bytes) throw std::runtime_error("the raw chain lost bytes");
+  if (bytes != job.tasks * job.bytes) throw std::runtime_error("the raw chain lost bytes");
   return seconds;
 }
 

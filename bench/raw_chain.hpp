@@ -1,4 +1,4 @@
-// The floor: ventilator, worker and sink over bare libzmq, one message of 32 bytes per task, nothing remembered.
+// The floor: ventilator, worker and sink over bare libzmq, one message per task, nothing remembered.
 #pragma once
 
 #include <cstddef>
@@ -36,18 +36,26 @@ public:
   void connect(const std::string& address);
   void send(const void* bytes, std::size_t size, int flags = 0);
   std::size_t receive(void* bytes, std::size_t size);
+  void send_constant(void* bytes, std::size_t size);  // Without a copy: they stay and never change.
+  std::size_t receive_in_place();                     // Returns the size.
+  void forward_to(RawSocket& other);                  // One message, without a copy.
 
 private:
   void* socket_;
 };
 
-// PUSH -> PULL, PUSH -> PULL. Whoever binds says where through `announce`.
+struct RawJob {
+  std::uint64_t tasks = 0;
+  std::size_t bytes = task_bytes;  // Of each.
+};
+
+// PUSH -> PULL, PUSH -> PULL. Whoever binds says where through `announce`. Large tasks are never copied on this side.
 using Announce = std::function<void(const std::string& address)>;
-void raw_ventilator(const RawContext& context, const std::string& worker, std::uint64_t tasks);
-void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, std::uint64_t tasks,
+void raw_ventilator(const RawContext& context, const std::string& worker, const RawJob& job);
+void raw_worker(const RawContext& context, const std::string& bind, const std::string& sink, const RawJob& job,
                 const Announce& announce);
 // Returns the seconds from the first task to the last.
-double raw_sink(const RawContext& context, const std::string& bind, std::uint64_t tasks, const Announce& announce);
+double raw_sink(const RawContext& context, const std::string& bind, const RawJob& job, const Announce& announce);
 
 // One task at a time over the hops that Ventile takes, with threads: ROUTER to DEALER, handed over to another thread
 // and back, then PUSH to PULL, which starts the next. Seconds of each.

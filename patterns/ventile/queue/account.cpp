@@ -19,18 +19,18 @@ Range Account::offer(std::uint64_t count, std::uint64_t bytes) {
 
 Lease& Account::insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now) {
   const auto [it, fresh] = leases_.try_emplace(id);
-  Lease& lease = it->second;
+  Entry& entry = it->second;
+  Lease& lease = entry.lease;
   if (fresh) {
     lease = {.id = id, .holder = holder, .history = pending.history, .granted = now, .renewed = now};
-    const std::uint64_t order = ++granted_;
-    order_.emplace(id, order);
-    by_age_.emplace(order, id);
-    by_holder_[holder].leases.emplace(order, id);
+    entry.holder = &by_holder_[holder];
+    entry.in_holder = entry.holder->leases.insert(entry.holder->leases.end(), id);
+    entry.in_age = by_age_.insert(by_age_.end(), id);
   }
   const std::uint64_t added = lease.remaining.insert(pending.range);
   held_ += added;
   lease.total += added;
-  by_holder_[lease.holder].tasks += added;
+  entry.holder->tasks += added;
   lease.bytes += pending.bytes;
   leased_.insert(pending.range);
   return lease;
@@ -46,7 +46,7 @@ Lease& Account::grant_copy(LeaseId id, SessionId holder, Lease& original, TimePo
   const History history = original.history;
   const std::uint64_t bytes = original.bytes;
   for (const Range range : original.remaining.ranges()) insert_lease(id, holder, {range, 0, history}, now);
-  Lease& lease = leases_.at(id);
+  Lease& lease = leases_.at(id).lease;
   lease.bytes = bytes;
   lease.copy = true;
   return lease;
@@ -54,7 +54,7 @@ Lease& Account::grant_copy(LeaseId id, SessionId holder, Lease& original, TimePo
 
 std::vector<Range> Account::adopt(LeaseId id, SessionId holder, Range range, TimePoint now) {
   std::vector<Range> adopted;
-  if (auto it = leases_.find(id); it != leases_.end() && it->second.holder != holder) return adopted;
+  if (auto it = leases_.find(id); it != leases_.end() && it->second.lease.holder != holder) return adopted;
   for (const Pending& pending : backlog_.remove(range)) {
     insert_lease(id, holder, pending, now);
     adopted.push_back(pending.range);
@@ -67,28 +67,32 @@ void Account::exonerate(Range range) {
     pending.history = {.tries = pending.history.tries};
     backlog_.add(pending);
   }
-  for (auto& [id, lease] : leases_)
-    if (lease.history.suspicion > 0 && lease.remaining.intersects(range))
+  for (auto& [id, entry] : leases_)
+    if (Lease& lease = entry.lease; lease.history.suspicion > 0 && lease.remaining.intersects(range))
       lease.history = {.tries = lease.history.tries};
 }
 
 Lease* Account::find(LeaseId id) {
   auto it = leases_.find(id);
-  return it == leases_.end() ? nullptr : &it->second;
+  return it == leases_.end() ? nullptr : &it->second.lease;
 }
 
 std::vector<const Lease*> Account::leases_with(Number number) const {
   std::vector<const Lease*> found;
-  for (const auto& [order, id] : by_age_)
-    if (const Lease& lease = leases_.at(id); lease.remaining.contains(number)) found.push_back(&lease);
+  for (const LeaseId id : by_age_)
+    if (const Lease& lease = leases_.at(id).lease; lease.remaining.contains(number)) found.push_back(&lease);
   return found;
 }
 
 std::vector<LeaseId> Account::leases_of(SessionId holder) const {
-  std::vector<LeaseId> ids;
-  if (auto it = by_holder_.find(holder); it != by_holder_.end())
-    for (const auto& [order, id] : it->second.leases) ids.push_back(id);
-  return ids;
+  auto it = by_holder_.find(holder);
+  if (it == by_holder_.end()) return {};
+  return {it->second.leases.begin(), it->second.leases.end()};
+}
+
+const Lease* Account::oldest_of(SessionId holder) const {
+  auto it = by_holder_.find(holder);
+  return it == by_holder_.end() ? nullptr : &leases_.at(it->second.leases.front()).lease;
 }
 
 std::uint64_t Account::held_by(SessionId holder) const {
@@ -101,36 +105,36 @@ std::size_t Account::lease_count_of(SessionId holder) const {
   return it == by_holder_.end() ? 0 : it->second.leases.size();
 }
 
-void Account::end_if_empty(LeaseId id) {
-  auto it = leases_.find(id);
-  if (it == leases_.end() || !it->second.remaining.empty()) return;
-  const auto order = order_.find(id);
-  auto holder = by_holder_.find(it->second.holder);
-  holder->second.leases.erase(order->second);
-  if (holder->second.leases.empty()) by_holder_.erase(holder);
-  by_age_.erase(order->second);
-  order_.erase(order);
+void Account::end_if_empty(LeaseId id) { end_if_empty(leases_.find(id)); }
+
+void Account::end_if_empty(Entries::iterator it) {
+  if (it == leases_.end() || !it->second.lease.remaining.empty()) return;
+  const Entry& entry = it->second;
+  entry.holder->leases.erase(entry.in_holder);
+  by_age_.erase(entry.in_age);
+  if (entry.holder->leases.empty()) by_holder_.erase(entry.lease.holder);
   leases_.erase(it);
 }
 
-std::uint64_t Account::take_from(Lease& lease, Range range) {
+std::uint64_t Account::take_from(Entry& entry, Range range) {
+  Lease& lease = entry.lease;
   const std::uint64_t before = lease.remaining.count();
   const std::uint64_t removed = lease.remaining.erase(range);
   if (removed == 0) return 0;
   held_ -= removed;
-  by_holder_.at(lease.holder).tasks -= removed;
+  entry.holder->tasks -= removed;
   lease.bytes = static_cast<std::uint64_t>(static_cast<long double>(lease.bytes) * (before - removed) / before);
   return removed;
 }
 
-void Account::withdraw_from(Lease& lease, Range range) { lease.total -= take_from(lease, range); }
+void Account::withdraw_from(Entry& entry, Range range) { entry.lease.total -= take_from(entry, range); }
 
 // Looks at every lease; called only while copies run.
 std::vector<Range> Account::held_by_others(Range range, LeaseId except) const {
   IntervalSet held;
-  for (const auto& [id, lease] : leases_)
+  for (const auto& [id, entry] : leases_)
     if (id != except)
-      for (const Range part : lease.remaining.present(range)) held.insert(part);
+      for (const Range part : entry.lease.remaining.present(range)) held.insert(part);
   return held.ranges();
 }
 
@@ -140,8 +144,8 @@ std::vector<Account::Loser> Account::take_from_leases(Range range) {
   std::vector<Loser> losers;
   leased_.erase(range);
   if (held_ == leased_.count()) return losers;  // No other lease holds any of it, and no copies of anything run.
-  for (auto& [id, lease] : leases_)
-    for (const Range part : lease.remaining.present(range)) losers.push_back({id, lease.holder, part});
+  for (const auto& [id, entry] : leases_)
+    for (const Range part : entry.lease.remaining.present(range)) losers.push_back({id, entry.lease.holder, part});
   for (const Loser& loser : losers) withdraw_from(leases_.at(loser.lease), loser.range);
   for (const Loser& loser : losers) end_if_empty(loser.lease);
   return losers;
@@ -149,9 +153,10 @@ std::vector<Account::Loser> Account::take_from_leases(Range range) {
 
 std::vector<Account::Loser> Account::settle(Range range, const std::vector<RangeOutcome>& exceptions, LeaseId winner) {
   ledger_.record(range, exceptions);
-  if (auto it = leases_.find(winner); it != leases_.end()) take_from(it->second, range);
-  std::vector<Loser> losers = take_from_leases(range);
-  end_if_empty(winner);
+  const auto it = leases_.find(winner);
+  if (it != leases_.end()) take_from(it->second, range);
+  std::vector<Loser> losers = take_from_leases(range);  // Not the winner's, which has none of it any more.
+  end_if_empty(it);
   backlog_.remove(range);
   remove_delayed(range);
   awaiting_.erase(range);
@@ -161,12 +166,12 @@ std::vector<Account::Loser> Account::settle(Range range, const std::vector<Range
 std::uint64_t Account::release(LeaseId id, Range range, const History& history, std::optional<TimePoint> due) {
   auto it = leases_.find(id);
   if (it == leases_.end()) return 0;
-  Lease& lease = it->second;
+  const Lease& lease = it->second.lease;
   std::uint64_t returned = 0;
   for (const Range part : lease.remaining.present(range)) {
     const std::uint64_t bytes =
         static_cast<std::uint64_t>(static_cast<long double>(lease.bytes) * part.count / lease.remaining.count());
-    withdraw_from(lease, part);
+    withdraw_from(it->second, part);
     IntervalSet free{part};
     if (held_ + part.count > leased_.count())  // Some number has two leases; perhaps one of these.
       for (const Range held : held_by_others(part, id)) free.erase(held);
@@ -182,7 +187,7 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
       }
     }
   }
-  end_if_empty(id);
+  end_if_empty(it);
   return returned;
 }
 
@@ -272,7 +277,8 @@ std::string Account::check() const {
     return "a number is nowhere";
   IntervalSet leased;
   std::uint64_t held = 0;
-  for (const auto& [id, lease] : leases_) {
+  for (const auto& [id, entry] : leases_) {
+    const Lease& lease = entry.lease;
     if (lease.remaining.empty()) return "an empty lease is still there";
     for (const Range range : lease.remaining.ranges()) leased.insert(range);
     held += lease.remaining.count();
@@ -281,7 +287,7 @@ std::string Account::check() const {
   IntervalSet delayed;
   for (const Range range : waiting) delayed.insert(range);
   if (!(delayed == delayed_numbers_)) return "the numbers that are delayed are not those that wait";
-  if (leases_.size() != order_.size() || leases_.size() != by_age_.size()) return "the index of leases is wrong";
+  if (leases_.size() != by_age_.size()) return "the index of leases is wrong";
   return {};
 }
 

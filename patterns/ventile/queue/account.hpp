@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -87,6 +88,7 @@ public:
   Lease* find(LeaseId id);
   std::vector<const Lease*> leases_with(Number number) const;  // Looks at every lease: for people's questions.
   std::vector<LeaseId> leases_of(SessionId holder) const;      // Oldest first.
+  const Lease* oldest_of(SessionId holder) const;              // None if it holds none.
   std::uint64_t held_by(SessionId holder) const;               // Tasks.
   std::size_t lease_count_of(SessionId holder) const;
 
@@ -126,32 +128,39 @@ public:
   std::uint64_t leased_count() const { return leased_.count(); }
   std::size_t lease_count() const { return leases_.size(); }
   bool all_settled() const { return ledger_.count() == submitted_; }
-  const std::map<std::uint64_t, LeaseId>& by_age() const { return by_age_; }
+  const std::list<LeaseId>& by_age() const { return by_age_; }  // Oldest first.
 
 private:
   std::uint64_t submitted_ = 0;
   Backlog backlog_;
   std::multimap<TimePoint, Pending> delayed_;
   IntervalSet delayed_numbers_;
-  std::unordered_map<LeaseId, Lease> leases_;
   struct Holder {
-    std::map<std::uint64_t, LeaseId> leases;  // By grant order.
-    std::uint64_t tasks = 0;                  // Sum of their remaining.
+    std::list<LeaseId> leases;  // Oldest first.
+    std::uint64_t tasks = 0;    // Sum of their remaining.
   };
+  // A lease and where it stands, so that it leaves at the cost of a few pointers however many there are.
+  struct Entry {
+    Lease lease;
+    Holder* holder = nullptr;
+    std::list<LeaseId>::iterator in_holder;
+    std::list<LeaseId>::iterator in_age;
+  };
+  using Entries = std::unordered_map<LeaseId, Entry>;
+  Entries leases_;
   std::unordered_map<SessionId, Holder> by_holder_;
-  std::map<std::uint64_t, LeaseId> by_age_;  // By grant order.
-  std::unordered_map<LeaseId, std::uint64_t> order_;
-  std::uint64_t granted_ = 0;
-  IntervalSet leased_;      // Union of all leases' remaining.
-  std::uint64_t held_ = 0;  // Sum of all leases' remaining; more than leased_ when copies run.
+  std::list<LeaseId> by_age_;  // Oldest first.
+  IntervalSet leased_;         // Union of all leases' remaining.
+  std::uint64_t held_ = 0;     // Sum of all leases' remaining; more than leased_ when copies run.
   IntervalSet awaiting_;
   Ledger ledger_;
 
   Lease& insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now);
   void end_if_empty(LeaseId id);
+  void end_if_empty(Entries::iterator it);
   std::vector<Loser> take_from_leases(Range range);
-  std::uint64_t take_from(Lease& lease, Range range);  // Its holder has finished them; returns how many.
-  void withdraw_from(Lease& lease, Range range);       // Its holder will not, or in vain.
+  std::uint64_t take_from(Entry& entry, Range range);  // Its holder has finished them; returns how many.
+  void withdraw_from(Entry& entry, Range range);       // Its holder will not, or in vain.
   std::vector<Range> held_by_others(Range range, LeaseId except) const;
   void remove_delayed(Range range);
 };

@@ -239,7 +239,7 @@ private:
   std::vector<JobId> over_;  // Clients' jobs to forget.
   std::uint64_t closed_jobs_ = 0;
   std::array<std::uint64_t, outcome_count> closed_outcomes_{};
-  std::set<std::pair<double, PeerId>> hungry_;  // Workers with credit, the least loaded first.
+  std::map<std::pair<double, PeerId>, Peer*> hungry_;  // Workers with credit, the least loaded first.
   std::uint64_t next_session_ = 0;
   std::uint64_t next_lease_ = 0;
   std::uint64_t refused_ = 0;
@@ -308,6 +308,7 @@ private:
   std::uint64_t appetite(const Peer& worker, const Job& job) const;
   std::uint64_t room(const Peer& worker, const Job& job) const;
   std::uint64_t sink_room(const Job& job) const;
+  bool may_lease(const Job& job) const;
   std::uint64_t credit_left(const Peer& worker) const;
   bool others_wait(const Job& job) const;
   std::size_t lease_count(const Peer& worker) const;
@@ -318,7 +319,8 @@ private:
   void lose_lease(Job& job, LeaseId id, History history);
   void suspect(Job& job, Peer& worker, LeaseId id, bool alone);
   void balance(TimePoint now);
-  Peer* most_loaded(const Job& job) const;
+  std::vector<Peer*> overloaded(const Job& job) const;
+  static bool worth_relieving(const Peer& worker, const Job& job, TimePoint now);
   void speculate(Job& job, Peer& idle, TimePoint now);
   void expire_leases(Job& job, TimePoint now);
 };

@@ -29,6 +29,12 @@ std::uint64_t Dispatcher::sink_room(const Job& job) const {
                              (leased == 0 ? 1 : 0));
 }
 
+// Whether anything of the job may go to a worker now. Asked before all hungry workers are, who may be thousands.
+bool Dispatcher::may_lease(const Job& job) const {
+  const std::optional<Pending> front = job.account.backlog().front();
+  return front && front->range.first < job.credit.number_limit && job.sink_ready && !job.closed && sink_room(job) > 0;
+}
+
 std::uint64_t Dispatcher::credit_left(const Peer& worker) const {
   return worker.credit.tasks > worker.sent_tasks ? worker.credit.tasks - worker.sent_tasks : 0;
 }
@@ -119,7 +125,7 @@ void Dispatcher::update_hunger(Peer& worker) {
   }
   if (hunger == worker.hunger) return;
   if (worker.hunger) hungry_.erase({*worker.hunger, worker.id});
-  if (hunger) hungry_.insert({*hunger, worker.id});
+  if (hunger) hungry_.emplace(std::pair{*hunger, worker.id}, &worker);
   worker.hunger = hunger;
 }
 
@@ -127,13 +133,11 @@ void Dispatcher::update_hunger(Peer& worker) {
 // those of a higher leave.
 void Dispatcher::feed_hungry(TimePoint now) {
   const auto work_waits = [this] {
-    return std::any_of(jobs_.begin(), jobs_.end(), [](const auto& entry) {
-      return entry.second->sink_ready && !entry.second->closed && !entry.second->account.backlog().empty();
-    });
+    return std::any_of(jobs_.begin(), jobs_.end(), [this](const auto& entry) { return may_lease(*entry.second); });
   };
   for (auto at = hungry_.begin(); at != hungry_.end() && work_waits();) {
-    const auto key = *at;
-    Peer& worker = *peers_.at(key.second);
+    const auto key = at->first;
+    Peer& worker = *at->second;
     const Job* fed = nullptr;
     for (Job* const job : order_) {
       if (fed != nullptr && job->options.priority < fed->options.priority) break;
@@ -193,7 +197,7 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
 void Dispatcher::expire_leases(Job& job, TimePoint now) {
   const Duration limit = std::max(options_.lease, job.options.timeout + options_.lease / 2);
   std::vector<LeaseId> expired;
-  for (const auto& [order, id] : job.account.by_age()) {
+  for (const LeaseId id : job.account.by_age()) {
     const Lease& lease = *job.account.find(id);
     const bool unacknowledged = lease.finished_since && job.last_settled > *lease.finished_since &&
                                 now - *lease.finished_since > options_.finished_lease;
@@ -215,19 +219,27 @@ void Dispatcher::expire_leases(Job& job, TimePoint now) {
 
 // --- The tail: somebody idles while others have work --------------------------------------------------------------
 
-Dispatcher::Peer* Dispatcher::most_loaded(const Job& job) const {
-  Peer* most = nullptr;
-  std::uint64_t most_surplus = 0;
+// Workers with more of the job than their slots run, who have not been asked yet; the most loaded first.
+std::vector<Dispatcher::Peer*> Dispatcher::overloaded(const Job& job) const {
+  std::vector<std::pair<std::uint64_t, Peer*>> found;
   for (const auto& [id, peer] : peers_) {
     if (peer->role != Role::worker || peer->retracts_open > 0 || peer->nothing_to_retract) continue;
     const std::uint64_t held = job.account.held_by(peer->session);
-    const std::uint64_t surplus = held > peer->slots ? held - peer->slots : 0;
-    if (surplus > most_surplus) {
-      most_surplus = surplus;
-      most = peer.get();
-    }
+    if (held > peer->slots) found.emplace_back(held - peer->slots, peer.get());
   }
-  return most;
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second->id < b.second->id;
+  });
+  std::vector<Peer*> peers;
+  for (const auto& [surplus, peer] : found) peers.push_back(peer);
+  return peers;
+}
+
+// What it has beyond its slots takes a while, or waits behind something that already does.
+bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) {
+  const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
+  if (surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth_moving)) return true;
+  return now - job.account.oldest_of(worker.session)->granted >= stuck_after;
 }
 
 void Dispatcher::balance(TimePoint now) {
@@ -235,20 +247,20 @@ void Dispatcher::balance(TimePoint now) {
   next_balance_ = never;
   for (const auto& [id, job] : jobs_) {
     if (!job->sink_ready || job->closed || job->account.leased_count() == 0) continue;
-    for (const auto& [load, idle_id] : std::vector(hungry_.begin(), hungry_.end())) {
-      Peer* const idle = peers_.at(idle_id).get();
+    std::optional<std::vector<Peer*>> victims;  // Each is asked once, so they are looked for once.
+    std::size_t next_victim = 0;
+    for (const auto& [key, idle] : std::vector(hungry_.begin(), hungry_.end())) {
       if (!job->serves(*idle) || job->account.held_by(idle->session) >= idle->slots) continue;
       balance_soon();
-      Peer* victim = most_loaded(*job);
-      if (victim == nullptr || victim == idle) {
+      if (!victims) victims = overloaded(*job);
+      while (next_victim < victims->size() && !worth_relieving(*(*victims)[next_victim], *job, now)) ++next_victim;
+      if (next_victim == victims->size()) {
         speculate(*job, *idle, now);
         break;
       }
+      Peer* const victim = (*victims)[next_victim++];
       const std::vector<LeaseId> leases = job->account.leases_of(victim->session);
       const std::uint64_t surplus = job->account.held_by(victim->session) - victim->slots;
-      const double seconds = static_cast<double>(surplus) * job->granularity.seconds_per_task() / victim->slots;
-      const Lease& oldest = *job->account.find(leases.front());
-      if (seconds < to_seconds(worth_moving) && now - oldest.granted < stuck_after) break;
       std::uint64_t wanted = (surplus + 1) / 2;
       for (auto lease_id = leases.rbegin(); lease_id != leases.rend() && wanted > 0; ++lease_id) {
         const std::uint64_t count = std::min(wanted, job->account.find(*lease_id)->remaining.count());
@@ -265,7 +277,7 @@ void Dispatcher::speculate(Job& job, Peer& idle, TimePoint now) {
   if (!options_.speculate || !job.ended || !job.account.backlog().empty()) return;
   if (!idle.functions.find(job.options.function)->second) return;
   const Duration patience = std::max(options_.straggler, 4 * job.slowest_batch);
-  for (const auto& [order, id] : job.account.by_age()) {
+  for (const LeaseId id : job.account.by_age()) {
     Lease& lease = *job.account.find(id);
     if (now - lease.granted < patience) return;
     if (lease.copied || lease.copy || lease.holder == idle.session || lease.history.suspicion > 0 ||
