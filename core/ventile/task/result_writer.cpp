@@ -35,8 +35,10 @@ ResultWriter::Added ResultWriter::unfoldable(const Error& error) {
 
 void ResultWriter::take(Finished& finished) {
   if (folding()) write_fold(finished);
+  const std::size_t bytes = writer_.size();
   finished.payload_count = writer_.count();
   finished.payloads = writer_.take();
+  writer_.reserve(bytes, finished.payload_count);  // The next results are probably as large.
   finished.failures = std::exchange(failures_, {});
   count_ = 0;
 }

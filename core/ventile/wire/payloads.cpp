@@ -23,6 +23,12 @@ void PayloadWriter::append(const PayloadView& view, std::uint32_t first, std::ui
   for (std::uint32_t i = first; i < first + count; ++i) ends_.push_back(base + view.end_of(i));
 }
 
+void PayloadWriter::reserve(std::size_t bytes, std::size_t count) {
+  constexpr std::size_t body = 256;  // More than that of any TASKS or RESULTS without failures.
+  ends_.reserve(ends_.size() + count);
+  buffer_.reserve(buffer_.size() + bytes + (ends_.size() + count) * sizeof(std::uint32_t) + body);
+}
+
 PayloadView PayloadWriter::view() const {
   return {buffer_.data() + headroom_, reinterpret_cast<const std::byte*>(ends_.data()), count()};
 }

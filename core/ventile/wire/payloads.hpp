@@ -69,6 +69,9 @@ public:
   }
   // All payloads of the slice [first, first + count) of `view`, with one copy.
   void append(const PayloadView& view, std::uint32_t first, std::uint32_t count);
+  // Makes room at once for so many bytes of payloads more, `count` of them, and for a message's body behind them: who
+  // knows the size spares the buffer its growing, which copies.
+  void reserve(std::size_t bytes, std::size_t count);
   // Forgets what was written since the last end_payload().
   void discard_open() { buffer_.truncate(headroom_ + size()); }
 

@@ -41,6 +41,7 @@ std::uint64_t PayloadStore::copy(Range range, std::size_t bytes_max, PayloadWrit
     }
     if (count == 0 && copied > 0) break;
     count = std::max(count, 1U);
+    if (copied == 0) out.reserve(view.run(first, count).size(), count);  // Most ranges lie in one block.
     out.append(view, first, count);
     copied += count;
     if (out.section_size() >= bytes_max) break;
