@@ -97,8 +97,7 @@ void dispatch() {
 void ledger() {
   Ledger ledger;
   for (std::uint64_t round = 0; round < 20; ++round)
-    for (std::uint64_t i = 0; i < 1'000; ++i)
-      ledger.record({(round * 1'000 + i * 387 % 1'000) * tasks, tasks}, {});
+    for (std::uint64_t i = 0; i < 1'000; ++i) ledger.record({(round * 1'000 + i * 387 % 1'000) * tasks, tasks}, {});
   require(ledger.count() == 20'000ULL * tasks);
 }
 
