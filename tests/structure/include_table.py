@@ -23,6 +23,7 @@ MAY_INCLUDE = {
     "pipeline": CORE | {"queue"},
     "compute": CORE | {"queue"},
     "broadcast": CORE,
+    "ventile": CORE | {"queue", "pipeline", "compute", "broadcast"},
     "nodes": CORE | {"queue", "pipeline", "compute", "broadcast"},
 }
 

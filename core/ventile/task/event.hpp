@@ -54,6 +54,11 @@ struct SlotAbandoned {
   std::uint32_t slots_left = 0;  // If 0, nothing more will run: take back what is queued, and leave.
 };
 
-using RunnerEvent = std::variant<Finished, Retry, Returned, SlotAbandoned>;
+// So many running tasks wait for others (blocking.hpp), and their slots run something else.
+struct TasksWait {
+  std::uint32_t tasks = 0;
+};
+
+using RunnerEvent = std::variant<Finished, Retry, Returned, SlotAbandoned, TasksWait>;
 
 }  // namespace ventile

@@ -18,7 +18,7 @@ std::vector<Bytes> PackedArguments::values() const {
   return values;
 }
 
-void pack_error(Packer& packer, const TaskError& error) {
+void pack_error(Packer& packer, const FailureText& error) {
   packer.pack_map(error.detail.empty() ? 2 : 3);
   packer.pack_string("kind");
   packer.pack_string(error.kind);
@@ -41,7 +41,7 @@ std::string_view shortened(std::string_view text, std::size_t bytes_max) {
 
 }  // namespace
 
-TaskError shortened(TaskError error, std::size_t bytes_max) {
+FailureText shortened(FailureText error, std::size_t bytes_max) {
   constexpr std::size_t kind_bytes_max = 256;
   constexpr std::size_t message_bytes_max = std::size_t{1} << 16;
   error.kind = shortened(error.kind, kind_bytes_max);

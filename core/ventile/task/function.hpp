@@ -97,17 +97,17 @@ struct Convert<Packed> {
 };
 
 // Why a task failed, as it travels to the sink. Views.
-struct TaskError {
+struct FailureText {
   std::string_view kind;     // One word, for people and programs to group failures by.
   std::string_view message;  // One sentence.
   Bytes detail;              // One packed value, or empty.
 };
 
 // Appends the payload of a failed task: a map of "kind", "message" and, unless empty, "detail".
-void pack_error(Packer& packer, const TaskError& error);
+void pack_error(Packer& packer, const FailureText& error);
 
 // The error with what is too long shortened (kind, message) or left out (detail), so that it packs into `bytes_max`
 // bytes, of which there must be at least 1,024.
-TaskError shortened(TaskError error, std::size_t bytes_max);
+FailureText shortened(FailureText error, std::size_t bytes_max);
 
 }  // namespace ventile

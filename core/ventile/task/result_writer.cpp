@@ -13,7 +13,7 @@ ResultWriter::Added ResultWriter::add_packed(Bytes packed) {
   return end_if_room();
 }
 
-ResultWriter::Added ResultWriter::add_error(const TaskError& error) {
+ResultWriter::Added ResultWriter::add_error(const FailureText& error) {
   Packer packer{writer_.buffer()};
   pack_error(packer, shortened(error, limits_.result_bytes_max));
   const Added added = end_if_room();

@@ -41,9 +41,9 @@ bool has_tries_left(const Batch& batch) { return batch.tries() + 1 < batch.job()
 
 }  // namespace
 
-RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const TaskError& error, const ResultLimits& limits,
-                          Duration busy) {
-  const TaskError shorter = shortened(error, limits.result_bytes_max);
+RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const FailureText& error,
+                          const ResultLimits& limits, Duration busy) {
+  const FailureText shorter = shortened(error, limits.result_bytes_max);
   if (has_tries_left(batch))
     return Retry{batch.job().id,
                  batch.lease(),
@@ -99,6 +99,11 @@ std::optional<std::uint32_t> TaskRun::cut_claim() {
   return running == no_task ? std::nullopt : std::optional{running + 1};
 }
 
+void TaskRun::let_go() {
+  end_.store(0, std::memory_order_relaxed);
+  cut(Clock::now());
+}
+
 // `next` is the first task that has not begun.
 bool TaskRun::claim_more(std::uint32_t next) noexcept {
   const TimePoint now = Clock::now();
@@ -138,7 +143,7 @@ bool TaskRun::results_have_waited(TimePoint now) const {
          ((claim_count_ == 1 && now - since_ >= options_.hold) || !job_->function->traits().repeatable);
 }
 
-void TaskRun::fail(const TaskError& error) noexcept {
+void TaskRun::fail(const FailureText& error) noexcept {
   results_.discard_open();
   const bool joins_results = !results_.folding() && !has_tries_left(*batch_);
   if (joins_results && results_.add_error(error) == ResultWriter::Added::yes) return;

@@ -28,8 +28,8 @@ struct RunOptions {
 };
 
 // The event for one failed task by itself: Retry if it has tries left, else Finished.
-RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const TaskError& error, const ResultLimits& limits,
-                          Duration busy);
+RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const FailureText& error,
+                          const ResultLimits& limits, Duration busy);
 
 // Whose tasks these are. Called by the run's thread.
 class RunOwner {
@@ -76,6 +76,9 @@ public:
   // is called.
   std::optional<std::uint32_t> cut_claim();
 
+  // On the slot's thread, within a task: reports the results before it, and ends the claim behind it.
+  void let_go();
+
   // For TaskFunction::run() ------------------------------------------------------------------------------------
 
   // Moves on to the next task. False: there is none, return.
@@ -103,7 +106,7 @@ public:
     if (const auto added = results_.add(std::forward<R>(value)); added != ResultWriter::Added::yes) [[unlikely]]
       finish_otherwise(added);
   }
-  void fail(const TaskError& error) noexcept;
+  void fail(const FailureText& error) noexcept;
 
   // For TaskContext --------------------------------------------------------------------------------------------
 

@@ -4,13 +4,16 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include <ventile/task/blocking.hpp>
 #include <ventile/task/slot.hpp>
 
 namespace ventile {
@@ -58,21 +61,39 @@ public:
   std::uint32_t idle_slots() const;
   std::uint64_t unbegun() const;
 
+  // On a slot's thread, within a task.
+  void on_waiting(std::uint32_t slot);
+  void on_waited();
+  void say_lent();
+
+  // Of the calling thread; null if it is no slot's.
+  static thread_local State* here;
+  static thread_local std::uint32_t here_slot;
+
 private:
   const RunnerOptions options_;
   const RunnerCallback callback_;
-  std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<Slot>> made_;  // Those from slot_count_ on are null. Never grows.
+  std::atomic<std::uint32_t> slot_count_ = 0;
+  std::weak_ptr<State> self_;
 
+  std::mutex saying_;
   mutable std::mutex mutex_;
   std::condition_variable work_;       // There is something to run, or stopping_.
   std::condition_variable departure_;  // A thread has left.
+  std::vector<std::thread> threads_;
   std::deque<Share> queue_;
+  std::uint32_t busy_ = 0;      // Slots that work; those whose task waits do not, those that were given up always do.
+  std::uint32_t lent_ = 0;      // Tasks that wait, and whose slots others use.
+  std::uint32_t waiting_ = 0;   // Threads without work.
   std::vector<bool> departed_;  // By slot.
   bool stopping_ = false;
 
+  std::span<const std::unique_ptr<Slot>> slots() const { return {made_.data(), slot_count_.load()}; }
+  void add_slot();
+  void add_spare_if_short();
   void serve(std::uint32_t slot);
-  bool wait_for_share(Slot& slot);
+  bool wait_for_share(Slot& slot, bool& works);
   Share next_share();
   Share steal();
   std::vector<Share> take_back(const Selection& selection, std::uint64_t count_max);
@@ -82,43 +103,111 @@ private:
 };
 
 Runner::State::State(const RunnerOptions& options, RunnerCallback callback)
-    : options_(options), callback_(std::move(callback)), departed_(options.slots) {
-  for (std::uint32_t i = 0; i < options.slots; ++i) {
-    RunOptions run = options.run;
-    run.slot = i;
-    slots_.push_back(std::make_unique<Slot>(run, callback_));
-  }
-}
+    : options_(options),
+      callback_(std::move(callback)),
+      made_(options.slots + options.spares_max),
+      departed_(made_.size()) {}
+
+thread_local Runner::State* Runner::State::here = nullptr;
+thread_local std::uint32_t Runner::State::here_slot = 0;
 
 // --- The slots' threads ------------------------------------------------------------------------------------------
 
 void Runner::State::launch(const std::shared_ptr<State>& state) {
+  state->self_ = state;
+  const std::lock_guard lock{state->mutex_};
+  for (std::uint32_t i = 0; i < state->options_.slots; ++i) state->add_slot();
+}
+
+void Runner::State::add_slot() {
+  const std::uint32_t slot = slot_count_.load();
+  RunOptions run = options_.run;
+  run.slot = slot;
+  made_[slot] = std::make_unique<Slot>(run, callback_);
   const BlockedSignals blocked;
-  for (std::uint32_t i = 0; i < state->slots_.size(); ++i) {
-    state->threads_.emplace_back([state, i] { state->serve(i); });
-    pthread_setname_np(state->threads_.back().native_handle(), ("slot-" + std::to_string(i)).c_str());
-  }
+  threads_.emplace_back([state = self_.lock(), slot] { state->serve(slot); });
+  pthread_setname_np(threads_.back().native_handle(), ("slot-" + std::to_string(slot)).c_str());
+  slot_count_.store(slot + 1);
 }
 
 void Runner::State::serve(std::uint32_t slot) {
-  while (wait_for_share(*slots_[slot])) slots_[slot]->work();
+  here = this;
+  here_slot = slot;
+  bool works = false;
+  while (wait_for_share(*made_[slot], works)) made_[slot]->work();
   const std::lock_guard lock{mutex_};
   departed_[slot] = true;
   departure_.notify_all();
 }
 
-bool Runner::State::wait_for_share(Slot& slot) {
+bool Runner::State::wait_for_share(Slot& slot, bool& works) {
   std::unique_lock lock{mutex_};
   for (Share& left : slot.release()) queue_.push_front(std::move(left));
-  while (!stopping_ && !slot.abandoned()) {
-    if (Share share = next_share(); !share.empty()) {
-      slot.assign(std::move(share));
-      return true;
+  while (!slot.abandoned()) {
+    if (std::exchange(works, false)) --busy_;
+    if (stopping_) return false;
+    if (busy_ < options_.slots) {
+      if (Share share = next_share(); !share.empty()) {
+        slot.assign(std::move(share));
+        ++busy_;
+        return works = true;
+      }
     }
+    ++waiting_;
     work_.wait(lock);
+    --waiting_;
   }
   return false;
 }
+
+// --- Tasks that wait ---------------------------------------------------------------------------------------------
+
+void Runner::State::on_waiting(std::uint32_t slot) {
+  made_[slot]->let_go();
+  {
+    const std::lock_guard lock{mutex_};
+    if (Share rest = made_[slot]->take_unbegun(); !rest.empty()) queue_.push_front(std::move(rest));
+    --busy_;
+    ++lent_;
+    add_spare_if_short();
+  }
+  work_.notify_one();
+  say_lent();
+}
+
+// For a moment more slots may work than there should be.
+void Runner::State::on_waited() {
+  {
+    const std::lock_guard lock{mutex_};
+    ++busy_;
+    --lent_;
+  }
+  say_lent();
+}
+
+// The last one said is right, whoever says it.
+void Runner::State::say_lent() {
+  const std::lock_guard order{saying_};
+  std::uint32_t lent = 0;
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopping_) return;
+    lent = lent_;
+  }
+  callback_(TasksWait{lent});
+}
+
+void Runner::State::add_spare_if_short() {
+  if (!stopping_ && waiting_ == 0 && busy_ < options_.slots && slot_count_.load() < made_.size()) add_slot();
+}
+
+BlockingScope::BlockingScope() : waits_(Runner::State::here != nullptr) {
+  if (waits_) Runner::State::here->on_waiting(Runner::State::here_slot);
+}
+BlockingScope::~BlockingScope() {
+  if (waits_) Runner::State::here->on_waited();
+}
+bool BlockingScope::in_task() { return Runner::State::here != nullptr; }
 
 Share Runner::State::next_share() {
   if (queue_.empty()) return steal();
@@ -132,7 +221,7 @@ Share Runner::State::steal() {
   for (;;) {
     Slot* richest = nullptr;
     std::uint32_t most = 0;
-    for (const auto& slot : slots_) {
+    for (const auto& slot : slots()) {
       if (const std::uint32_t count = slot->stealable(); count > most) {
         richest = slot.get();
         most = count;
@@ -150,8 +239,9 @@ void Runner::State::start(Share share) {
   {
     const std::lock_guard lock{mutex_};
     queue_.push_back(std::move(share));
+    add_spare_if_short();
   }
-  if (count >= slots_.size()) return work_.notify_all();
+  if (count >= options_.slots) return work_.notify_all();
   for (std::uint32_t i = 0; i < count; ++i) work_.notify_one();
 }
 
@@ -172,7 +262,7 @@ std::vector<Share> Runner::State::take_back(const Selection& selection, std::uin
   std::vector<Candidate> candidates;
   for (Share& share : queue_)
     if (selection.matches(*share.batch)) candidates.push_back({share.range().end(), &share, nullptr});
-  for (const auto& slot : slots_) {
+  for (const auto& slot : slots()) {
     slot->loosen(selection);
     if (const Share share = slot->selected(selection); !share.empty())
       candidates.push_back({share.range().end(), nullptr, slot.get()});
@@ -196,7 +286,7 @@ std::vector<RunnerEvent> Runner::State::cancel(const Selection& selection) {
   {
     const std::lock_guard lock{mutex_};
     dropped = cut_from_queue(selection);
-    for (const auto& slot : slots_) {
+    for (const auto& slot : slots()) {
       Slot::Cancelled cancelled = slot->cancel(selection);
       if (!cancelled.dropped.empty()) dropped.push_back(std::move(cancelled.dropped));
       if (!cancelled.moved.empty()) queue_.push_front(std::move(cancelled.moved));
@@ -232,10 +322,10 @@ std::vector<Share> Runner::State::cut_from_queue(const Selection& selection) {
 std::vector<RunnerEvent> Runner::State::tick(TimePoint now) {
   std::vector<RunnerEvent> events;
   bool stealable = false;
-  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-    if (auto overdue = slots_[i]->abandon_if_overdue(now)) give_up(i, std::move(*overdue), events);
-    slots_[i]->loosen_if_late(now);
-    stealable |= slots_[i]->stealable() > 0;
+  for (std::uint32_t i = 0; i < slots().size(); ++i) {
+    if (auto overdue = made_[i]->abandon_if_overdue(now)) give_up(i, std::move(*overdue), events);
+    made_[i]->loosen_if_late(now);
+    stealable |= made_[i]->stealable() > 0;
   }
   if (stealable) work_.notify_all();
   return events;
@@ -253,30 +343,32 @@ void Runner::State::give_up(std::uint32_t slot, Slot::Overdue overdue, std::vect
                               seconds_text(batch.job().timeout);
   events.push_back(
       failure_event(batch, overdue.task.begin, {"timeout", message, {}}, options_.run.limits, overdue.ran));
-  const auto left = std::count_if(slots_.begin(), slots_.end(), [](const auto& other) { return !other->abandoned(); });
+  const auto lost = std::count_if(slots().begin(), slots().end(), [](const auto& other) { return other->abandoned(); });
+  const auto left = std::max<std::ptrdiff_t>(options_.slots - lost, 0);
   events.emplace_back(SlotAbandoned{slot, batch.job().id, batch.lease(), batch.number(overdue.task.begin),
                                     static_cast<std::uint32_t>(left)});
 }
 
 std::vector<SlotStatus> Runner::State::status() const {
   std::vector<SlotStatus> all;
-  all.reserve(slots_.size());
-  for (const auto& slot : slots_) all.push_back(slot->status());
+  all.reserve(slots().size());
+  for (const auto& slot : slots()) all.push_back(slot->status());
   return all;
 }
 
 std::uint32_t Runner::State::idle_slots() const {
   const std::lock_guard lock{mutex_};
   const auto idle = static_cast<std::size_t>(
-      std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->idle(); }));
-  return static_cast<std::uint32_t>(idle - std::min(idle, queue_.size()));
+      std::count_if(slots().begin(), slots().end(), [](const auto& slot) { return slot->idle(); }));
+  const std::size_t free = std::min<std::size_t>(idle, options_.slots - std::min(busy_, options_.slots));
+  return static_cast<std::uint32_t>(free - std::min(free, queue_.size()));
 }
 
 std::uint64_t Runner::State::unbegun() const {
   const std::lock_guard lock{mutex_};
   std::uint64_t count = 0;
   for (const Share& share : queue_) count += share.count();
-  for (const auto& slot : slots_) count += slot->unbegun();
+  for (const auto& slot : slots()) count += slot->unbegun();
   return count;
 }
 
@@ -290,12 +382,12 @@ void Runner::State::shut_down() {
     std::unique_lock lock{mutex_};
     departure_.wait_for(lock, options_.stop_grace, [this] {
       for (std::size_t i = 0; i < threads_.size(); ++i)
-        if (!departed_[i] && !slots_[i]->abandoned()) return false;
+        if (!departed_[i] && !made_[i]->abandoned()) return false;
       return true;
     });
   }
   for (std::size_t i = 0; i < threads_.size(); ++i) {
-    slots_[i]->abandon();
+    made_[i]->abandon();
     if (has_departed(i)) {
       threads_[i].join();
     } else {

@@ -25,6 +25,7 @@ struct RunnerOptions {
   std::uint32_t slots = 1;
   RunOptions run;                                 // Its `slot` is ignored.
   Duration stop_grace = std::chrono::seconds{1};  // How long the destructor waits for running tasks.
+  std::uint32_t spares_max = 256;  // Threads that run in place of slots whose tasks wait: see blocking.hpp.
 };
 
 // Called on the slots' threads: a push into a queue is what it is meant for, and a full queue may hold them up. Must
@@ -83,6 +84,7 @@ public:
   std::uint64_t queued() const;  // Tasks that have not begun.
 
 private:
+  friend class BlockingScope;
   class State;
   std::shared_ptr<State> state_;  // Shared with the threads, of which some may be left behind.
 };

@@ -41,6 +41,16 @@ void Slot::work() {
   run_.pass(*batch, begin, stop);
 }
 
+Share Slot::take_unbegun() {
+  const std::lock_guard lock{mutex_};
+  const std::uint32_t running = run_.offset();
+  if (abandoned_ || cancelled_ || share_.batch == nullptr || running == TaskRun::no_task) return {};
+  Share rest{share_.batch, running + 1, share_.end};
+  claim_.end = share_.begin = share_.end = running + 1;
+  claim_count_ = 1;
+  return rest;
+}
+
 std::vector<Share> Slot::release() {
   const std::lock_guard lock{mutex_};
   std::vector<Share> left = std::exchange(unclaimed_, {});

@@ -46,6 +46,9 @@ public:
   void assign(Share share);
   // Runs the share.
   void work();
+  // The running task is about to wait: reports what came before it, and gives away what has not begun.
+  void let_go() { run_.let_go(); }
+  Share take_unbegun();
   // Makes the slot idle. Returns what of its share was not run after all.
   std::vector<Share> release();
 

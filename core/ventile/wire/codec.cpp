@@ -193,7 +193,7 @@ struct TypeInfo {
 constexpr std::array names{"HELLO",  "WELCOME", "REFUSED",     "HELLO-AGAIN", "OPEN",     "OPENED",  "ROUTE",
                            "TASKS",  "PART",    "RESULTS",     "STORED",      "VERDICTS", "RETRACT", "RETURN",
                            "CANCEL", "PROPOSE", "HEARTBEAT",   "PROGRESS",    "END",      "CLOSED",  "CLOSE",
-                           "BYE",    "SUBMIT",  "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED",  "INQUIRE",
+                           "BYE",    "SUBMIT",  "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED", "WAITING", "INQUIRE",
                            "REPORT", "EXPLAIN", "EXPLANATION", "DRAIN",       "SEEK",     "STREAM",  "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
@@ -275,6 +275,14 @@ Result<Received> decode(Bytes frame) {
   if (type.decode == nullptr) return invalid("message type " + std::to_string(header.type) + " is unknown");
   const Envelope envelope{{header.job_high, header.job_low}, {header.incarnation}, {header.session}, header.sequence};
   return type.decode(envelope, content.subspan(header.payload_length), {content.data(), ends, header.payload_count});
+}
+
+std::optional<JobId> results_job(Bytes frame) {
+  const Result<std::uint16_t> version = peek_version(frame);
+  if (!version || *version != protocol_version || frame.size() < frame_header_size) return std::nullopt;
+  const Header header = load_header(frame);
+  if (header.type != Results::type || header.header_crc != crc_of_header(header)) return std::nullopt;
+  return JobId{header.job_high, header.job_low};
 }
 
 std::uint8_t type_of(Bytes frame) { return load_header(frame).type; }

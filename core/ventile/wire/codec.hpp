@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,9 @@ Result<Received> decode(Bytes frame);
 
 // The protocol version of a frame of any version, or an error if it is no frame of Ventile's at all.
 Result<std::uint16_t> peek_version(Bytes frame);
+
+// The job of a frame that, by its header, holds RESULTS: for passing it on without unpacking it.
+std::optional<JobId> results_job(Bytes frame);
 
 // The type of an encoded frame that is known to be good, for counting and logs.
 std::uint8_t type_of(Bytes frame);

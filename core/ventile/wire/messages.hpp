@@ -504,6 +504,15 @@ struct Served {
   bool operator==(const Served&) const = default;
 };
 
+// Worker -> dispatcher: so many of its tasks wait for tasks that they have submitted, and need no slot meanwhile.
+struct Waiting {
+  static constexpr std::uint8_t type = 0x55;
+  std::uint64_t tasks = 0;
+
+  static auto fields(auto& m) { return std::tie(m.tasks); }
+  bool operator==(const Waiting&) const = default;
+};
+
 // Client -> dispatcher: what is going on? Answered by REPORT.
 struct Inquire {
   static constexpr std::uint8_t type = 0x58;
@@ -654,6 +663,6 @@ struct Flow {
 using Message =
     std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored, Verdicts,
                  Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye, Submit, Accepted,
-                 Offer, Complete, Served, Inquire, Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
+                 Offer, Complete, Served, Waiting, Inquire, Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
 
 }  // namespace ventile

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <ventile/base/crc32c.hpp>
-#include <ventile/wire/pack.hpp>
 
 namespace ventile {
 namespace {
@@ -18,33 +17,6 @@ std::uint64_t mixed(std::uint64_t x) {
 }
 std::uint64_t digest_of(Number number, Outcome outcome, std::uint32_t checksum) {
   return mixed(mixed(number) + (std::uint64_t{static_cast<std::uint8_t>(outcome)} << 32) + checksum);
-}
-
-// Reads {"kind":…, "message":…} of a failed task's payload; what is not there stays empty.
-FailureNote note_of(Number number, Outcome outcome, Bytes payload) {
-  FailureNote note{{number, 1}, outcome, {}, {}};
-  Unpacker unpacker{payload};
-  std::uint32_t count = 0;
-  if (!unpacker.read_map(count)) return note;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::string_view key;
-    std::string_view text;
-    if (!unpacker.read_string(key)) return note;
-    if (key != "kind" && key != "message") {
-      if (!unpacker.skip()) return note;
-    } else if (!unpacker.read_string(text)) {
-      return note;
-    } else {
-      (key == "kind" ? note.kind : note.message) = text.substr(0, FailureNote::message_bytes_max);
-    }
-  }
-  return note;
-}
-
-std::uint64_t bytes_of(const Results& results, Range part) {
-  if (results.folded) return results.payloads[0].size();
-  const auto first = static_cast<std::uint32_t>(part.first - results.range.first);
-  return results.payloads.run(first, static_cast<std::uint32_t>(part.count)).size();
 }
 
 }  // namespace
@@ -233,17 +205,8 @@ void Collector::store(FrameId frame, const Envelope& envelope, const Results& re
 }
 
 void Collector::settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict) {
-  Settlement settlement{envelope.incarnation, results.lease, range, verdict, 0, 0, {}};
-  if (verdict == Verdict::stored) {
-    settlement.busy_nanoseconds = range == results.range ? results.busy_nanoseconds : 0;
-    settlement.bytes = bytes_of(results, range);
-    for (const Failure& failure : results.failures)
-      if (const Number number = results.range.first + failure.offset; range.contains(number))
-        settlement.failures.push_back(note_of(number, failure.outcome, results.payloads[failure.offset]));
-  } else {
-    duplicates_ += range.count;
-  }
-  unsent_.push_back(std::move(settlement));
+  if (verdict != Verdict::stored) duplicates_ += range.count;
+  unsent_.push_back(settlement_of(envelope, results, range, verdict));
 }
 
 void Collector::write_or_hold(Waiting waiting) {

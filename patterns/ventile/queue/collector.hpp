@@ -22,13 +22,11 @@
 #include <ventile/base/ids.hpp>
 #include <ventile/queue/ledger.hpp>
 #include <ventile/queue/notice.hpp>
+#include <ventile/queue/settlement.hpp>
 #include <ventile/wire/codec.hpp>
 #include <ventile/wire/messages.hpp>
 
 namespace ventile {
-
-// Names a received frame between Collector and its driver, which keeps the bytes until told to let go.
-using FrameId = Id<struct FrameTag>;
 
 struct CollectorOptions {
   NodeId node;

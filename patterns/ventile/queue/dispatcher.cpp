@@ -10,6 +10,7 @@ namespace ventile {
 namespace {
 
 constexpr std::uint32_t slots_max = 65'536;  // Of one worker: it may hold leases for each of them.
+constexpr std::uint64_t lent_slots_max = 10'000;  // Of one worker; more need not be believed.
 
 std::string tasks_text(std::uint64_t count) { return std::to_string(count) + (count == 1 ? " task" : " tasks"); }
 
@@ -141,6 +142,10 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
     if (job != nullptr) on_return(*peer, *job, *returned, now);
   } else if (const auto* progress = std::get_if<Progress>(&received.message); progress != nullptr && is_worker) {
     on_progress(*peer, *progress, now);
+  } else if (const auto* waiting = std::get_if<Waiting>(&received.message); waiting != nullptr && is_worker) {
+    peer->waiting = std::min(waiting->tasks, lent_slots_max);
+    update_hunger(*peer);
+    feed_hungry(now);
   } else if (const auto* opened = std::get_if<Opened>(&received.message);
              opened != nullptr && is_sink_of_job && !job->sink_ready) {
     on_opened(*peer, *job, *opened, now);

@@ -28,6 +28,7 @@ struct Dispatcher::Peer {
   std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
   std::uint64_t finished = 0;                          // Tasks, as it last said.
   Credit credit;
+  std::uint64_t waiting = 0;  // Tasks that wait for others and need no slot.
   std::uint64_t sent_tasks = 0;
   std::uint64_t sent_bytes = 0;
   std::map<JobId, IncarnationId> opened;  // Jobs it knows, and the sink it was routed to.

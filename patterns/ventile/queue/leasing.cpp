@@ -49,7 +49,7 @@ std::size_t Dispatcher::lease_count(const Peer& worker) const {
 std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job) const {
   const bool prefetch = worker.functions.find(job.options.function)->second;
   const std::uint64_t held = job.account.held_by(worker.session);
-  const std::uint64_t window = job.granularity.window(worker.slots, prefetch);
+  const std::uint64_t window = job.granularity.window(worker.slots, prefetch) + worker.waiting;
   const std::uint64_t batch = prefetch ? job.granularity.batch() : 1;
   if (held >= window || (held > 0 && window - held < batch)) return 0;
   return std::min(batch, window - held);
@@ -138,10 +138,12 @@ void Dispatcher::feed_hungry(TimePoint now) {
   for (auto at = hungry_.begin(); at != hungry_.end() && work_waits();) {
     const auto key = at->first;
     Peer& worker = *at->second;
-    const Job* fed = nullptr;
+    const Job* first = nullptr;  // Has more for this worker, though perhaps not now.
     for (Job* const job : order_) {
-      if (fed != nullptr && job->options.priority < fed->options.priority) break;
-      if (feed_one(worker, *job, now)) fed = job;
+      if (first != nullptr && job->options.priority < first->options.priority) break;
+      const bool fed = feed_one(worker, *job, now);
+      const bool waits = job->sink_ready && !job->closed && job->serves(worker) && !job->account.backlog().empty();
+      if (fed || (waits && sink_room(*job) > 0)) first = job;
     }
     update_hunger(worker);  // What it got moves it further back.
     at = hungry_.upper_bound(key);

@@ -20,9 +20,27 @@ Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::s
 Link::~Link() { reactor_.remove(socket_); }
 
 void Link::send(JobId job, SessionId session, const Message& message) {
+  send(job, session, message, PayloadWriter{frame_header_size});
+}
+
+void Link::send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads) {
   const Envelope envelope{job, incarnation_, session, ++sequence_};
-  for (Buffer& frame : split(encode(envelope, message), envelope, ++transfers_, frame_bytes_max_))
-    queue_.emplace_back(std::move(frame));
+  send_parts(encode(envelope, message, std::move(payloads)), envelope);
+}
+
+void Link::send_encoded(const std::shared_ptr<const Buffer>& frame, const Envelope& envelope) {
+  if (frame->size() <= frame_bytes_max_) {
+    queue_.push_back(Frame::shared(frame));
+    return flush();
+  }
+  Buffer copy;
+  copy.append(*frame);
+  send_parts(std::move(copy), envelope);
+}
+
+void Link::send_parts(Buffer frame, const Envelope& envelope) {
+  for (Buffer& part : split(std::move(frame), envelope, ++transfers_, frame_bytes_max_))
+    queue_.emplace_back(std::move(part));
   flush();
 }
 

@@ -35,6 +35,9 @@ public:
 
   Status connect(const Endpoint& dispatcher) { return socket_.connect(dispatcher); }
   void send(JobId job, SessionId session, const Message& message);
+  void send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads);
+  // A frame that the sender keeps as well; the envelope is for its parts, if it must be cut.
+  void send_encoded(const std::shared_ptr<const Buffer>& frame, const Envelope& envelope);
   bool idle() const { return queue_.empty(); }
   void drop_queue() { queue_.clear(); }  // A new session begins: nothing of the old one is worth sending.
 
@@ -53,6 +56,7 @@ private:
 
   Reading receive();
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
+  void send_parts(Buffer frame, const Envelope& envelope);
   void flush();
 };
 

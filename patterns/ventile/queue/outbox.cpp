@@ -85,10 +85,10 @@ std::vector<ResultId> Outbox::forget(JobId job) {
   return done;
 }
 
-std::optional<Outbox::Send> Outbox::next(TimePoint now) {
+std::optional<Outbox::Send> Outbox::next(TimePoint now, const HasRoom& has_room) {
   for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
     const auto route = routes_.find(it->second);
-    if (route == routes_.end()) continue;
+    if (route == routes_.end() || !has_room(route->second.sink)) continue;
     const ResultId id = it->first;
     Entry& entry = entries_.at(id);
     waiting_.erase(it);

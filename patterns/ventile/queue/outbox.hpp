@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -57,8 +58,11 @@ public:
     JobId job;
     IncarnationId sink;
   };
-  // The next result to hand to the transport, oldest first; it counts as on its way. None if none waits.
-  std::optional<Send> next(TimePoint now);
+  // The next result to hand to the transport, oldest first, for a sink that has room; it counts as on its way. None if
+  // none waits: a sink that takes nothing holds up no other.
+  using HasRoom = std::function<bool(IncarnationId sink)>;
+  std::optional<Send> next(
+      TimePoint now, const HasRoom& has_room = [](IncarnationId) { return true; });
   // The transport had no room for it after all; it waits at the front again.
   void put_back(ResultId result);
   // Marks overdue results as waiting again.

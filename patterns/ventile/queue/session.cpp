@@ -78,6 +78,7 @@ void Session::on_message(const Received& received, TimePoint now) {
     refused_.clear();
     routed_.clear();
     if (leaving_) say(Bye{ByeReason::leaving, {}});
+    if (waiting_ > 0) say(Waiting{waiting_});
     leave_if_idle();
     return;
   }
@@ -114,6 +115,9 @@ void Session::on_message(const Received& received, TimePoint now) {
     on_cancel(job, *cancel);
   } else if (std::holds_alternative<Close>(received.message)) {
     on_close(job, now);
+  } else if (std::holds_alternative<Drain>(received.message)) {
+    actions_.push_back(Notice{Level::info, "the dispatcher asks this worker to finish what runs and to leave"});
+    drain(now);
   } else if (const auto* bye = std::get_if<Bye>(&received.message)) {
     if (options_.once && worked_) {
       leaving_ = true;
@@ -363,6 +367,11 @@ void Session::abandon(TimePoint now) {
   drain(now);
   if (std::exchange(abandoned_, true)) return;
   for (const auto& [job, open] : jobs_) actions_.push_back(CancelJob{job});
+}
+
+void Session::on_waiting(std::uint64_t tasks) {
+  waiting_ = tasks;
+  if (state_ == State::open) say(Waiting{waiting_});
 }
 
 void Session::on_slots_left(std::uint32_t slots, const std::string& why, TimePoint now) {

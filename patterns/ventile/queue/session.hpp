@@ -133,6 +133,7 @@ public:
   void on_retracted(JobId job, LeaseId lease, const std::vector<Range>& ranges, TimePoint now);  // Answers TakeBack.
   void on_cancelled(JobId job, LeaseId lease, Range range, TimePoint now);  // Never begun, because of a Cancel….
   void on_job_refused(JobId job, const std::string& why, TimePoint now);
+  void on_waiting(std::uint64_t tasks);  // So many tasks wait for others, and need no slot.
   void on_slots_left(std::uint32_t slots, const std::string& why, TimePoint now);
 
   // First SIGTERM: take nothing more, hand back what has not begun, finish what runs, see it acknowledged, leave.
@@ -194,6 +195,7 @@ private:
   std::uint64_t finished_ = 0;
   std::map<JobId, std::string> refused_;  // Jobs that this worker cannot run, and why.
   bool worked_ = false;
+  std::uint64_t waiting_ = 0;
 
   void say(Message message, JobId job = {});
   void hello(TimePoint now);

@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -32,8 +33,9 @@ constexpr std::size_t events_max = 64 * 1024;  // Between slots and reactor; a f
 // into the channel.
 class Worker::Driver {
 public:
-  Driver(Context& context, const TaskRegistry& tasks, WorkerOptions options)
+  Driver(Context& context, Reactor& reactor, const TaskRegistry& tasks, WorkerOptions options)
       : context_(context),
+        reactor_(reactor),
         tasks_(tasks),
         options_(std::move(options)),
         log_(options_.log),
@@ -58,15 +60,27 @@ public:
   ~Driver() { events_.close(); }
 
   Result<WorkerReport> run() {
-    if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
     reactor_.on_turn_end([this] { send_results(); });
+    if (Status started = start({}); !started) return started.error();
+    reactor_.run();
+    return report();
+  }
+
+  Status start(std::function<void(const WorkerReport&)> on_left) {
+    on_left_ = std::move(on_left);
+    if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
     reactor_.post([this] {
       started_ = reactor_.now();
       session_.start(started_);
       carry_out();
       tick();
     });
-    reactor_.run();
+    return {};
+  }
+
+  void on_turn_end() { send_results(); }
+
+  const WorkerReport& report() {
     report_.tasks = session_.finished_tasks();
     report_.resent = session_.outbox().resent();
     return report_;
@@ -104,11 +118,11 @@ private:
   };
 
   Context& context_;
+  Reactor& reactor_;
   const TaskRegistry& tasks_;
   WorkerOptions options_;
   Log log_;
   IncarnationId incarnation_ = random_incarnation();
-  Reactor reactor_;
   Session session_;
   Link link_;
   Channel<RunnerEvent> events_;
@@ -122,6 +136,9 @@ private:
   TimePoint deadline_ = never;
   bool said_waiting_ = false;
   bool leaving_ = false;
+  bool left_ = false;
+  std::function<void(const WorkerReport&)> on_left_;
+  std::set<IncarnationId> passed_on_;  // Sinks whose results go by way of the dispatcher.
   WorkerReport report_;
   Runner runner_;  // Last: its threads end before anything they use.
 
@@ -141,19 +158,29 @@ private:
     return session;
   }
 
+  void stop() {
+    if (std::exchange(left_, true)) return;
+    if (on_left_)
+      on_left_(report());
+    else
+      reactor_.stop();
+  }
+
   // --- Messages and time ---
 
   void on_message(const Received& received, const std::shared_ptr<const void>& memory) {
     if (leaving_) {
-      if (std::holds_alternative<Bye>(received.message)) reactor_.stop();
+      if (std::holds_alternative<Bye>(received.message)) stop();
       return;
     }
     session_.on_message(received, reactor_.now());
+    if (session_.draining() && deadline_ == never) deadline_ = reactor_.now() + options_.drain_timeout;
     const auto* tasks = std::get_if<Tasks>(&received.message);
     carry_out(tasks != nullptr ? &tasks->payloads : nullptr, memory);
   }
 
   void tick() {
+    if (left_) return;
     const TimePoint now = reactor_.now();
     on_events(runner_.tick(now));
     std::vector<RunningTask> running;
@@ -212,6 +239,7 @@ private:
   void on_event(Returned& returned) {
     session_.on_cancelled(returned.job, returned.lease, returned.range, reactor_.now());
   }
+  void on_event(TasksWait& wait) { session_.on_waiting(wait.tasks); }
   void on_event(SlotAbandoned& abandoned) {
     session_.on_slots_left(abandoned.slots_left,
                            "slot " + std::to_string(abandoned.slot) + " hangs in task " +
@@ -231,7 +259,10 @@ private:
   using Memory = const std::shared_ptr<const void>&;
 
   void act(Session::Say& say, Payloads, Memory) {
-    if (std::holds_alternative<Hello>(say.message)) link_.drop_queue();
+    if (std::holds_alternative<Hello>(say.message)) {
+      link_.drop_queue();
+      for (const IncarnationId sink : passed_on_) session_.outbox().on_disconnected(sink);
+    }
     link_.send(say.job, say.session, say.message);
   }
   void act(Session::PrepareJob& prepare, Payloads, Memory) {
@@ -239,7 +270,8 @@ private:
     auto job = std::make_shared<TaskJob>();
     job->id = prepare.job;
     job->function = tasks_.find(open.function);
-    job->fold = open.fold.empty() ? nullptr : tasks_.find_fold(open.fold);
+    if (!open.fold.empty() && options_.find_fold) job->fold = options_.find_fold(open.fold);
+    if (!open.fold.empty() && !job->fold) job->fold = tasks_.find_fold(open.fold);
     job->constants = open.constants;
     job->index = open.index;
     job->timeout = std::chrono::nanoseconds{open.timeout_nanoseconds};
@@ -296,14 +328,18 @@ private:
     }
     // The dispatcher answers a goodbye with its own; not for ever.
     if (leave.ending == Session::Ending::version_mismatch || leave.ending == Session::Ending::refused)
-      reactor_.stop();
+      stop();
     else
-      reactor_.call_at(reactor_.now() + farewell_max, [this] { reactor_.stop(); });
+      reactor_.call_at(reactor_.now() + farewell_max, [this] { stop(); });
   }
 
   // --- Results ---
 
   void connect_sink(IncarnationId sink, const std::string& address) {
+    if (address.empty()) {
+      passed_on_.insert(sink);
+      return;
+    }
     if (sinks_.contains(sink)) return;
     const Result<Endpoint> endpoint = Endpoint::parse(address);
     if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
@@ -320,6 +356,7 @@ private:
   }
 
   void disconnect_sink(IncarnationId sink) {
+    passed_on_.erase(sink);
     auto it = sinks_.find(sink);
     if (it == sinks_.end()) return;
     reactor_.remove(it->second->monitor);
@@ -338,12 +375,19 @@ private:
   }
 
   void send_results() {
-    for (auto& [id, sink] : sinks_)
-      if (!flush(*sink)) return;
-    while (const auto next = session_.outbox().next(reactor_.now())) {
-      auto sink = sinks_.find(next->sink);
-      if (sink == sinks_.end() || sink->second->blocked) return session_.outbox().put_back(next->result);
+    for (auto& [id, sink] : sinks_) flush(*sink);
+    const auto has_room = [this](IncarnationId id) {
+      if (passed_on_.contains(id)) return session_.open() && link_.idle();
+      const auto sink = sinks_.find(id);
+      return sink != sinks_.end() && !sink->second->blocked;
+    };
+    while (const auto next = session_.outbox().next(reactor_.now(), has_room)) {
       const std::shared_ptr<const Buffer>& frame = kept_.at(next->result);
+      if (passed_on_.contains(next->sink)) {
+        link_.send_encoded(frame, {next->job, incarnation_, {}, ++sequence_});
+        continue;
+      }
+      auto sink = sinks_.find(next->sink);
       if (frame->size() <= options_.frame_bytes_max) {
         sink->second->queue.push_back(Frame::shared(frame));
       } else {
@@ -353,12 +397,12 @@ private:
         for (Buffer& part : split(std::move(copy), envelope, ++transfers_, options_.frame_bytes_max))
           sink->second->queue.emplace_back(std::move(part));
       }
-      if (!flush(*sink->second)) return;
+      flush(*sink->second);
     }
   }
 
-  // False if the transport has no room: the rest waits until it has.
-  bool flush(SinkLink& link) {
+  // Until the transport has no room: the rest waits until it has.
+  void flush(SinkLink& link) {
     while (!link.queue.empty() && !link.blocked) {
       if (link.socket.send(link.queue.front()) == SendOutcome::sent) {
         link.queue.pop_front();
@@ -367,14 +411,18 @@ private:
         reactor_.want_write(link.socket, true);
       }
     }
-    return !link.blocked;
   }
 };
 
 Worker::Worker(Context& context, const TaskRegistry& tasks, WorkerOptions options)
-    : driver_(std::make_unique<Driver>(context, tasks, std::move(options))) {}
+    : reactor_(std::make_unique<Reactor>()),
+      driver_(std::make_unique<Driver>(context, *reactor_, tasks, std::move(options))) {}
+Worker::Worker(Context& context, Reactor& reactor, const TaskRegistry& tasks, WorkerOptions options)
+    : driver_(std::make_unique<Driver>(context, reactor, tasks, std::move(options))) {}
 Worker::~Worker() = default;
 Result<WorkerReport> Worker::run() { return driver_->run(); }
+Status Worker::start(std::function<void(const WorkerReport&)> on_left) { return driver_->start(std::move(on_left)); }
+void Worker::on_turn_end() { driver_->on_turn_end(); }
 void Worker::drain() { driver_->drain(); }
 void Worker::abandon() { driver_->abandon(); }
 

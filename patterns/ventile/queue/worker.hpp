@@ -2,14 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <ventile/base/clock.hpp>
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
+#include <ventile/net/reactor.hpp>
 #include <ventile/queue/session.hpp>
 #include <ventile/task/registry.hpp>
 #include <ventile/wire/frame.hpp>
@@ -27,6 +30,8 @@ struct WorkerOptions {
   std::uint64_t credit_tasks = std::uint64_t{1} << 32;
   std::uint64_t credit_bytes = std::uint64_t{64} << 20;
   std::uint64_t kept_bytes_max = std::uint64_t{256} << 20;
+  // Asked for a reducer before the registry is; may answer null. On the reactor's thread.
+  std::function<std::shared_ptr<const FoldFunction>(std::string_view name)> find_fold;
   Log log;
 };
 
@@ -49,12 +54,20 @@ class Worker {
 public:
   // The registry is not changed and must outlive the worker.
   Worker(Context& context, const TaskRegistry& tasks, WorkerOptions options);
+  // Shares its owner's reactor; see start().
+  Worker(Context& context, Reactor& reactor, const TaskRegistry& tasks, WorkerOptions options);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   // Works until it leaves; its thread becomes the reactor's. Code::unavailable if the address cannot be resolved.
   Result<WorkerReport> run();
+
+  // Instead of run(), on the thread of a shared reactor or before it runs: `on_left` is called once, when the worker is
+  // finished. It must then neither be destroyed at once nor before the reactor's run has ended.
+  Status start(std::function<void(const WorkerReport&)> on_left);
+  // To be called at the end of each of the shared reactor's turns.
+  void on_turn_end();
 
   // From any thread. The first takes nothing more and leaves when all that runs is acknowledged; the second stops what
   // runs, too.
@@ -63,6 +76,7 @@ public:
 
 private:
   class Driver;
+  std::unique_ptr<Reactor> reactor_;  // Null if it is shared.
   std::unique_ptr<Driver> driver_;
 };
 

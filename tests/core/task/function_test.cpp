@@ -199,8 +199,8 @@ TEST(Function, the_deadline_is_the_time_out_from_when_the_task_began) {
 TEST(Function, a_long_message_is_shortened_between_characters_and_a_huge_detail_left_out) {
   std::string message;
   while (message.size() < 100'000) message += "ä";
-  const TaskError error{"kind", message, pack_to_buffer(std::string(5000, 'd')).bytes()};
-  const TaskError shorter = shortened(error, 4097);
+  const FailureText error{"kind", message, pack_to_buffer(std::string(5000, 'd')).bytes()};
+  const FailureText shorter = shortened(error, 4097);
   EXPECT_EQ(shorter.message.size(), 1024u);
   EXPECT_TRUE(shorter.detail.empty());
   EXPECT_EQ(shortened(error, 1 << 20).message.size(), std::size_t{1} << 16);

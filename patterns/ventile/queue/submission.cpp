@@ -1,0 +1,376 @@
+#include <ventile/queue/submission.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ventile {
+namespace {
+
+constexpr std::size_t settlements_max = 1000;  // In one message.
+
+std::uint64_t share_of(std::uint64_t bytes, std::uint64_t part, std::uint64_t whole) {
+  return static_cast<std::uint64_t>(static_cast<long double>(bytes) * part / whole);
+}
+
+}  // namespace
+
+Submission::Submission(SubmissionOptions options)
+    : options_(std::move(options)), hello_pause_(options_.hello_interval) {}
+
+Submission::Actions Submission::take_actions() { return std::exchange(actions_, {}); }
+
+std::string Submission::worker_name(IncarnationId worker) const {
+  auto it = workers_.find(worker);
+  return it == workers_.end() ? to_string(worker) : it->second;
+}
+
+// --- Opening and losing a session --------------------------------------------------------------------------------
+
+void Submission::start(TimePoint now) { hello(now); }
+
+void Submission::hello(TimePoint now) {
+  session_ = {};
+  state_ = State::greeting;
+  ++greetings_;
+  next_hello_ = now + hello_pause_;
+  hello_pause_ = std::min(2 * hello_pause_, options_.hello_interval_max);
+  say({}, Hello{Role::client,
+                options_.node,
+                options_.name,
+                options_.build,
+                0,
+                {},
+                options_.results_address,
+                {},
+                {},
+                greetings_});
+}
+
+void Submission::on_welcome(const Received& received, const Welcome& welcome, TimePoint now) {
+  if (state_ != State::greeting || welcome.greeting != greetings_) return;
+  session_ = received.envelope.session;
+  hello_pause_ = options_.hello_interval;
+  state_ = State::open;
+  heartbeat_ = std::chrono::milliseconds{std::max(welcome.heartbeat_milliseconds, 10U)};
+  dead_after_ = std::chrono::milliseconds{std::max(welcome.dead_after_milliseconds, welcome.heartbeat_milliseconds)};
+  heard_ = now;
+  next_heartbeat_ = now + heartbeat_;
+  for (auto& [id, job] : jobs_) say_submit(id, job);
+  for (const Message& question : questions_) say({}, question);
+}
+
+void Submission::on_malformed(const Error& error, std::optional<std::uint16_t> version) {
+  if (version && *version != protocol_version) {
+    state_ = State::gone;
+    actions_.push_back(Leave{Ending::version_mismatch, "the broker speaks protocol version " +
+                                                           std::to_string(*version) + ", this client version " +
+                                                           std::to_string(protocol_version) +
+                                                           "; run the same release on both sides"});
+  } else {
+    actions_.push_back(Notice{Level::warning, "refused a message of the broker: " + error.message});
+  }
+}
+
+void Submission::on_message(const Received& received, TimePoint now) {
+  if (state_ == State::gone) return;
+  if (const auto* welcome = std::get_if<Welcome>(&received.message)) return on_welcome(received, *welcome, now);
+  if (std::holds_alternative<HelloAgain>(received.message)) {
+    if (state_ != State::greeting) hello(now);
+    return;
+  }
+  if (const auto* refused = std::get_if<Refused>(&received.message)) {
+    if (refused->reason == Refusal::malformed) {
+      actions_.push_back(Notice{Level::error, "the broker refused a message: " + refused->message});
+      return;
+    }
+    state_ = State::gone;
+    const Ending ending = refused->reason == Refusal::version ? Ending::version_mismatch : Ending::refused;
+    actions_.push_back(Leave{ending, "the broker refused this client: " + refused->message});
+    return;
+  }
+  if (state_ != State::open || received.envelope.session != session_) return;
+  heard_ = now;
+  if (std::holds_alternative<Bye>(received.message)) return hello(now);
+  if (const auto* served = std::get_if<Served>(&received.message)) {
+    if (workers_.size() >= names_max) workers_.clear();
+    workers_[served->worker] = served->name;
+    return;
+  }
+  if (std::holds_alternative<Report>(received.message) || std::holds_alternative<Explanation>(received.message)) {
+    if (questions_.empty()) return;
+    questions_.erase(questions_.begin());
+    actions_.push_back(Answer{received.message});
+    return;
+  }
+  const JobId id = received.envelope.job;
+  auto it = jobs_.find(id);
+  if (it == jobs_.end()) return;
+  Job& job = it->second;
+  if (const auto* accepted = std::get_if<Accepted>(&received.message)) {
+    on_accepted(id, job, *accepted);
+  } else if (const auto* propose = std::get_if<Propose>(&received.message)) {
+    on_propose(id, job, *propose);
+  } else if (std::holds_alternative<End>(received.message)) {
+    job.ending = true;
+    maybe_close(id, job);
+  } else if (std::holds_alternative<Close>(received.message)) {
+    const bool whole = job.completed && job.ledger.count() == job.submitted;
+    end(id, whole ? std::string{} : "the broker has given the job up");
+  }
+}
+
+// --- A job -------------------------------------------------------------------------------------------------------
+
+void Submission::open(JobId id, Submit specification) {
+  Job& job = jobs_[id];
+  job.specification = std::move(specification);
+  if (state_ == State::open) say_submit(id, job);
+}
+
+void Submission::say_submit(JobId id, Job& job) {
+  job.accepted = job.said_complete = job.ending = false;
+  job.offered = job.offered_bytes = 0;
+  job.room = {};
+  job.said = job.ledger.settled();
+  job.early.clear();
+  job.received_bytes = 0;
+  for (const Settlement& settlement : job.unsent) job.received_bytes += settlement.bytes;
+  Submit submit = job.specification;
+  submit.have = job.ledger.settled().ranges();
+  submit.exceptions = job.ledger.exceptions();
+  submit.credit = credit(job);
+  say(id, std::move(submit));
+}
+
+SinkCredit Submission::credit(const Job& job) const {
+  return {job.ledger.count() + options_.window_tasks, job.received_bytes + options_.window_bytes, UINT64_MAX};
+}
+
+void Submission::on_accepted(JobId id, Job& job, const Accepted& accepted) {
+  if (!accepted.refusal.empty()) return end(id, "the broker refused the job: " + accepted.refusal);
+  if (!std::exchange(job.accepted, true)) {
+    job.offered = accepted.submitted;
+    if (accepted.submitted > job.submitted) return end(id, "the broker knows tasks that were never submitted");
+  }
+  job.room = {std::max(job.room.tasks, accepted.credit.tasks), std::max(job.room.bytes, accepted.credit.bytes)};
+  offer(id, job);
+}
+
+Range Submission::submit(JobId id, std::uint64_t count, std::uint64_t bytes) {
+  Job& job = jobs_.at(id);
+  const Range range{job.submitted, count};
+  if (count == 0) return range;
+  job.blocks.emplace(range.first, Block{count, bytes});
+  job.submitted = range.end();
+  offer(id, job);
+  return range;
+}
+
+void Submission::complete(JobId id) {
+  Job& job = jobs_.at(id);
+  job.completed = true;
+  offer(id, job);
+}
+
+// How many of `count` tasks of the block, from `first` on, are within the credit. When nothing else is there, one is.
+std::uint64_t Submission::fitting(const Job& job, Number first, const Block& block, std::uint64_t count) const {
+  if (job.room.tasks <= first) return 0;
+  count = std::min(count, job.room.tasks - first);
+  const std::uint64_t left = job.room.bytes > job.offered_bytes ? job.room.bytes - job.offered_bytes : 0;
+  if (share_of(block.bytes, count, block.count) <= left) return count;
+  const std::uint64_t fits = share_of(block.count, left, block.bytes);
+  return fits == 0 && job.ledger.count() >= job.offered ? 1 : std::min(fits, count);
+}
+
+void Submission::offer(JobId id, Job& job) {
+  if (state_ != State::open || !job.accepted) return;
+  while (job.offered < job.submitted) {
+    const Number first = job.offered;
+    auto at = job.blocks.upper_bound(first);
+    const bool in_block = at != job.blocks.begin() && std::prev(at)->first + std::prev(at)->second.count > first;
+    if (!in_block) {  // Settled long ago.
+      const Number end = at == job.blocks.end() ? job.submitted : at->first;
+      if (job.room.tasks <= first) break;
+      send_offer(id, job, Range::between(first, std::min(end, job.room.tasks)), 0);
+      continue;
+    }
+    --at;
+    const Number end = at->first + at->second.count;
+    Range part = Range::between(first, end);
+    const std::vector<Range> told = job.said.present(part);
+    if (!told.empty() && told.front().first == first) {
+      part = told.front();
+      part.count = std::min(part.count, job.room.tasks > first ? job.room.tasks - first : 0);
+      if (part.empty()) break;
+      send_offer(id, job, part, 0);
+      continue;
+    }
+    if (!told.empty()) part = Range::between(first, told.front().first);
+    part.count = fitting(job, first, at->second, part.count);
+    if (part.empty()) break;
+    send_offer(id, job, part, share_of(at->second.bytes, part.count, at->second.count));
+  }
+  if (job.completed && !job.said_complete && job.offered == job.submitted) {
+    job.said_complete = true;
+    if (!job.unsent.empty()) unsettled_.push_back(id);
+    say(id, Complete{job.submitted});
+  }
+}
+
+void Submission::send_offer(JobId id, Job& job, Range range, std::uint64_t bytes) {
+  const bool index = job.specification.index.enabled;
+  actions_.push_back(SendOffer{id, session_, range, index || job.said.contains(range)});
+  job.offered = range.end();
+  job.offered_bytes += bytes;
+  for (const Range part : job.early.present(range)) {
+    job.early.erase(part);
+    actions_.push_back(DropPayloads{id, part});
+  }
+  if (!job.unsent.empty()) unsettled_.push_back(id);
+}
+
+// --- Outcomes ----------------------------------------------------------------------------------------------------
+
+void Submission::record(JobId id, Job& job, Range range, const std::vector<RangeOutcome>& exceptions) {
+  job.ledger.record(range, exceptions);
+  const Range late = intersection(range, {job.offered, UINT64_MAX - job.offered});
+  const Range known = Range::between(range.first, std::min(range.end(), job.offered));
+  if (!late.empty()) job.early.insert(late);
+  if (!known.empty()) actions_.push_back(DropPayloads{id, known});
+  while (!job.blocks.empty()) {
+    const auto first = job.blocks.begin();
+    if (first->first + first->second.count > std::min(job.ledger.low_water(), job.offered)) break;
+    job.blocks.erase(first);
+  }
+}
+
+void Submission::settle_one(JobId id, Job& job, Settlement settlement) {
+  job.unsent.push_back(std::move(settlement));
+  if (unsettled_.empty() || unsettled_.back() != id) unsettled_.push_back(id);
+}
+
+void Submission::on_results(FrameId frame, const Envelope& envelope, const Results& results) {
+  const JobId id = envelope.job;
+  auto it = jobs_.find(id);
+  if (it == jobs_.end() || state_ == State::gone || results.range.end() > it->second.submitted) {
+    actions_.push_back(Release{frame});
+    return;
+  }
+  Job& job = it->second;
+  const auto store = [&](Range part) {
+    record(id, job, part, exceptions_in(results, part));
+    job.received_bytes += bytes_of(results, part);
+    settle_one(id, job, settlement_of(envelope, results, part, Verdict::stored));
+    actions_.push_back(Deliver{frame, id, part});
+  };
+  const auto drop = [&](Range part, Verdict verdict) {
+    job.duplicates += part.count;
+    duplicates_ += part.count;
+    settle_one(id, job, settlement_of(envelope, results, part, verdict));
+  };
+  if (!job.ledger.touches(results.range)) {
+    store(results.range);
+  } else if (job.ledger.has(results.range)) {
+    drop(results.range, Verdict::duplicate);
+  } else if (results.folded) {
+    drop(results.range, Verdict::overlap);
+  } else {
+    const std::vector<Range> had = job.ledger.settled().present(results.range);
+    for (const Range part : job.ledger.missing(results.range)) store(part);
+    for (const Range part : had) drop(part, Verdict::duplicate);
+  }
+  actions_.push_back(Release{frame});
+}
+
+void Submission::on_propose(JobId id, Job& job, const Propose& propose) {
+  for (const Range range : propose.ranges) {
+    if (range.end() > job.submitted) continue;
+    const std::vector<Range> had = job.ledger.settled().present(range);
+    for (const Range part : job.ledger.missing(range)) {
+      record(id, job, part, {{part, propose.outcome}});
+      FailureNote note{part, propose.outcome, propose.kind, propose.message.substr(0, FailureNote::message_bytes_max)};
+      settle_one(id, job, {{}, {}, part, Verdict::stored, 0, 0, {std::move(note)}});
+      actions_.push_back(DeliverOutcome{id, part, propose.outcome, propose.tries, propose.kind, propose.message});
+    }
+    for (const Range part : had) settle_one(id, job, {{}, {}, part, Verdict::duplicate, 0, 0, {}});
+  }
+}
+
+void Submission::settle(JobId id, Range range, Outcome outcome, const std::string& message) {
+  auto it = jobs_.find(id);
+  if (it == jobs_.end()) return;
+  Job& job = it->second;
+  const std::string kind{to_string(outcome)};
+  for (const Range part : job.ledger.missing(intersection(range, {0, job.submitted}))) {
+    record(id, job, part, {{part, outcome}});
+    FailureNote note{part, outcome, kind, message.substr(0, FailureNote::message_bytes_max)};
+    settle_one(id, job, {{}, {}, part, Verdict::stored, 0, 0, {std::move(note)}});
+    actions_.push_back(DeliverOutcome{id, part, outcome, 0, kind, message});
+  }
+}
+
+// --- Telling -----------------------------------------------------------------------------------------------------
+
+void Submission::on_turn_end() {
+  if (state_ != State::open) return;
+  for (const JobId id : std::exchange(unsettled_, {}))
+    if (auto it = jobs_.find(id); it != jobs_.end()) tell(id, it->second);
+}
+
+// Of numbers that the dispatcher does not know yet nothing can be said.
+void Submission::tell(JobId id, Job& job) {
+  if (!job.accepted || job.unsent.empty()) return;
+  const auto known = std::stable_partition(job.unsent.begin(), job.unsent.end(),
+                                           [&job](const Settlement& s) { return s.range.end() <= job.offered; });
+  std::vector<Settlement> later(std::make_move_iterator(known), std::make_move_iterator(job.unsent.end()));
+  job.unsent.erase(known, job.unsent.end());
+  for (std::size_t at = 0; at < job.unsent.size(); at += settlements_max) {
+    const auto first = job.unsent.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto last = first + static_cast<std::ptrdiff_t>(std::min(settlements_max, job.unsent.size() - at));
+    say(id, Stored{{std::make_move_iterator(first), std::make_move_iterator(last)}, credit(job)});
+  }
+  job.unsent = std::move(later);
+  maybe_close(id, job);
+}
+
+void Submission::maybe_close(JobId id, Job& job) {
+  if (!job.ending || !job.unsent.empty() || job.ledger.count() != job.submitted) return;
+  job.ending = false;
+  say(id, Closed{job.ledger.outcomes(), job.duplicates, 0, {}});
+}
+
+void Submission::end(JobId id, const std::string& error) {
+  if (jobs_.erase(id) > 0) actions_.push_back(Over{id, error});
+}
+
+// --- Questions, time, leaving ------------------------------------------------------------------------------------
+
+void Submission::ask(Message question) {
+  questions_.push_back(question);
+  if (state_ == State::open) say({}, std::move(question));
+}
+
+void Submission::on_tick(TimePoint now) {
+  if (state_ == State::gone) return;
+  if (state_ == State::greeting) {
+    if (now >= next_hello_) hello(now);
+  } else if (now - heard_ > dead_after_) {
+    actions_.push_back(Notice{Level::warning, "the broker is silent; introducing this client again until it answers"});
+    hello(now);
+  } else if (now >= next_heartbeat_) {
+    next_heartbeat_ = now + heartbeat_;
+    say({}, Heartbeat{});
+  }
+}
+
+TimePoint Submission::next_tick() const {
+  if (state_ == State::gone) return never;
+  return state_ == State::greeting ? next_hello_ : std::min(next_heartbeat_, heard_ + dead_after_);
+}
+
+void Submission::leave() {
+  if (state_ == State::open) say({}, Bye{});
+  state_ = State::gone;
+}
+
+}  // namespace ventile

@@ -1,0 +1,204 @@
+// The client's side of the conversation with a broker: jobs are submitted, their tasks offered within credit, their
+// results taken, each number once; and all of it goes on when the broker or the connection was away.
+//
+//              HELLO, WELCOME             silence, HELLO-AGAIN, BYE
+//   [greeting] --------------> [open] ----------------------------> [greeting]
+//
+// The life of a job (in every session it is submitted anew, with what is known of it):
+//
+//     open          ACCEPTED              complete, all offered           all settled: END, CLOSED, CLOSE
+//   -------> [said] --------> [offering] ----------------------> [complete] ----------------------------> over
+//
+// Who asks decides: the first outcome of a number counts, be it a result, a proposal of the dispatcher, or the client's
+// own word (cancelled, expired). Nothing is doubled, whatever is sent again, for a number keeps its task.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <ventile/base/clock.hpp>
+#include <ventile/base/ids.hpp>
+#include <ventile/base/interval_set.hpp>
+#include <ventile/queue/ledger.hpp>
+#include <ventile/queue/notice.hpp>
+#include <ventile/queue/settlement.hpp>
+#include <ventile/wire/codec.hpp>
+#include <ventile/wire/messages.hpp>
+
+namespace ventile {
+
+struct SubmissionOptions {
+  NodeId node;
+  IncarnationId incarnation;
+  std::string name;
+  std::string build;
+  std::string results_address;                               // Empty: results come by way of the dispatcher.
+  std::uint64_t window_tasks = std::uint64_t{1} << 22;       // Results on their way, in tasks, for each job.
+  std::uint64_t window_bytes = std::uint64_t{64} << 20;      // The same, in bytes.
+  Duration hello_interval = std::chrono::milliseconds{200};  // Doubles while nobody answers.
+  Duration hello_interval_max = std::chrono::seconds{2};
+};
+
+// Pure and not thread-safe, like every decider.
+class Submission {
+public:
+  // --- Actions ---
+
+  struct Say {
+    JobId job;
+    SessionId session;
+    Message message;
+  };
+  // Say OFFER for these tasks, in as many messages as their size asks for; without payloads if it is an index job or
+  // `bare`.
+  struct SendOffer {
+    JobId job;
+    SessionId session;
+    Range range;
+    bool bare = false;
+  };
+  // These numbers' results, which are in this frame, are the ones that count.
+  struct Deliver {
+    FrameId frame;
+    JobId job;
+    Range range;
+  };
+  struct DeliverOutcome {  // The same without a result: why there is none.
+    JobId job;
+    Range range;
+    Outcome outcome = Outcome::failed;
+    std::uint32_t tries = 0;
+    std::string kind;
+    std::string message;
+  };
+  struct Release {  // The frame is not needed again.
+    FrameId frame;
+  };
+  struct DropPayloads {  // These tasks' payloads are not needed again.
+    JobId job;
+    Range range;
+  };
+  // Nothing more comes of this job. Without an error every number has an outcome.
+  struct Over {
+    JobId job;
+    std::string error;
+  };
+  struct Answer {  // To the oldest question that has none.
+    Message message;
+  };
+  enum class Ending : std::uint8_t { refused, version_mismatch };
+  struct Leave {
+    Ending ending = Ending::refused;
+    std::string why;
+  };
+  using Action =
+      std::variant<Say, SendOffer, Deliver, DeliverOutcome, Release, DropPayloads, Over, Answer, Leave, Notice>;
+  using Actions = std::vector<Action>;
+
+  explicit Submission(SubmissionOptions options);
+
+  // --- What its owner wants ---
+
+  void start(TimePoint now);
+  // A new job; its fields `have`, `exceptions` and `credit` are filled in here.
+  void open(JobId job, Submit specification);
+  // The next `count` tasks of the job, with `bytes` of payload in all; returns their numbers.
+  Range submit(JobId job, std::uint64_t count, std::uint64_t bytes);
+  void complete(JobId job);
+  // What has no outcome yet of these numbers, which were submitted, gets this one.
+  void settle(JobId job, Range range, Outcome outcome, const std::string& message);
+  // INQUIRE, EXPLAIN or DRAIN; asked again in a new session.
+  void ask(Message question);
+  void leave();
+
+  // --- What happened ---
+
+  void on_message(const Received& received, TimePoint now);        // Anything but results.
+  void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_malformed(const Error& error, std::optional<std::uint16_t> version);
+  // The frame is kept by the driver until the Release that follows.
+  void on_results(FrameId frame, const Envelope& envelope, const Results& results);
+  // What was decided in this turn is told to the dispatcher.
+  void on_turn_end();
+  void on_tick(TimePoint now);
+  TimePoint next_tick() const;
+
+  Actions take_actions();
+
+  // --- What is known ---
+
+  bool is_open() const { return state_ == State::open; }
+  bool has_job(JobId job) const { return jobs_.contains(job); }
+  std::size_t job_count() const { return jobs_.size(); }
+  const Ledger& ledger(JobId job) const { return jobs_.at(job).ledger; }
+  std::uint64_t submitted(JobId job) const { return jobs_.at(job).submitted; }
+  std::uint64_t duplicates() const { return duplicates_; }
+  std::string worker_name(IncarnationId worker) const;
+
+private:
+  enum class State : std::uint8_t { greeting, open, gone };
+  struct Block {  // Tasks that were submitted together.
+    std::uint64_t count = 0;
+    std::uint64_t bytes = 0;
+  };
+  struct Job {
+    Submit specification;
+    std::map<Number, Block> blocks;  // By first number; those with an open number.
+    Number submitted = 0;
+    bool completed = false;
+    Ledger ledger;
+    std::vector<Settlement> unsent;
+    std::uint64_t duplicates = 0;
+
+    // Of this session.
+    bool accepted = false;
+    bool said_complete = false;
+    bool ending = false;  // END has come.
+    Number offered = 0;   // Numbers below are known to the dispatcher.
+    std::uint64_t offered_bytes = 0;
+    Credit room;
+    IntervalSet said;   // What it was told of at SUBMIT.
+    IntervalSet early;  // Settled here before they were offered: their payloads are still needed.
+    std::uint64_t received_bytes = 0;
+  };
+
+  static constexpr std::size_t names_max = 10'000;  // Of workers; then they are forgotten and told anew by session.
+
+  SubmissionOptions options_;
+  State state_ = State::greeting;
+  SessionId session_;
+  Duration heartbeat_ = std::chrono::milliseconds{500};
+  Duration dead_after_ = std::chrono::seconds{2};
+  TimePoint heard_ = TimePoint::min();
+  std::uint64_t greetings_ = 0;
+  Duration hello_pause_;
+  TimePoint next_hello_ = TimePoint::min();
+  TimePoint next_heartbeat_ = never;
+  std::map<JobId, Job> jobs_;
+  std::vector<JobId> unsettled_;  // Jobs with something to tell at the end of the turn.
+  std::vector<Message> questions_;
+  std::map<IncarnationId, std::string> workers_;
+  std::uint64_t duplicates_ = 0;
+  Actions actions_;
+
+  void say(JobId job, Message message) { actions_.push_back(Say{job, session_, std::move(message)}); }
+  void hello(TimePoint now);
+  void on_welcome(const Received& received, const Welcome& welcome, TimePoint now);
+  void say_submit(JobId id, Job& job);
+  void on_accepted(JobId id, Job& job, const Accepted& accepted);
+  void offer(JobId id, Job& job);
+  std::uint64_t fitting(const Job& job, Number first, const Block& block, std::uint64_t count) const;
+  void send_offer(JobId id, Job& job, Range range, std::uint64_t bytes);
+  void record(JobId id, Job& job, Range range, const std::vector<RangeOutcome>& exceptions);
+  void on_propose(JobId id, Job& job, const Propose& propose);
+  void settle_one(JobId id, Job& job, Settlement settlement);
+  void tell(JobId id, Job& job);
+  void maybe_close(JobId id, Job& job);
+  void end(JobId id, const std::string& error);
+  SinkCredit credit(const Job& job) const;
+};
+
+}  // namespace ventile
