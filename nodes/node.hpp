@@ -18,6 +18,10 @@ int run_worker(const Invocation& invocation);
 int run_sink(const Invocation& invocation);
 int run_run(const Invocation& invocation);  // `ventile run`
 int run_map(const Invocation& invocation);
+int run_broker(const Invocation& invocation);
+int run_status(const Invocation& invocation);
+int run_why(const Invocation& invocation);
+int run_drain(const Invocation& invocation);
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
 

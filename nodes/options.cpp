@@ -91,6 +91,16 @@ Objection check(SinkCommand& options, const Settings& settings) {
   return options.bind ? check_reach("bind", *options.bind, options.insecure) : std::nullopt;
 }
 
+Objection check(BrokerCommand& options, const Settings& /*settings*/) {
+  if (auto objection = check_common(options.common)) return objection;
+  return check_reach("bind", options.bind, options.insecure);
+}
+
+Objection check(AskCommand& options, const Settings& /*settings*/) {
+  if (auto objection = check_common(options.common)) return objection;
+  return check_reach("connect", options.connect, options.insecure);
+}
+
 Objection check(MapCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
@@ -180,6 +190,14 @@ Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments
   return parse<SinkCommand>("sink", arguments, around);
 }
 
+Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<BrokerCommand>("broker", arguments, around);
+}
+
+Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<AskCommand>("ask", arguments, around);
+}
+
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around) {
   return parse<MapCommand>("map", arguments, around);
 }
@@ -189,8 +207,9 @@ Parsed<std::string> show_config(const std::string& role, const std::vector<std::
   if (role == "ventilator") return show<VentilatorCommand>(role, arguments, around, with_origin);
   if (role == "worker") return show<WorkerCommand>(role, arguments, around, with_origin);
   if (role == "sink") return show<SinkCommand>(role, arguments, around, with_origin);
+  if (role == "broker") return show<BrokerCommand>(role, arguments, around, with_origin);
   if (role == "map") return show<MapCommand>(role, arguments, around, with_origin);
-  return wrong(fmt::format("unknown role \"{}\"; expected ventilator, worker, sink or map", role));
+  return wrong(fmt::format("unknown role \"{}\"; expected ventilator, worker, sink, broker or map", role));
 }
 
 }  // namespace ventile

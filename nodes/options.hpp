@@ -103,6 +103,22 @@ struct SinkCommand {
   std::uint64_t window_bytes = 64 << 20;  // Of results that wait for their turn.
 };
 
+struct BrokerCommand {
+  CommonOptions common;
+  Endpoint bind = loopback_endpoint(dispatcher_port);
+  bool insecure = false;
+  std::uint64_t frame_bytes_max = 1 << 20;
+  DispatcherTimings timings;
+};
+
+// A question to a broker: `ventile status`, `why` and `drain`.
+struct AskCommand {
+  CommonOptions common;
+  Endpoint connect = loopback_endpoint(dispatcher_port);
+  bool insecure = false;
+  Duration patience = std::chrono::seconds{3};
+};
+
 // All roles in one process: `ventile map`.
 struct MapCommand {
   CommonOptions common;
@@ -130,10 +146,12 @@ Parsed<VentilatorCommand> parse_ventilator_options(const std::vector<std::string
                                                    const Surroundings& around);
 Parsed<WorkerCommand> parse_worker_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around);
 
-// `config show`: the settings in effect for "ventilator", "worker", "sink" or "map", as a configuration file that
-// would bring them about, with each value's origin if asked.
+// `config show`: the settings in effect for "ventilator", "worker", "sink", "broker" or "map", as a configuration file
+// that would bring them about, with each value's origin if asked.
 Parsed<std::string> show_config(const std::string& role, const std::vector<std::string>& arguments,
                                 const Surroundings& around, bool with_origin);
 

@@ -173,6 +173,29 @@ OptionTable table_of(SinkCommand& options) {
   return table;
 }
 
+OptionTable table_of(BrokerCommand& options) {
+  OptionTable table{"ventile-broker", "Hands the tasks of many clients to many workers."};
+  table.section("Address");
+  table.endpoint("bind,b", options.bind, "Where clients and workers connect.");
+  add_insecure(table, options.insecure);
+  table.section("Advanced");
+  add_frame_bytes_max(table, options.frame_bytes_max);
+  table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
+  table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
+  add_common(table, options.common);
+  return table;
+}
+
+OptionTable table_of(AskCommand& options) {
+  OptionTable table{"ventile status|why|drain", "Asks the broker at --connect."};
+  table.section("Address");
+  table.endpoint("connect,c", options.connect, "The broker's address.");
+  add_insecure(table, options.insecure);
+  table.duration("patience", options.patience, shortest, "How long to wait for an answer.");
+  add_common(table, options.common);
+  return table;
+}
+
 OptionTable table_of(MapCommand& options) {
   OptionTable table{"ventile map", "Runs a function over an input, all in one process."};
   table.section("Tasks");
@@ -202,6 +225,8 @@ KnownKeys known_keys() {
   add_keys<VentilatorCommand>(known, "ventilator");
   add_keys<WorkerCommand>(known, "worker");
   add_keys<SinkCommand>(known, "sink");
+  add_keys<BrokerCommand>(known, "broker");
+  add_keys<AskCommand>(known, "ask");
   add_keys<MapCommand>(known, "map");
   add_keys<RunCommand>(known, "run");
   return known;

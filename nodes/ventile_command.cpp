@@ -25,7 +25,8 @@ int show_version(const Invocation&) {
 }
 
 int show_settings(const Invocation& invocation) {
-  constexpr std::string_view usage = "usage: ventile config show [--origin] ventilator|worker|sink|map [OPTION…]";
+  constexpr std::string_view usage =
+      "usage: ventile config show [--origin] ventilator|worker|sink|broker|map [OPTION…]";
   std::vector<std::string> rest = invocation.options;
   if (rest.empty() || rest.front() != "show")
     return say({ExitCode::usage, "expected 'show'", std::string{usage}, false}, "ventile config");
@@ -41,13 +42,17 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 8>& commands() {
-  static const std::array<Command, 8> all{{
+const std::array<Command, 12>& commands() {
+  static const std::array<Command, 12> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, all in this process", run_map},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
-      {"worker", "run tasks for a ventilator", run_worker},
+      {"worker", "run tasks for a ventilator or a broker", run_worker},
       {"sink", "collect the results", run_sink},
+      {"broker", "hand the tasks of many clients to many workers", run_broker},
+      {"status", "show a broker's clients, jobs and workers", run_status},
+      {"why", "say why a job, or a task of it, is not done", run_why},
+      {"drain", "let a worker finish what it runs, and leave", run_drain},
       {"journal", "inspect, verify or repair what a durable role keeps", run_journal},
       {"config", "show the settings in effect and where they come from", show_settings},
       {"version", "show the versions of program, protocol and libzmq", show_version},

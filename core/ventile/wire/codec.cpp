@@ -190,11 +190,11 @@ struct TypeInfo {
   const char* name = "unknown";
 };
 
-constexpr std::array names{"HELLO",  "WELCOME", "REFUSED",     "HELLO-AGAIN", "OPEN",     "OPENED",  "ROUTE",
-                           "TASKS",  "PART",    "RESULTS",     "STORED",      "VERDICTS", "RETRACT", "RETURN",
-                           "CANCEL", "PROPOSE", "HEARTBEAT",   "PROGRESS",    "END",      "CLOSED",  "CLOSE",
-                           "BYE",    "SUBMIT",  "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED", "WAITING", "INQUIRE",
-                           "REPORT", "EXPLAIN", "EXPLANATION", "DRAIN",       "SEEK",     "STREAM",  "FLOW"};
+constexpr std::array names{
+    "HELLO",   "WELCOME", "REFUSED",  "HELLO-AGAIN", "OPEN",        "OPENED",   "ROUTE",   "TASKS",     "PART",
+    "RESULTS", "STORED",  "VERDICTS", "RETRACT",     "RETURN",      "CANCEL",   "PROPOSE", "HEARTBEAT", "PROGRESS",
+    "END",     "CLOSED",  "CLOSE",    "BYE",         "SUBMIT",      "ACCEPTED", "OFFER",   "COMPLETE",  "SERVED",
+    "WAITING", "INQUIRE", "REPORT",   "EXPLAIN",     "EXPLANATION", "DRAIN",    "SEEK",    "STREAM",    "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>

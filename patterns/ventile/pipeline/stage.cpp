@@ -338,8 +338,9 @@ private:
     come_out(finished.lease, finished.range, finished.folded, finished.tries, finished.busy_nanoseconds,
              std::move(finished.failures), std::move(finished.payloads), finished.payload_count);
   }
-  void on_event(Retry&) {}     // Every task is tried once.
-  void on_event(Returned&) {}  // Nothing is cancelled.
+  void on_event(Retry&) {}      // Every task is tried once.
+  void on_event(Returned&) {}   // Nothing is cancelled.
+  void on_event(TasksWait&) {}  // Nobody counts what a stage has.
   void on_event(SlotAbandoned& abandoned) {
     log_.warning("slot " + std::to_string(abandoned.slot) + " hangs in task " + std::to_string(abandoned.number) +
                  " over its time-out and is given up; " + std::to_string(abandoned.slots_left) + " left");

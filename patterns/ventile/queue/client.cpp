@@ -73,6 +73,10 @@ Status Client::start() {
 JobId Client::open(Submit specification, std::shared_ptr<JobListener> listener) {
   JobId id;
   assign_random(id);
+  if (!left_.empty()) {
+    listener->on_over(left_);
+    return id;
+  }
   jobs_[id].listener = std::move(listener);
   submission_->open(id, std::move(specification));
   carry_out();
@@ -269,6 +273,7 @@ void Client::act(Submission::Answer& answer) {
 
 void Client::act(Submission::Leave& leave) {
   log_.error(leave.why);
+  left_ = leave.why;
   for (auto& [id, job] : std::exchange(jobs_, {})) job.listener->on_over(leave.why);
   if (on_left_) on_left_(leave.why);
 }

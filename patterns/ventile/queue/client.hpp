@@ -113,6 +113,7 @@ private:
   TimePoint waiting_since_;
   bool said_waiting_ = false;
   bool leaving_ = false;
+  std::string left_;  // Why the broker does not want this client; empty: it does.
   RateLimit refusals_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 

@@ -9,7 +9,7 @@
 namespace ventile {
 namespace {
 
-constexpr std::uint32_t slots_max = 65'536;  // Of one worker: it may hold leases for each of them.
+constexpr std::uint32_t slots_max = 65'536;       // Of one worker: it may hold leases for each of them.
 constexpr std::uint64_t lent_slots_max = 10'000;  // Of one worker; more need not be believed.
 
 std::string tasks_text(std::uint64_t count) { return std::to_string(count) + (count == 1 ? " task" : " tasks"); }

@@ -1,0 +1,177 @@
+// `ventile status`, `ventile why` and `ventile drain`: questions to a broker.
+#include <nodes/node.hpp>
+
+#include <charconv>
+#include <cstdio>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include <nodes/console.hpp>
+#include <nodes/options.hpp>
+#include <nodes/versions.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/net/reactor.hpp>
+#include <ventile/queue/client.hpp>
+
+namespace ventile {
+namespace {
+
+// One question, one answer, or none in time.
+std::optional<Message> ask(const AskCommand& command, Message question, const Log& log) {
+  Context context{{}, log};
+  Reactor reactor;
+  ClientOptions options;
+  options.connect = command.connect;
+  options.log = log;
+  Client client{context, reactor, std::move(options)};
+  std::optional<Message> answer;
+  if (Status started = client.start(); !started) {
+    log.error(started.error().message);
+    return answer;
+  }
+  client.ask(std::move(question), [&](const Message& said) {
+    answer = said;
+    client.leave([&reactor] { reactor.stop(); });
+  });
+  client.on_left([&reactor](const std::string&) { reactor.stop(); });
+  reactor.on_turn_end([&client] { client.on_turn_end(); });
+  reactor.call_at(reactor.now() + command.patience, [&reactor] { reactor.stop(); });
+  reactor.run();
+  return answer;
+}
+
+std::string plural(std::uint64_t count, const std::string& word) {
+  return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
+}
+
+std::string audit_of(const JobState& job) {
+  std::string text = "submitted " + std::to_string(job.submitted) + " = queued " + std::to_string(job.queued) +
+                     " + delayed " + std::to_string(job.delayed) + " + leased " + std::to_string(job.leased) +
+                     " + awaiting " + std::to_string(job.awaiting);
+  for (std::size_t i = 0; i < outcome_count; ++i)
+    if (i == 0 || job.outcomes[i] > 0)
+      text += " + " + std::string{to_string(static_cast<Outcome>(i))} + " " + std::to_string(job.outcomes[i]);
+  return text;
+}
+
+void print_text(const Report& report) {
+  std::printf("%s, %s, %s; %s over, %s refused\n", plural(report.clients.size(), "client").c_str(),
+              plural(report.jobs.size(), "job").c_str(), plural(report.workers.size(), "worker").c_str(),
+              plural(report.jobs_closed, "job").c_str(), plural(report.refused, "message").c_str());
+  for (const ClientState& client : report.clients)
+    std::printf("client %s: %s%s\n", client.name.c_str(), plural(client.jobs, "job").c_str(),
+                client.connected ? "" : ", gone");
+  for (const JobState& job : report.jobs) {
+    std::printf("job %s (%s) of %s: %s\n", to_string(job.job).substr(0, 8).c_str(), job.function.c_str(),
+                job.client.c_str(), audit_of(job).c_str());
+    if (!job.waiting_for.empty()) std::printf("  waits: %s\n", job.waiting_for.c_str());
+  }
+  for (const WorkerState& worker : report.workers)
+    std::printf("worker %s: %s, %s leased, %llu finished%s\n", worker.name.c_str(),
+                plural(worker.slots, "slot").c_str(), plural(worker.leased, "task").c_str(),
+                static_cast<unsigned long long>(worker.finished), worker.leaving ? ", leaving" : "");
+}
+
+nlohmann::json outcomes_json(const std::array<std::uint64_t, outcome_count>& outcomes) {
+  nlohmann::json json;
+  for (std::size_t i = 0; i < outcome_count; ++i) json[std::string{to_string(static_cast<Outcome>(i))}] = outcomes[i];
+  return json;
+}
+
+void print_json(const Report& report) {
+  nlohmann::json json{{"schema", 1},
+                      {"clients", nlohmann::json::array()},
+                      {"jobs", nlohmann::json::array()},
+                      {"workers", nlohmann::json::array()},
+                      {"jobs_closed", report.jobs_closed},
+                      {"outcomes_closed", outcomes_json(report.outcomes)},
+                      {"messages_refused", report.refused}};
+  for (const ClientState& client : report.clients)
+    json["clients"].push_back({{"name", client.name},
+                               {"connected", client.connected},
+                               {"jobs", client.jobs},
+                               {"silent_seconds", static_cast<double>(client.silent_milliseconds) / 1000}});
+  for (const JobState& job : report.jobs)
+    json["jobs"].push_back({{"job", to_string(job.job)},
+                            {"name", job.name},
+                            {"function", job.function},
+                            {"client", job.client},
+                            {"priority", job.priority},
+                            {"submitted", job.submitted},
+                            {"queued", job.queued},
+                            {"delayed", job.delayed},
+                            {"leased", job.leased},
+                            {"awaiting", job.awaiting},
+                            {"outcomes", outcomes_json(job.outcomes)},
+                            {"complete", job.complete},
+                            {"waiting_for", job.waiting_for}});
+  for (const WorkerState& worker : report.workers)
+    json["workers"].push_back({{"name", worker.name},
+                               {"slots", worker.slots},
+                               {"leased", worker.leased},
+                               {"finished", worker.finished},
+                               {"silent_seconds", static_cast<double>(worker.silent_milliseconds) / 1000},
+                               {"leaving", worker.leaving}});
+  std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+// JOB or JOB:TASK.
+Explain question_of(const std::string& text) {
+  Explain explain{text, false, 0};
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return explain;
+  Number task = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, task);
+  return error == std::errc{} && rest == end ? Explain{text.substr(0, colon), true, task} : explain;
+}
+
+int run_question(const std::string& name, const Invocation& invocation, const std::string& argument_name) {
+  const std::string program = "ventile " + name;
+  std::vector<std::string> options = invocation.options;
+  std::string argument;
+  if (!argument_name.empty() && !options.empty() && !options.front().starts_with('-')) {
+    argument = options.front();
+    options.erase(options.begin());
+  }
+  const Parsed<AskCommand> parsed = parse_ask_options(options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  const AskCommand& command = std::get<AskCommand>(parsed);
+  if (!argument_name.empty() && argument.empty())
+    return say({ExitCode::usage, "expected a " + argument_name,
+                "usage: " + program + " " + argument_name + " [OPTION…]", command.common.json},
+               program);
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  const Message question = name == "status" ? Message{Inquire{}}
+                           : name == "why"  ? Message{question_of(argument)}
+                                            : Message{Drain{argument}};
+  const std::optional<Message> answer = ask(command, question, console.log());
+  if (!answer) {
+    console.error(ExitCode::unreachable, "no broker answers at " + command.connect.to_string(),
+                  "Start one with `ventile broker`, or name its address with --connect.");
+    return to_int(ExitCode::unreachable);
+  }
+  if (const auto* report = std::get_if<Report>(&*answer)) {
+    command.common.json ? print_json(*report) : print_text(*report);
+    return to_int(ExitCode::success);
+  }
+  const auto& explanation = std::get<Explanation>(*answer);
+  if (!explanation.found) {
+    console.error(ExitCode::usage, explanation.text, "`ventile status` shows what there is.");
+    return to_int(ExitCode::usage);
+  }
+  if (command.common.json)
+    std::printf("%s\n", nlohmann::json{{"schema", 1}, {"text", explanation.text}}.dump().c_str());
+  else
+    std::printf("%s\n", explanation.text.c_str());
+  return to_int(ExitCode::success);
+}
+
+}  // namespace
+
+int run_status(const Invocation& invocation) { return run_question("status", invocation, {}); }
+int run_why(const Invocation& invocation) { return run_question("why", invocation, "JOB[:TASK]"); }
+int run_drain(const Invocation& invocation) { return run_question("drain", invocation, "WORKER"); }
+
+}  // namespace ventile

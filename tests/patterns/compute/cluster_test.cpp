@@ -1,0 +1,156 @@
+// The pool as a client of a broker over tcp, with workers that are others' threads here.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <latch>
+#include <memory>
+#include <ranges>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <ventile/queue/broker.hpp>
+#include <ventile/ventile.hpp>
+
+namespace ventile {
+namespace {
+
+// A broker with its thread.
+class RunningBroker {
+public:
+  explicit RunningBroker(std::uint16_t port = 0) : broker_(context_, reactor_, options(port)) {
+    const Result<Endpoint> bound = broker_.bind();
+    EXPECT_TRUE(bound) << bound.error().message;
+    address = *bound;
+    broker_.start();
+    reactor_.on_turn_end([this] { broker_.on_turn_end(); });
+    thread_ = std::thread([this] { reactor_.run(); });
+  }
+  ~RunningBroker() {
+    reactor_.stop();
+    thread_.join();
+  }
+  RunningBroker(const RunningBroker&) = delete;
+  RunningBroker& operator=(const RunningBroker&) = delete;
+
+  Endpoint address;
+
+private:
+  Context context_;
+  Reactor reactor_;
+  Broker broker_;
+  std::thread thread_;
+
+  static BrokerOptions options(std::uint16_t port) {
+    BrokerOptions options;
+    options.bind = {Transport::tcp, "127.0.0.1", port};
+    options.dispatcher.client_grace = std::chrono::milliseconds{300};
+    options.dispatcher.heartbeat = std::chrono::milliseconds{100};
+    return options;
+  }
+};
+
+class RunningWorker {
+public:
+  RunningWorker(const TaskRegistry& tasks, const Endpoint& address, std::string name)
+      : thread_([&tasks, address, name = std::move(name)](std::stop_token stop) {
+          work(tasks, address.to_string(), {.slots = 2, .name = name, .stop = stop});
+        }) {}
+
+private:
+  std::jthread thread_;
+};
+
+class ClusterTest : public ::testing::Test {
+protected:
+  TaskRegistry tasks;
+  Task<std::uint64_t(std::uint64_t)> square = tasks.add("square", [](std::uint64_t n) {
+    if (n == 13) throw std::invalid_argument("unlucky");
+    return n * n;
+  });
+};
+
+TEST_F(ClusterTest, the_same_program_runs_on_a_brokers_workers) {
+  RunningBroker broker;
+  RunningWorker one{tasks, broker.address, "one"};
+  RunningWorker two{tasks, broker.address, "two"};
+  Pool pool{tasks, broker.address.to_string()};
+  EXPECT_EQ(pool.submit(square, 12).get(), 144U);
+  std::uint64_t next = 100;
+  for (const std::uint64_t n : pool.map(square, std::views::iota(100U, 5100U))) {
+    ASSERT_EQ(n, next * next);
+    ++next;
+  }
+  EXPECT_EQ(next, 5100U);
+  EXPECT_EQ(pool.map_reduce(square, std::plus<>{}, std::views::iota(0U, 10U)), 285U);
+  try {
+    pool.submit(square, 13).get();
+    FAIL();
+  } catch (const TaskError& error) {
+    EXPECT_EQ(error.message(), "unlucky");
+    EXPECT_THAT(error.worker(), ::testing::AnyOf("one", "two"));
+  }
+}
+
+TEST_F(ClusterTest, a_large_argument_and_a_large_result_come_through_the_broker) {
+  const auto echo = tasks.add("echo", [](const std::vector<double>& values) { return values; });
+  RunningBroker broker;
+  RunningWorker worker{tasks, broker.address, "worker"};
+  Pool pool{tasks, broker.address.to_string()};
+  const std::vector<double> values(500'000, 0.5);
+  EXPECT_EQ(pool.submit(echo, values).get(), values);
+}
+
+TEST_F(ClusterTest, tasks_survive_a_broker_that_goes_away_and_comes_back_and_none_counts_twice) {
+  std::atomic<std::uint64_t> begun = 0;
+  std::promise<void> some_done;
+  const auto count = tasks.add("count", [&](std::uint64_t n) {
+    if (++begun == 200) some_done.set_value();
+    return n;
+  });
+  auto broker = std::make_unique<RunningBroker>();
+  const std::uint16_t port = broker->address.port;
+  RunningWorker worker{tasks, broker->address, "worker"};
+  Pool pool{tasks, broker->address.to_string()};
+  std::vector<Future<std::uint64_t>> futures;
+  for (std::uint64_t n = 0; n < 2000; ++n) futures.push_back(pool.submit(count, n));
+  some_done.get_future().wait();
+  broker.reset();
+  for (std::uint64_t n = 2000; n < 2100; ++n) futures.push_back(pool.submit(count, n));
+  broker = std::make_unique<RunningBroker>(port);
+  for (std::uint64_t n = 0; n < futures.size(); ++n) ASSERT_EQ(futures[n].get(), n);
+  EXPECT_EQ(pool.stats().open_tasks, 0U);
+}
+
+TEST_F(ClusterTest, a_client_that_vanishes_has_its_tasks_dropped) {
+  std::latch begun{1};
+  const auto forever = tasks.add("forever", [&begun](const TaskContext& context) {
+    begun.count_down();
+    std::atomic<bool> stopped = false;
+    const std::stop_callback stop{context.stop_token(), [&] {
+                                    stopped = true;
+                                    stopped.notify_all();
+                                  }};
+    stopped.wait(false);
+  });
+  RunningBroker broker;
+  RunningWorker worker{tasks, broker.address, "worker"};
+  {
+    Pool brief{tasks, broker.address.to_string(), {.on_destruction = Shutdown::cancel}};
+    auto future = brief.submit(forever);
+    begun.wait();
+  }
+  Pool pool{tasks, broker.address.to_string()};
+  EXPECT_EQ(pool.submit(square, 2).get(), 4U);  // The slots are free, or one of them is; both soon.
+}
+
+TEST_F(ClusterTest, an_address_that_is_none_is_refused_at_once) {
+  EXPECT_THROW((Pool{tasks, "nonsense"}), std::invalid_argument);
+  EXPECT_THROW(work(tasks, "nonsense"), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace ventile
