@@ -1,0 +1,202 @@
+// The client's decider against messages of a broker, without one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include <ventile/queue/submission.hpp>
+
+namespace ventile {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr JobId job{1, 2};
+constexpr IncarnationId worker{77};
+const Credit plenty{1'000'000, 1'000'000};
+
+class SubmissionTest : public ::testing::Test {
+protected:
+  TimePoint now{seconds{100}};
+  std::uint64_t session = 0;
+  std::uint64_t frames = 0;
+  Submission submission{{.node = {1, 1}, .incarnation = {5}, .name = "client", .build = "", .results_address = ""}};
+
+  template <class M>
+  std::vector<M> said() {
+    std::vector<M> all;
+    for (auto& action : submission.take_actions())
+      if (auto* say = std::get_if<Submission::Say>(&action))
+        if (auto* message = std::get_if<M>(&say->message)) all.push_back(std::move(*message));
+    return all;
+  }
+  template <class A>
+  std::vector<A> done() {
+    std::vector<A> all;
+    for (auto& action : submission.take_actions())
+      if (auto* found = std::get_if<A>(&action)) all.push_back(std::move(*found));
+    return all;
+  }
+  void hear(Message message, JobId of = {}) {
+    submission.on_message({{of, {9}, {session}, 1}, std::move(message)}, now);
+  }
+  // A broker answers the HELLO that was said last.
+  void meet() {
+    std::uint64_t greeting = 0;
+    for (const Hello& hello : said<Hello>()) greeting = hello.greeting;
+    session += 10;
+    hear(Welcome{500, 2000, greeting});
+  }
+  void begin() {
+    submission.start(now);
+    meet();
+    submission.open(job, {});
+  }
+  void result(Range range) {
+    PayloadWriter payloads{0};
+    for (Number n = range.first; n < range.end(); ++n) payloads.append(as_bytes("r"));
+    const Buffer section = payloads.take();
+    const std::byte* const ends = section.data() + range.count;
+    const Results results{{{9}, 1},
+                          range,
+                          false,
+                          1,
+                          1000,
+                          {},
+                          PayloadView{section.data(), ends, static_cast<std::uint32_t>(range.count)}};
+    submission.on_results({++frames}, {job, worker, {}, 1}, results);
+  }
+};
+
+TEST_F(SubmissionTest, tasks_are_offered_once_the_job_is_accepted_and_within_its_credit) {
+  begin();
+  submission.submit(job, 10, 100);
+  EXPECT_TRUE(done<Submission::SendOffer>().empty());
+  hear(Accepted{{}, 0, {6, 1000}}, job);
+  auto offers = done<Submission::SendOffer>();
+  ASSERT_EQ(offers.size(), 1U);
+  EXPECT_EQ(offers[0].range, (Range{0, 6}));
+  hear(Accepted{{}, 6, plenty}, job);
+  EXPECT_EQ(done<Submission::SendOffer>().at(0).range, (Range{6, 4}));
+}
+
+TEST_F(SubmissionTest, a_task_larger_than_the_credit_goes_alone_when_nothing_else_is_there) {
+  begin();
+  submission.submit(job, 1, 5000);
+  hear(Accepted{{}, 0, {100, 10}}, job);
+  EXPECT_EQ(done<Submission::SendOffer>().at(0).range, (Range{0, 1}));
+}
+
+TEST_F(SubmissionTest, a_result_counts_once_and_is_told_at_the_end_of_the_turn) {
+  begin();
+  hear(Accepted{{}, 0, plenty}, job);
+  submission.submit(job, 4, 40);
+  (void)submission.take_actions();
+  result({0, 2});
+  result({0, 2});
+  EXPECT_EQ(done<Submission::Deliver>().size(), 1U);
+  submission.on_turn_end();
+  const auto stored = said<Stored>();
+  ASSERT_EQ(stored.size(), 1U);
+  ASSERT_EQ(stored[0].settlements.size(), 2U);
+  EXPECT_EQ(stored[0].settlements[0].verdict, Verdict::stored);
+  EXPECT_EQ(stored[0].settlements[1].verdict, Verdict::duplicate);
+}
+
+TEST_F(SubmissionTest, a_restarted_broker_is_offered_everything_again_without_what_has_an_outcome) {
+  begin();
+  hear(Accepted{{}, 0, plenty}, job);
+  submission.submit(job, 10, 100);
+  result({2, 3});
+  submission.on_turn_end();
+  (void)submission.take_actions();
+  hear(HelloAgain{});
+  meet();
+  const auto submits = said<Submit>();
+  ASSERT_EQ(submits.size(), 1U);
+  EXPECT_EQ(submits[0].have, (std::vector<Range>{{2, 3}}));
+  hear(Accepted{{}, 0, plenty}, job);
+  const auto offers = done<Submission::SendOffer>();
+  ASSERT_EQ(offers.size(), 3U);
+  EXPECT_EQ(offers[0].range, (Range{0, 2}));
+  EXPECT_FALSE(offers[0].bare);
+  EXPECT_EQ(offers[1].range, (Range{2, 3}));
+  EXPECT_TRUE(offers[1].bare);
+  EXPECT_EQ(offers[2].range, (Range{5, 5}));
+}
+
+TEST_F(SubmissionTest, a_broker_that_still_knows_the_job_is_offered_only_what_is_new) {
+  begin();
+  hear(Accepted{{}, 0, {5, 1000}}, job);
+  submission.submit(job, 10, 100);
+  (void)submission.take_actions();
+  hear(HelloAgain{});
+  meet();
+  hear(Accepted{{}, 5, plenty}, job);
+  EXPECT_EQ(done<Submission::SendOffer>().at(0).range, (Range{5, 5}));
+}
+
+TEST_F(SubmissionTest, cancelling_is_an_outcome_like_any_other_and_a_late_result_loses) {
+  begin();
+  hear(Accepted{{}, 0, plenty}, job);
+  submission.submit(job, 2, 20);
+  submission.settle(job, {1, 1}, Outcome::cancelled, "not wanted");
+  EXPECT_EQ(done<Submission::DeliverOutcome>().at(0).outcome, Outcome::cancelled);
+  result({0, 2});
+  const auto delivered = done<Submission::Deliver>();
+  ASSERT_EQ(delivered.size(), 1U);
+  EXPECT_EQ(delivered[0].range, (Range{0, 1}));
+}
+
+TEST_F(SubmissionTest, what_is_cancelled_before_it_was_offered_is_offered_and_then_told) {
+  begin();
+  submission.submit(job, 2, 20);
+  submission.settle(job, {0, 1}, Outcome::cancelled, "not wanted");
+  submission.on_turn_end();
+  EXPECT_TRUE(said<Stored>().empty());
+  hear(Accepted{{}, 0, plenty}, job);
+  const auto offers = done<Submission::SendOffer>();
+  ASSERT_EQ(offers.size(), 1U);
+  EXPECT_FALSE(offers[0].bare);
+  submission.on_turn_end();
+  EXPECT_EQ(said<Stored>().size(), 1U);
+}
+
+TEST_F(SubmissionTest, a_completed_job_is_closed_when_the_broker_says_that_all_is_settled) {
+  begin();
+  hear(Accepted{{}, 0, plenty}, job);
+  submission.submit(job, 2, 20);
+  submission.complete(job);
+  EXPECT_EQ(said<Complete>().at(0).total, 2U);
+  result({0, 2});
+  submission.on_turn_end();
+  hear(End{2}, job);
+  EXPECT_EQ(said<Closed>().size(), 1U);
+  hear(Close{}, job);
+  const auto over = done<Submission::Over>();
+  ASSERT_EQ(over.size(), 1U);
+  EXPECT_EQ(over[0].error, "");
+}
+
+TEST_F(SubmissionTest, a_question_is_asked_again_in_a_new_session) {
+  begin();
+  submission.ask(Inquire{});
+  EXPECT_EQ(said<Inquire>().size(), 1U);
+  hear(HelloAgain{});
+  meet();
+  EXPECT_EQ(said<Inquire>().size(), 1U);
+  hear(Report{});
+  EXPECT_EQ(done<Submission::Answer>().size(), 1U);
+}
+
+TEST_F(SubmissionTest, a_silent_broker_is_greeted_again) {
+  begin();
+  (void)submission.take_actions();
+  submission.on_tick(now + seconds{3});
+  EXPECT_EQ(said<Hello>().size(), 1U);
+  EXPECT_FALSE(submission.is_open());
+}
+
+}  // namespace
+}  // namespace ventile
