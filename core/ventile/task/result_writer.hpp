@@ -83,7 +83,7 @@ private:
     bool added = false;
     if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
       added = accumulator_->add_scalar(Scalar{value});
-    } else if constexpr (!std::is_const_v<R>) {
+    } else if constexpr (!std::is_const_v<R> && !std::is_empty_v<Value>) {
       added = accumulator_->add_typed(typeid(Value), &value);
     }
     if (!added) {
