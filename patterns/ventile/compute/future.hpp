@@ -175,8 +175,8 @@ public:
       return state->take();
   }
 
-  // A task that waits is not run any more, one that runs sees its stop token; in either case get() throws a TaskError
-  // whose outcome is cancelled. False if the result was there first.
+  // A task that waits is not run any more unless it begins before its worker hears of it, one that runs sees its stop
+  // token; in either case get() throws a TaskError whose outcome is cancelled. False if the result was there first.
   bool cancel() const { return state().cancel(); }
 
   // Calls `function` with the result when it is there, on a thread of the pool's own, in which it may wait for others
