@@ -77,7 +77,7 @@ void group_commit(benchmark::State& state) {
     std::atomic<std::uint64_t> persisted{0};
     constexpr std::uint64_t count = 500'000;
     {
-      JournalWriter writer{place.open(), {}, {[&](std::uint64_t token) { persisted = token; }, {}, {}}};
+      JournalWriter writer{place.open(), {}, {{}, [&](std::uint64_t token) { persisted = token; }, {}, {}}};
       for (std::uint64_t n = 1; n <= count; ++n)
         while (!writer.append(n, kind, record_of(size))) std::this_thread::yield();
       while (persisted.load() < count) std::this_thread::yield();

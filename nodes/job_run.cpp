@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include <nodes/io/input.hpp>
+#include <nodes/io/source.hpp>
 #include <nodes/summary.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/wire/json.hpp>
@@ -51,6 +52,11 @@ Status JobRun::prepare(VentilatorOptions& options) {
     Result<std::unique_ptr<Input>> input = open_input(command_.input, command_.format, {.skip_bad = command_.skip_bad});
     if (!input) return input.error();
     input_ = std::move(*input);
+    if (command_.durable) {
+      Result<JobSource> source = describe_source(command_.input, command_.format);
+      if (!source) return source.error();
+      options.source = std::move(*source);
+    }
   }
   if (command_.failure.failed.empty()) return {};
   if (std::error_code unknown;
@@ -142,6 +148,8 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
       return ExitCode::task_failed;
     case VentilatorEnding::abandoned:
       return ExitCode::drain_deadline;
+    case VentilatorEnding::finished_before:
+      return ExitCode::success;
   }
   return ExitCode::internal;
 }

@@ -28,6 +28,7 @@ struct JobCommand {
   std::optional<IndexRange> range;
   bool skip_bad = false;
   std::string name;
+  bool durable = false;  // Its source must be known well enough to be found again.
   FailureOptions failure;
   std::string metrics;  // A file; empty: none.
   std::optional<bool> bar;

@@ -70,6 +70,8 @@ Objection check_pipeline(const VentilatorCommand& options, const Settings& setti
 Objection check(VentilatorCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
+  if (!options.durable.empty() && options.job.empty())
+    return wrong("--durable needs a name", "Add --job NAME, by which the job is found again.");
   if (auto objection = check_reach("bind", options.bind, options.insecure)) return objection;
   return check_pipeline(options, settings);
 }

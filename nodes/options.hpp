@@ -54,7 +54,8 @@ struct VentilatorCommand {
   InputFormat format = InputFormat::lines;
   std::optional<IndexRange> range;  // In place of an input.
   bool skip_bad = false;
-  std::string job;  // What it is called.
+  std::string job;      // What it is called.
+  std::string durable;  // A folder for the job's journal; empty: none.
   FailureOptions failure;
   std::string metrics;  // A file for the job's metrics; empty: none.
   std::uint32_t max_crashes = 3;
@@ -98,6 +99,7 @@ struct SinkCommand {
   std::vector<std::string> plugins;
   bool stay = false;  // Do not end with the job.
   bool resume = false;
+  std::string durable;  // A folder for the sink's journal; empty: none.
   Duration drain_timeout = std::chrono::seconds{30};
   std::uint64_t frame_bytes_max = 1 << 20;
   std::uint64_t window_bytes = 64 << 20;  // Of results that wait for their turn.

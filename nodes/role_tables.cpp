@@ -110,6 +110,7 @@ OptionTable table_of(VentilatorCommand& options) {
   add_work(table, options);
   add_input(table, options);
   table.text("job", "NAME", options.job, "What the job is called in logs and reports.");
+  table.text("durable", "DIR", options.durable, "Survive a kill: the same command goes on with --job from here.");
   table.section("Failures and limits");
   add_failure(table, options.failure);
   table.integer("max-crashes", options.max_crashes, 1, 1000, "A task that killed as many workers is given up.");
@@ -165,6 +166,7 @@ OptionTable table_of(SinkCommand& options) {
   add_plugins(table, options.plugins);
   table.flag("stay", options.stay, "Do not end with the job: wait for the next one.");
   table.flag("resume", options.resume, "Add to an output file that is not empty.");
+  table.text("durable", "DIR", options.durable, "Survive a kill: the same command goes on from here.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
   add_frame_bytes_max(table, options.frame_bytes_max);

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include <nodes/console.hpp>
+#include <nodes/durable.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
 #include <nodes/options.hpp>
@@ -10,6 +11,7 @@
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/queue/sink.hpp>
+#include <ventile/queue/sink_journal.hpp>
 
 namespace ventile {
 namespace {
@@ -50,24 +52,29 @@ class Outputs {
 public:
   explicit Outputs(const SinkCommand& command) : command_(command) {}
 
-  Status open_first() {
-    Result<std::unique_ptr<Output>> output = open(false);
+  // `journal` is the folder of a durable sink: the output of the job in it goes on where the journal says that it
+  // ended.
+  Status open_first(const std::string& journal) {
+    Result<std::optional<std::uint64_t>> end = std::optional<std::uint64_t>{};
+    if (!journal.empty()) end = output_end_of(journal);
+    if (!end) return end.error();
+    Result<std::unique_ptr<Output>> output = open(false, *end);
     if (!output) return output.error();
     first_ = std::move(*output);
     return {};
   }
   Result<std::unique_ptr<Output>> next(std::uint64_t job) {
     if (job == 0) return std::move(first_);
-    return open(true);
+    return open(command_.stay, std::nullopt);
   }
 
 private:
   const SinkCommand& command_;
   std::unique_ptr<Output> first_;
 
-  Result<std::unique_ptr<Output>> open(bool again) const {
+  Result<std::unique_ptr<Output>> open(bool again, std::optional<std::uint64_t> cut_at) const {
     return open_output(command_.output, command_.format,
-                       {.separator = command_.separator, .resume = command_.resume || again});
+                       {.separator = command_.separator, .resume = command_.resume || again, .cut_at = cut_at});
   }
 };
 
@@ -80,8 +87,15 @@ int collect(const SinkCommand& command, const std::string& program) {
   TaskRegistry tasks;
   if (Status added = add_functions(tasks, command.plugins, {}, nullptr); !added)
     return fail(ExitCode::usage, added.error().message);
+  std::string journal;
+  if (!command.durable.empty()) {
+    Result<std::string> folder = durable_folder(command.durable, "sink");
+    if (!folder) return fail(ExitCode::usage, folder.error().message);
+    journal = *folder;
+  }
   Outputs outputs{command};
-  if (Status opened = outputs.open_first(); !opened) return fail(ExitCode::usage, opened.error().message);
+  if (Status opened = outputs.open_first(journal); !opened)
+    return fail(opened.error().code == Code::corrupt ? ExitCode::task_failed : ExitCode::usage, opened.error().message);
   Sink* running = nullptr;
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
@@ -101,7 +115,9 @@ int collect(const SinkCommand& command, const std::string& program) {
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
   Context context{{}, console.log()};
-  Sink sink{context, tasks, sink_options(command, console.log()), [&](std::uint64_t job) { return outputs.next(job); }};
+  SinkOptions options = sink_options(command, console.log());
+  options.durable = journal;
+  Sink sink{context, tasks, std::move(options), [&](std::uint64_t job) { return outputs.next(job); }};
   running = &sink;
   const Result<Endpoint> bound = sink.bind();
   if (!bound)
@@ -111,7 +127,9 @@ int collect(const SinkCommand& command, const std::string& program) {
   console.write(Level::info,
                 "collecting for " + command.connect.to_string() + "; results come in on " + bound->to_string());
   const Result<SinkReport> report = sink.run();
-  if (!report) return fail(ExitCode::unreachable, report.error().message);
+  if (!report)
+    return fail(report.error().code == Code::corrupt ? ExitCode::task_failed : ExitCode::unreachable,
+                report.error().message);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : exit_code_of(*report);
   if (code != ExitCode::success)
     console.error(code, report->why.empty() ? "it left before its job was over" : report->why);

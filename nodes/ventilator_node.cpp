@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include <nodes/console.hpp>
+#include <nodes/durable.hpp>
 #include <nodes/job_run.hpp>
 #include <nodes/options.hpp>
 #include <nodes/signal_thread.hpp>
@@ -27,6 +28,7 @@ JobCommand job_command(const VentilatorCommand& command, const Invocation& invoc
   job.range = command.range;
   job.skip_bad = command.skip_bad;
   job.name = command.job;
+  job.durable = !command.durable.empty();
   job.failure = command.failure;
   job.metrics = command.metrics;
   job.bar = command.bar;
@@ -46,6 +48,12 @@ VentilatorOptions ventilator_options(const VentilatorCommand& command, const Log
   options.frame_bytes_max = command.frame_bytes_max;
   options.log = log;
   return options;
+}
+
+// Of what kept a job from beginning.
+ExitCode exit_code_of(Code code) {
+  if (code == Code::invalid) return ExitCode::usage;
+  return code == Code::corrupt ? ExitCode::task_failed : ExitCode::unreachable;
 }
 
 int ventilate(const VentilatorCommand& command, const Invocation& invocation, const std::string& program) {
@@ -76,11 +84,16 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   JobRun job{console, job_command(command, invocation)};
   VentilatorOptions options = ventilator_options(command, console.log());
   if (Status prepared = job.prepare(options); !prepared) return fail(ExitCode::usage, prepared.error().message);
+  if (!command.durable.empty()) {
+    Result<std::string> folder = durable_folder(command.durable, "job-" + command.job);
+    if (!folder) return fail(ExitCode::usage, folder.error().message);
+    options.durable = *folder;
+  }
   Context context{{}, console.log()};
   Ventilator ventilator{context, std::move(options), job.take_input(), job.callbacks()};
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();
-  if (!bound) return fail(ExitCode::unreachable, bound.error().message);
+  if (!bound) return fail(exit_code_of(bound.error().code), bound.error().message);
   SignalThread signal_thread{std::move(*signals)};
   deadlines = &signal_thread;
   if (command.job_timeout) signal_thread.call_after(*command.job_timeout, [&] { cancel(ExitCode::job_timeout); });
@@ -91,6 +104,11 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   console.write(Level::info, "serving tasks of '" + command.function + "' on " + bound->to_string());
   const Result<VentilatorReport> report = ventilator.run();
   if (!report) return fail(ExitCode::unreachable, report.error().message);
+  if (report->ending == VentilatorEnding::finished_before) {
+    console.write(Level::info, "job '" + command.job + "' is finished already; to run it again, remove " +
+                                   command.durable + "/job-" + command.job);
+    return to_int(ExitCode::success);
+  }
   const ExitCode ended = job.finish(*report);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : ended;
   if (!report->why.empty() && code != ExitCode::success) console.error(code, report->why);

@@ -139,6 +139,8 @@ public:
     return writer_->flush_if_full();
   }
   Status flush() override { return writer_->flush(); }
+  Status sync() override { return writer_->sync(); }
+  std::optional<std::uint64_t> end() const override { return writer_->end(); }
   Status close() override { return writer_->close(); }
 
 private:
@@ -149,7 +151,7 @@ private:
 }  // namespace
 
 Result<std::unique_ptr<Output>> open_output(const std::string& path, OutputFormat format, OutputOptions options) {
-  Result<std::unique_ptr<ByteWriter>> opened = ByteWriter::open(path, options.resume);
+  Result<std::unique_ptr<ByteWriter>> opened = ByteWriter::open(path, options.resume, options.cut_at);
   if (!opened) return opened.error();
   const auto make = [&]<class Format>(Format made) -> std::unique_ptr<Output> {
     return std::make_unique<FormattedOutput<Format>>(std::move(*opened), std::move(made));

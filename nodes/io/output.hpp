@@ -1,7 +1,9 @@
 // Results to a file or a pipe, in the formats that the node programs know.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nodes/format.hpp>
@@ -11,8 +13,9 @@
 namespace ventile {
 
 struct OutputOptions {
-  std::string separator = "\n";  // After each raw value.
-  bool resume = false;           // Add to a file that is not empty, which is refused otherwise.
+  std::string separator = "\n";         // After each raw value.
+  bool resume = false;                  // Add to a file that is not empty, which is refused otherwise.
+  std::optional<std::uint64_t> cut_at;  // Of a file: forget what is behind this byte, and add to it.
 };
 
 // Opens `path`, or standard output for "-". Per result is written:

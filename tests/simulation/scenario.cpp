@@ -55,6 +55,18 @@ Scenario::Scenario(std::uint64_t its_seed) : seed(its_seed) {
   crashes = rate() / 2;
   departures = random.chance(0.3) ? 0.1 : 0;
   sink_dies = random.chance(0.05);
+
+  durable = random.chance(0.5);
+  reread = index_job || random.chance(0.5);
+  disk_delay = one_of(random, {Duration{100us}, Duration{5ms}, Duration{200ms}});
+  const std::uint64_t at_once =
+      std::min({sink_window_tasks, worker_credit_tasks, repeatable ? tasks + 1 : workers * slots + std::uint64_t{0}});
+  disk_delay =
+      std::min(disk_delay, Duration{15s} * static_cast<std::int64_t>(at_once) / static_cast<std::int64_t>(tasks + 1));
+  ventilator_crashes = durable ? rate() / 4 : 0;
+  sink_crashes = durable ? rate() / 4 : 0;
+  stalls = durable ? rate() / 4 : 0;
+  sink_dies = sink_dies && !durable;
 }
 
 std::uint64_t Scenario::hash(Number number, std::uint64_t salt) const {
@@ -85,6 +97,10 @@ std::string Scenario::describe() const {
        << frame_bytes_max << ", delay " << to_seconds(network.delay_max) << " s; faults for " << to_seconds(faults_end)
        << " s: cuts " << cuts << ", partitions " << partitions << ", pauses " << pauses << ", crashes " << crashes
        << ", departures " << departures << (sink_dies ? ", the sink dies" : "");
+  if (durable)
+    text << "; durable" << (reread ? ", read again" : "") << ", a sync takes up to " << to_seconds(disk_delay)
+         << " s, crashes of the ventilator " << ventilator_crashes << ", of the sink " << sink_crashes << ", stalls "
+         << stalls;
   return text.str();
 }
 

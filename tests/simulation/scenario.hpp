@@ -59,6 +59,14 @@ struct Scenario {
   double departures = 0;
   bool sink_dies = false;  // Once, and a new one comes without a memory.
 
+  // Whether ventilator and sink have disks, and come back to what is on them.
+  bool durable = false;
+  bool reread = true;      // The input can be read again.
+  Duration disk_delay{0};  // Of one sync, at most.
+  double ventilator_crashes = 0;
+  double sink_crashes = 0;
+  double stalls = 0;  // The disk is full for a while.
+
   // What is always the same of task `number`, however often it runs.
   Nature nature(Number number) const;
   std::uint64_t bytes(Number number) const;

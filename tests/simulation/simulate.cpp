@@ -71,6 +71,7 @@ struct Totals {
     ++runs;
     sum.steps += report.steps;
     sum.faults += report.faults;
+    sum.restarts += report.restarts;
     sum.virtual_seconds += report.virtual_seconds;
     sum.tasks += report.tasks;
     sum.duplicates += report.duplicates;
@@ -112,8 +113,8 @@ int main(int argc, char** argv) {
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   std::cout << totals.runs << " runs, " << totals.failures << " failures; " << totals.sum.tasks << " tasks, "
-            << totals.sum.faults << " faults, " << totals.sum.duplicates << " duplicates, " << totals.sum.innocent_dead
-            << " innocent dead, " << totals.sum.steps << " events in " << totals.sum.virtual_seconds << " virtual and "
-            << seconds << " real seconds\n";
+            << totals.sum.faults << " faults, " << totals.sum.restarts << " restarts, " << totals.sum.duplicates
+            << " duplicates, " << totals.sum.innocent_dead << " innocent dead, " << totals.sum.steps << " events in "
+            << totals.sum.virtual_seconds << " virtual and " << seconds << " real seconds\n";
   return totals.failures == 0 ? 0 : 1;
 }

@@ -22,7 +22,7 @@ Report Simulation::run() {
   if (world_.tracing()) world_.trace("seed " + std::to_string(scenario_.seed) + ": " + scenario_.describe());
   start();
   plan_faults();
-  const auto over = [this] { return ventilator_->closed() || ventilator_->failed(); };
+  const auto over = [this] { return ventilator_ != nullptr && (ventilator_->closed() || ventilator_->failed()); };
   const TimePoint end = TimePoint{} + scenario_.faults_end + end_bound;
   while (!over()) {
     require(world_.step(), "nothing will ever happen again, and the job is not over");
@@ -48,14 +48,20 @@ Report Simulation::run() {
 // --- Who takes part ----------------------------------------------------------------------------------------------
 
 void Simulation::start() {
-  ventilator_ = std::make_shared<Ventilator>(network_, scenario_);
-  world_.after(world_.draw(0s, 2s), [this] { ventilator_->start(); });
+  world_.after(world_.draw(0s, 2s), [this] { start_ventilator(); });
   world_.after(world_.draw(0s, 2s), [this] { start_sink(); });
   members_.resize(scenario_.workers);
   for (std::size_t index = 0; index < members_.size(); ++index)
     world_.after(world_.draw(0s, 2s), [this, index] { start_worker(index); });
   if (scenario_.cancel)
-    world_.after(world_.draw(2s, 10s), [this] { ventilator_->run([this] { ventilator_->cancel(); }); });
+    world_.after(world_.draw(2s, 10s), [this] {
+      if (ventilator_ != nullptr) ventilator_->run([ventilator = ventilator_.get()] { ventilator->cancel(); });
+    });
+}
+
+void Simulation::start_ventilator() {
+  ventilator_ = std::make_shared<Ventilator>(network_, scenario_, job_disk_, ++lives_);
+  ventilator_->start();
 }
 
 void Simulation::start_worker(std::size_t index) {
@@ -74,7 +80,7 @@ void Simulation::start_worker(std::size_t index) {
 
 void Simulation::start_sink() {
   const std::uint64_t identity = ++identities_;
-  sink_ = std::make_shared<Sink>(network_, scenario_, "sink-" + std::to_string(identity), identity);
+  sink_ = std::make_shared<Sink>(network_, scenario_, sink_disk_, "sink-" + std::to_string(identity), identity);
   sink_->start();
 }
 
@@ -101,6 +107,9 @@ void Simulation::plan_faults() {
   repeat(scenario_.pauses, &Simulation::pause);
   repeat(scenario_.crashes, &Simulation::crash);
   repeat(scenario_.departures, &Simulation::depart);
+  repeat(scenario_.ventilator_crashes, &Simulation::crash_ventilator);
+  repeat(scenario_.sink_crashes, &Simulation::crash_sink);
+  repeat(scenario_.stalls, &Simulation::stall);
   if (scenario_.sink_dies) world_.after(world_.draw(0s, scenario_.faults_end), [this] { kill_sink(); });
   world_.after(scenario_.faults_end, [this] { calm_down(); });
 }
@@ -172,11 +181,44 @@ void Simulation::kill_sink() {
   world_.after(world_.draw(0s, 5s), [this] { start_sink(); });
 }
 
+void Simulation::crash_sink() {
+  if (sink_ == nullptr || sink_->exited()) return;
+  ++report_.faults;
+  ++report_.restarts;
+  if (world_.tracing()) world_.trace(sink_->name() + ": is dead, and will be back");
+  network_.drop(*sink_);
+  sink_.reset();
+  sink_disk_.crash(world_.random());
+  world_.after(world_.draw(0s, 5s), [this] { start_sink(); });
+}
+
+// Not in the moment between the end of the job and that everybody knows: whoever starts it again is told that it is
+// over, and so must be whoever waits for it.
+void Simulation::crash_ventilator() {
+  if (ventilator_ == nullptr || job_disk_.has(JobRecord::Kind::closed)) return;
+  ++report_.faults;
+  ++report_.restarts;
+  world_.trace("ventilator: is dead, and will be back");
+  network_.drop(*ventilator_);
+  ventilator_.reset();
+  job_disk_.journal.crash(world_.random());
+  world_.after(world_.draw(0s, 5s), [this] { start_ventilator(); });
+}
+
+void Simulation::stall() {
+  ++report_.faults;
+  const Duration duration = world_.draw(100ms, 8s);
+  if (sink_ != nullptr && world_.random().chance(0.5))
+    sink_->stall(duration);
+  else if (ventilator_ != nullptr)
+    ventilator_->stall(duration);
+}
+
 void Simulation::calm_down() {
   if (std::exchange(calm_, true)) return;
   world_.trace("no more faults");
   network_.calm();
-  ventilator_->go_on();
+  if (ventilator_ != nullptr) ventilator_->go_on();
   if (sink_ != nullptr) sink_->go_on();
   for (const Member& member : members_)
     if (member.worker != nullptr) member.worker->go_on();
@@ -186,13 +228,14 @@ void Simulation::calm_down() {
 
 void Simulation::check() {
   require(world_.steps() < steps_max, "so much happens that it can only be going round in circles");
-  ventilator_->check();
+  if (ventilator_ != nullptr) ventilator_->check();
   if (sink_ != nullptr) sink_->check();
   for (const Member& member : members_)
     if (member.worker != nullptr) member.worker->check();
 }
 
 std::string Simulation::state() const {
+  if (ventilator_ == nullptr) return "there is no ventilator";
   const Audit audit = ventilator_->dispatcher().audit(Ventilator::job);
   return std::to_string(audit.queued) + " queued, " + std::to_string(audit.delayed) + " delayed, " +
          std::to_string(audit.leased) + " leased, " + std::to_string(audit.awaiting) + " awaiting, " +

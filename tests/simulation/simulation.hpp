@@ -19,7 +19,8 @@ namespace ventile::simulation {
 struct Report {
   std::uint64_t steps = 0;
   std::uint64_t faults = 0;
-  std::uint64_t deaths = 0;  // Of workers, for whatever reason.
+  std::uint64_t deaths = 0;    // Of workers, for whatever reason.
+  std::uint64_t restarts = 0;  // Of ventilators and sinks that came back to their disks.
   double virtual_seconds = 0;
   std::uint64_t tasks = 0;
   std::uint64_t duplicates = 0;
@@ -43,17 +44,21 @@ private:
   Fates fates_;
   World world_;
   Network network_;
-  std::shared_ptr<Ventilator> ventilator_;
+  JobDisk job_disk_;
+  SinkDisk sink_disk_;
+  std::shared_ptr<Ventilator> ventilator_;  // None: it is down, and will be back; so is
   std::shared_ptr<Sink> sink_;
   std::vector<Member> members_;
   std::uint64_t identities_ = 0;
   bool calm_ = false;
   bool sink_died_ = false;
+  std::uint64_t lives_ = 0;  // Of the ventilator.
   Report report_;
 
   void start();
   void start_worker(std::size_t index);
   void start_sink();
+  void start_ventilator();
   void lose_worker(std::size_t index);
   void replace_who_left();
 
@@ -66,6 +71,9 @@ private:
   void crash();
   void depart();
   void kill_sink();
+  void crash_sink();
+  void crash_ventilator();
+  void stall();
   void calm_down();
   Process* some_process();
   std::size_t some_member() { return world_.random().below(members_.size()); }

@@ -68,10 +68,11 @@ void SimulatedOutput::close() {
 
 // --- The process -------------------------------------------------------------------------------------------------
 
-Sink::Sink(Network& network, const Scenario& scenario, std::string name, std::uint64_t identity)
+Sink::Sink(Network& network, const Scenario& scenario, SinkDisk& disk, std::string name, std::uint64_t identity)
     : Process(network.world(), std::move(name)),
       network_(network),
       scenario_(scenario),
+      disk_(disk),
       incarnation_{identity},
       address_("results-of-" + this->name()),
       output_(scenario),
@@ -87,7 +88,104 @@ Sink::Sink(Network& network, const Scenario& scenario, std::string name, std::ui
   options.window_tasks = scenario.sink_window_tasks;
   options.window_bytes = scenario.sink_window_bytes;
   options.ordered_window = scenario.ordered_window;
+  options.durable = scenario.durable;
   collector_ = std::make_unique<Collector>(options);
+}
+
+// --- The disk ----------------------------------------------------------------------------------------------------
+
+void Sink::restore() {
+  if (!scenario_.durable) return;
+  if (disk_.journal.entries.empty()) return require(disk_.output.entries.empty(), "nobody knows whose output it is");
+  const std::size_t end = disk_.journal.entries.back().output_end;
+  require(end <= disk_.output.entries.size(), "the journal speaks of an output that is not on the disk");
+  disk_.output.entries.resize(end);
+  disk_.output.written = disk_.output.durable = end;
+  for (const OutputItem& item : disk_.output.entries) output_.write(item.number, item.outcome, as_bytes(item.payload));
+  for (const SinkDisk::Entry& entry : disk_.journal.entries) restore(entry);
+  for (const KeptFrame& kept : folded_) {
+    const FrameId id = keep(as_bytes(kept.frame));
+    combine(held_.at(id).results, kept.range, false);
+    held_.erase(id);
+  }
+  trace("has " + std::to_string(collector_->ledger().count()) + " results on its disk");
+  if (collector_->finalised()) output_.close();
+}
+
+void Sink::restore(const SinkDisk::Entry& entry) {
+  if (entry.record.whole) {
+    held_.clear();
+    folded_.clear();
+  }
+  collector_->restore(entry.record);
+  carry_out();
+  for (const KeptFrame& kept : entry.kept) {
+    if (scenario_.folded) {
+      folded_.push_back(kept);
+    } else if (const FrameId id = keep(as_bytes(kept.frame));
+               !collector_->restore_kept(id, kept.range, kept.frame.size())) {
+      held_.erase(id);
+    }
+  }
+}
+
+// One sync at a time, of the output first; what comes meanwhile makes the next.
+void Sink::sync() {
+  if (syncing_ || disk_.journal.durable == disk_.journal.entries.size()) return;
+  syncing_ = true;
+  const std::size_t taken = disk_.journal.entries.size();
+  const Duration stalled = std::max(Duration{0}, stalled_until_ - now());
+  after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, taken] {
+    disk_.output.durable = disk_.output.entries.size();
+    disk_.journal.written = taken;
+    after(world().draw(Duration{0}, scenario_.disk_delay), [this, taken] {
+      syncing_ = false;
+      disk_.journal.durable = taken;
+      collector_->on_persisted(disk_.journal.entries[taken - 1].token, now());
+      carry_out();
+      sync();
+    });
+  });
+}
+
+void Sink::act(const Collector::Persist& persist) {
+  require(scenario_.durable, "a sink that is not durable asks for the disk");
+  SinkDisk::Entry entry{persist.token, persist.record, disk_.output.entries.size(), {}};
+  for (const Collector::Kept& kept : persist.kept)
+    entry.kept.push_back({kept.range, std::string{as_text(held_.at(kept.frame).frame)}});
+  disk_.journal.entries.push_back(std::move(entry));
+}
+
+void Sink::write_snapshot() {
+  SinkDisk::Entry entry{disk_.journal.entries.back().token, collector_->snapshot(), disk_.output.entries.size(), {}};
+  for (const Collector::Kept& kept : collector_->waits())
+    entry.kept.push_back({kept.range, std::string{as_text(held_.at(kept.frame).frame)}});
+  entry.kept.insert(entry.kept.end(), folded_.begin(), folded_.end());
+  disk_.journal.entries.push_back(std::move(entry));
+}
+
+// What is acknowledged must be there after any crash.
+void Sink::require_safe(const Message& message) {
+  if (!scenario_.durable) return;
+  const IntervalSet& safe = disk_.safe();
+  if (const auto* stored = std::get_if<Stored>(&message)) {
+    for (const Settlement& settlement : stored->settlements)
+      require(settlement.verdict == Verdict::overlap || safe.contains(settlement.range),
+              "an outcome was acknowledged that would be gone after a crash");
+  } else if (const auto* opened = std::get_if<Opened>(&message)) {
+    for (const Range range : opened->have)
+      require(safe.contains(range), "a sink says that it has what would be gone after a crash");
+  } else if (std::holds_alternative<Closed>(message)) {
+    require(disk_.journal.entries[disk_.journal.durable - 1].record.finalised,
+            "a sink says that its output is whole, and would not know after a crash");
+  }
+}
+
+void Sink::write(Number number, Outcome outcome, Bytes payload) {
+  output_.write(number, outcome, payload);
+  if (!scenario_.durable) return;
+  disk_.output.entries.push_back({number, outcome, std::string{as_text(payload)}});
+  disk_.output.written = disk_.output.entries.size();
 }
 
 void Sink::start() {
@@ -103,6 +201,7 @@ void Sink::start() {
         });
       },
       [] {}, [this] { flush(); });
+  restore();
   collector_->start(now());
   tick();
   run([] {});
@@ -119,6 +218,11 @@ void Sink::turn() {
   carry_out();
   collector_->on_written(now());
   carry_out();
+  if (!scenario_.durable) return;
+  if (!collector_->finalising() && disk_.journal.entries.size() > disk_.journal.durable &&
+      world().random().chance(0.02))
+    write_snapshot();
+  sync();
 }
 
 void Sink::tick() {
@@ -166,15 +270,21 @@ void Sink::take(Bytes bytes) {
     const auto& results = std::get<Results>(received.message);
     PayloadWriter payloads{frame_header_size};
     payloads.append(results.payloads, 0, results.payloads.count());
-    const FrameId id{++frames_};
-    Held& held = held_[id];
-    held.frame = encode(received.envelope, results, std::move(payloads));
-    const Result<Received> kept = decode(held.frame);
-    held.envelope = kept->envelope;
-    held.results = std::get<Results>(kept->message);
+    const FrameId id = keep(encode(received.envelope, results, std::move(payloads)));
+    const Held& held = held_.at(id);
     collector_->on_results(id, held.envelope, held.results);
     carry_out();
   });
+}
+
+FrameId Sink::keep(Bytes frame) {
+  const FrameId id{++frames_};
+  Held& held = held_[id];
+  held.frame.append(frame);
+  const Result<Received> kept = decode(held.frame);
+  held.envelope = kept->envelope;
+  held.results = std::get<Results>(kept->message);
+  return id;
 }
 
 // --- What Collector wants ----------------------------------------------------------------------------------------
@@ -187,6 +297,7 @@ void Sink::carry_out() {
 
 void Sink::act(const Collector::Say& say) {
   trace("-> " + describe(say.message));
+  require_safe(say.message);
   if (std::holds_alternative<Hello>(say.message)) to_dispatcher_.clear();
   for (Buffer& frame : wire_.pack({say.job, incarnation_, say.session, ++sequence_}, say.message))
     to_dispatcher_.push_back(std::move(frame));
@@ -198,23 +309,28 @@ void Sink::act(const Collector::Write& write) {
     const auto offset = static_cast<std::uint32_t>(number - results.range.first);
     const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
                                       [&](const Failure& one) { return one.offset == offset; });
-    output_.write(number, failure == results.failures.end() ? Outcome::done : failure->outcome,
-                  results.payloads[offset]);
+    this->write(number, failure == results.failures.end() ? Outcome::done : failure->outcome, results.payloads[offset]);
   }
 }
 void Sink::act(const Collector::WriteOutcome& write) {
-  for (Number number = write.range.first; number < write.range.end(); ++number)
-    output_.write(number, write.outcome, {});
+  for (Number number = write.range.first; number < write.range.end(); ++number) this->write(number, write.outcome, {});
 }
 void Sink::act(const Collector::Combine& combine) {
-  const Results& results = held_.at(combine.frame).results;
-  if (results.folded) return output_.combine(combine.range, results.payloads[0]);
-  for (Number number = combine.range.first; number < combine.range.end(); ++number) {
+  const Held& held = held_.at(combine.frame);
+  if (scenario_.durable) folded_.push_back({combine.range, std::string{as_text(held.frame)}});
+  this->combine(held.results, combine.range, true);
+}
+// `write` failures to the output; not if they are there already.
+void Sink::combine(const Results& results, Range range, bool write) {
+  if (results.folded) return output_.combine(range, results.payloads[0]);
+  for (Number number = range.first; number < range.end(); ++number) {
     const auto offset = static_cast<std::uint32_t>(number - results.range.first);
     const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
                                       [&](const Failure& one) { return one.offset == offset; });
-    failure == results.failures.end() ? output_.add(number, results.payloads[offset])
-                                      : output_.write(number, failure->outcome, {});
+    if (failure == results.failures.end())
+      output_.add(number, results.payloads[offset]);
+    else if (write)
+      this->write(number, failure->outcome, {});
   }
 }
 void Sink::act(const Collector::Release& release) { held_.erase(release.frame); }

@@ -13,6 +13,7 @@
 #include <ventile/base/interval_set.hpp>
 #include <ventile/queue/collector.hpp>
 
+#include "tests/simulation/disk.hpp"
 #include "tests/simulation/network.hpp"
 #include "tests/simulation/scenario.hpp"
 #include "tests/simulation/wire.hpp"
@@ -50,12 +51,14 @@ private:
 
 class Sink : public Process {
 public:
-  Sink(Network& network, const Scenario& scenario, std::string name, std::uint64_t identity);
+  // `disk` outlives it.
+  Sink(Network& network, const Scenario& scenario, SinkDisk& disk, std::string name, std::uint64_t identity);
 
   void start();
   const Collector& collector() const { return *collector_; }
   const SimulatedOutput& output() const { return output_; }
   bool left_well() const { return left_well_; }
+  void stall(Duration duration) { stalled_until_ = now() + duration; }
   // What must hold of it, after every turn.
   void check();
 
@@ -71,6 +74,7 @@ private:
 
   Network& network_;
   const Scenario& scenario_;
+  SinkDisk& disk_;
   IncarnationId incarnation_;
   std::string address_;
   std::unique_ptr<Collector> collector_;
@@ -85,8 +89,19 @@ private:
   std::uint64_t frames_ = 0;
   std::uint64_t sequence_ = 0;
   bool left_well_ = false;
-  bool turned_ = false;  // Since the last check.
+  bool syncing_ = false;
+  TimePoint stalled_until_{};
+  std::vector<KeptFrame> folded_;  // All that was combined, as a snapshot has it.
+  bool turned_ = false;            // Since the last check.
 
+  void restore();
+  void restore(const SinkDisk::Entry& entry);
+  FrameId keep(Bytes frame);
+  void combine(const Results& results, Range range, bool write);
+  void write(Number number, Outcome outcome, Bytes payload);
+  void sync();
+  void write_snapshot();
+  void require_safe(const Message& message);
   void tick();
   void accept(const std::shared_ptr<Connection>& connection);
   void serve();
@@ -98,6 +113,7 @@ private:
   void act(const Collector::Write& write);
   void act(const Collector::WriteOutcome& write);
   void act(const Collector::Combine& combine);
+  void act(const Collector::Persist& persist);
   void act(const Collector::Release& release);
   void act(const Collector::Finalise&);
   void act(const Collector::Leave& leave);

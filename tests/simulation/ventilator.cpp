@@ -14,10 +14,12 @@ constexpr std::array<std::byte, 8192> zeros{};  // What tasks are made of.
 
 }  // namespace
 
-Ventilator::Ventilator(Network& network, const Scenario& scenario)
+Ventilator::Ventilator(Network& network, const Scenario& scenario, JobDisk& disk, std::uint64_t life)
     : Process(network.world(), "ventilator"),
       network_(network),
       scenario_(scenario),
+      disk_(disk),
+      incarnation_{0xd15 + life},
       dispatcher_(incarnation_, {}),
       out_(scenario.frame_bytes_max) {}
 
@@ -27,9 +29,51 @@ void Ventilator::start() {
   JobOptions options{
       .name = "simulated", .function = "work", .timeout = scenario_.timeout, .tries_max = scenario_.tries_max};
   options.index.enabled = scenario_.index_job;
+  options.durable = scenario_.durable;
+  options.reread = scenario_.reread;
+  options.resumed = std::exchange(disk_.opened, true) && scenario_.durable;
   dispatcher_.open_job(job, options, now());
-  read_input();
+  if (options.resumed) resume();
+  if (!cancelled_) read_input();
   run([] {});
+}
+
+// What cannot be read again has the numbers that it had; the pipe goes on behind it.
+void Ventilator::resume() {
+  trace("resumes");
+  const std::optional<std::uint64_t> cancelled_at = disk_.cancelled_at();
+  if (const std::uint64_t count = cancelled_at.value_or(scenario_.reread ? 0 : disk_.offered(true)); count > 0) {
+    std::uint64_t bytes = 0;
+    for (Number number = 0; number < count; ++number) bytes += scenario_.bytes(number);
+    require(dispatcher_.offer_again(job, count, bytes, now()) == Range{0, count}, "a task has lost its number");
+    offered_ = count;
+  }
+  if (!cancelled_at) return;
+  cancelled_ = true;
+  dispatcher_.cancel_job(job, true, now());
+}
+
+// One sync at a time; what comes meanwhile makes the next.
+void Ventilator::sync() {
+  if (syncing_ || disk_.journal.durable == disk_.journal.entries.size()) return;
+  syncing_ = true;
+  const std::size_t taken = disk_.journal.written = disk_.journal.entries.size();
+  const Duration stalled = std::max(Duration{0}, stalled_until_ - now());
+  after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, taken] {
+    syncing_ = false;
+    disk_.journal.durable = taken;
+    dispatcher_.on_persisted(disk_.journal.entries[taken - 1].token, now());
+    sync();
+  });
+}
+
+void Ventilator::act(const Persist& persist) {
+  require(scenario_.durable, "a job that is not durable asks for the disk");
+  disk_.journal.entries.push_back({persist.token, persist.record});
+  sync();
+}
+void Ventilator::act(const JobResumed& resumed) {
+  trace("the sink has " + std::to_string(resumed.settled) + " tasks of the job");
 }
 
 void Ventilator::cancel() {
@@ -141,6 +185,8 @@ void Ventilator::act(const Send& say) {
 void Ventilator::act(const SendTasks& say) {
   Range rest = say.tasks.range;
   require(rest.end() <= offered_, "a task was sent that nobody has offered");
+  require(!scenario_.durable || scenario_.reread || rest.end() <= disk_.offered(true),
+          "a task was sent that would be gone after a crash");
   while (!rest.empty() && peers_.contains(say.to)) {
     PayloadWriter payloads{frame_header_size};
     std::uint64_t count = scenario_.index_job ? rest.count : 0;
@@ -172,6 +218,7 @@ void Ventilator::act(const Settled& settled) {
 }
 void Ventilator::act(const JobClosed& closed) {
   require(!closed_ && !failed_, "a job ends twice");
+  require(!scenario_.durable || disk_.has(JobRecord::Kind::closed), "a job is over and nobody will know");
   closed_ = closed;
   trace("the job is closed");
 }

@@ -11,6 +11,7 @@
 
 #include <ventile/queue/dispatcher.hpp>
 
+#include "tests/simulation/disk.hpp"
 #include "tests/simulation/network.hpp"
 #include "tests/simulation/scenario.hpp"
 #include "tests/simulation/wire.hpp"
@@ -22,10 +23,12 @@ class Ventilator : public Process {
 public:
   static constexpr JobId job{7, 7};
 
-  Ventilator(Network& network, const Scenario& scenario);
+  // `disk` outlives it. Each life has another number.
+  Ventilator(Network& network, const Scenario& scenario, JobDisk& disk, std::uint64_t life);
 
   void start();
   void cancel();
+  void stall(Duration duration) { stalled_until_ = now() + duration; }
   const Dispatcher& dispatcher() const { return dispatcher_; }
   bool offered_all() const { return offered_ == scenario_.tasks; }
   const std::optional<JobClosed>& closed() const { return closed_; }
@@ -47,7 +50,8 @@ private:
 
   Network& network_;
   const Scenario& scenario_;
-  IncarnationId incarnation_{0xd15};
+  JobDisk& disk_;
+  IncarnationId incarnation_;
   Dispatcher dispatcher_;
   Wire out_;
   std::map<PeerId, Peer> peers_;
@@ -60,8 +64,12 @@ private:
   std::optional<JobClosed> closed_;
   std::optional<JobFailed> failed_;
   std::optional<TimePoint> tick_;
+  bool syncing_ = false;
+  TimePoint stalled_until_{};
 
   static DispatcherOptions dispatcher_options();
+  void resume();
+  void sync();
   void read_input();
   void offer(std::uint64_t count);
   void tick();
@@ -79,6 +87,8 @@ private:
   void act(const JobFailed& failed);
   void act(const Keep&) {}          // Only of clients' jobs,
   void act(const JobForgotten&) {}  // and there are none here.
+  void act(const Persist& persist);
+  void act(const JobResumed& resumed);
   void act(const Notice& notice);
 };
 

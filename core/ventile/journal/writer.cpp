@@ -112,6 +112,7 @@ bool JournalWriter::flush(std::deque<Entry>& batch) {
                                               : journal_->append(entry.kind, entry.payload);
     if (!done) break;
   }
+  if (done && callbacks_.before_commit) done = callbacks_.before_commit();
   if (done) done = commit_until_there_is_room();
   if (done) {
     if (callbacks_.on_persisted) callbacks_.on_persisted(batch.back().token);

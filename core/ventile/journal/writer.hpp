@@ -30,6 +30,7 @@ class JournalWriter {
 public:
   // Called on the writer's thread; must not block and must not call the writer.
   struct Callbacks {
+    std::function<Status()> before_commit;  // Makes durable what the records speak of. An error fails the journal.
     std::function<void(std::uint64_t token)> on_persisted;  // All records up to the one with this token are durable.
     std::function<void(bool full)> on_full;                 // The disk has no room (any more / again).
     std::function<void(const Error&)> on_failed;  // Last call: nothing more will be durable. Stop the process.
@@ -40,7 +41,7 @@ public:
   JournalWriter(const JournalWriter&) = delete;
   JournalWriter& operator=(const JournalWriter&) = delete;
 
-  // Tokens must grow. Code::overloaded at the limit, Code::failed once the journal is broken.
+  // Tokens must not fall. Code::overloaded at the limit, Code::failed once the journal is broken.
   Status append(std::uint64_t token, std::uint16_t kind, Buffer payload);
   // A snapshot of everything appended before it.
   Status append_snapshot(std::uint64_t token, std::uint16_t kind, Buffer payload);

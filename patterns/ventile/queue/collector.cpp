@@ -1,6 +1,8 @@
 #include <ventile/queue/collector.hpp>
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <utility>
 
 #include <ventile/base/crc32c.hpp>
@@ -115,17 +117,21 @@ void Collector::on_message(const Received& received, TimePoint now) {
 // --- The job -----------------------------------------------------------------------------------------------------
 
 void Collector::on_open(JobId job, const Open& open) {
-  if (job_ && *job_ != job) {
+  if (job_ && *job_ != job && !finalised_) {
     actions_.push_back(Say{job, session_, Opened{"it works for another job", {}, false, {}, {}, {}}});
     return;
   }
   total_.reset();
-  if (job_) return say_opened();
+  if (job_ == job && opening_token_ != 0) return;  // It is said when the disk knows the job.
+  if (job_ == job) return say_opened();
   job_ = job;
   ledger_ = {};
   waiting_.clear();
   uses_.clear();
   unsent_.clear();
+  in_flight_.clear();
+  kept_.clear();
+  kept_outcomes_.clear();
   written_ = held_bytes_ = duplicates_ = digest_ = 0;
   finalising_ = finalised_ = output_failed_ = false;
   actions_.push_back(OpenOutput{job, open});
@@ -135,10 +141,33 @@ void Collector::say_opened() {
   opened_ = true;
   received_bytes_ = 0;
   for (const Settlement& settlement : unsent_) received_bytes_ += settlement.bytes;
-  say(Opened{{}, options_.fold, options_.ordered, ledger_.settled().ranges(), ledger_.exceptions(), credit()});
+  if (!options_.durable) {
+    say(Opened{{}, options_.fold, options_.ordered, ledger_.settled().ranges(), ledger_.exceptions(), credit()});
+    return;
+  }
+  // What may be gone after a crash is not said here: it is acknowledged when it is on the disk.
+  IntervalSet have = ledger_.settled();
+  const auto not_yet = [&](const Settlement& settlement) {
+    if (settlement.verdict == Verdict::stored) have.erase(settlement.range);
+  };
+  for (const Settlement& settlement : unsent_) not_yet(settlement);
+  for (const InFlight& batch : in_flight_)
+    for (const Settlement& settlement : batch.settlements) {
+      received_bytes_ += settlement.bytes;
+      not_yet(settlement);
+    }
+  std::vector<RangeOutcome> exceptions;
+  for (const RangeOutcome& exception : ledger_.exceptions())
+    for (const Range part : have.present(exception.range)) exceptions.push_back({part, exception.outcome});
+  say(Opened{{}, options_.fold, options_.ordered, have.ranges(), std::move(exceptions), credit()});
 }
 
+// A durable sink must know after a crash that the output is its own, and where its job begins in it.
 void Collector::on_output_opened() {
+  if (job_ && options_.durable) {
+    actions_.push_back(Persist{opening_token_ = ++tokens_, snapshot(), {}});
+    return;
+  }
   if (job_ && state_ == State::open) say_opened();
 }
 
@@ -197,6 +226,10 @@ void Collector::store(FrameId frame, const Envelope& envelope, const Results& re
   }
   received_bytes_ += bytes_of(results, part);
   settle(envelope, results, part, Verdict::stored);
+  if (options_.durable && (options_.ordered || !options_.fold.empty())) {
+    ++uses_[frame];
+    kept_.push_back({frame, part});
+  }
   if (!options_.fold.empty()) {
     actions_.push_back(Combine{frame, part});
   } else {
@@ -217,9 +250,11 @@ void Collector::write_or_hold(Waiting waiting) {
       actions_.push_back(now.outcome);
   };
   if (!options_.ordered) return write(waiting);
-  if (waiting.frame) ++uses_[*waiting.frame];
-  held_bytes_ += waiting.bytes;
-  waiting_.emplace(waiting.range.first, std::move(waiting));
+  if (options_.durable && !waiting.frame) {
+    const WriteOutcome& outcome = waiting.outcome;
+    kept_outcomes_.push_back({outcome.range, outcome.outcome, outcome.tries, outcome.kind, outcome.message});
+  }
+  hold(std::move(waiting));
   while (!waiting_.empty() && waiting_.begin()->first == written_) {
     const Waiting next = std::move(waiting_.begin()->second);
     waiting_.erase(waiting_.begin());
@@ -228,6 +263,12 @@ void Collector::write_or_hold(Waiting waiting) {
     held_bytes_ -= next.bytes;
     if (next.frame) release(*next.frame);
   }
+}
+
+void Collector::hold(Waiting waiting) {
+  if (waiting.frame) ++uses_[*waiting.frame];
+  held_bytes_ += waiting.bytes;
+  waiting_.emplace(waiting.range.first, std::move(waiting));
 }
 
 void Collector::release(FrameId frame) {
@@ -255,16 +296,121 @@ void Collector::on_propose(const Propose& propose) {
 }
 
 void Collector::on_written(TimePoint now) {
-  if (unsent_.empty() || output_failed_ || !job_ || !opened_) return;
+  if (unsent_.empty() || output_failed_ || !job_) return;
+  if (options_.durable) return persist();
+  if (!opened_) return;
+  acknowledge(std::exchange(unsent_, {}), now);
+  maybe_finalise();
+}
+
+void Collector::acknowledge(std::vector<Settlement> settlements, TimePoint now) {
   constexpr std::size_t settlements_max = 1000;  // In one message.
-  for (std::size_t at = 0; at < unsent_.size(); at += settlements_max) {
-    const auto first = unsent_.begin() + static_cast<std::ptrdiff_t>(at);
-    const auto last = first + static_cast<std::ptrdiff_t>(std::min(settlements_max, unsent_.size() - at));
+  for (std::size_t at = 0; at < settlements.size(); at += settlements_max) {
+    const auto first = settlements.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto last = first + static_cast<std::ptrdiff_t>(std::min(settlements_max, settlements.size() - at));
     say(Stored{{std::make_move_iterator(first), std::make_move_iterator(last)}, credit()});
   }
-  unsent_.clear();
   next_heartbeat_ = now + heartbeat_;
+}
+
+// --- The disk ----------------------------------------------------------------------------------------------------
+
+void Collector::persist() {
+  SinkRecord record{.job = *job_, .digest = digest_, .duplicates = duplicates_, .written = written_};
+  for (const Settlement& settlement : unsent_) {
+    if (settlement.verdict != Verdict::stored) continue;
+    record.settled.push_back(settlement.range);
+    for (const FailureNote& note : settlement.failures) record.exceptions.push_back({note.range, note.outcome});
+  }
+  // What was written meanwhile needs no second copy.
+  const auto was_written = [this](const auto& kept) { return options_.ordered && kept.range.first < written_; };
+  std::vector<Kept> kept;
+  std::copy_if(kept_.begin(), kept_.end(), std::back_inserter(kept), std::not_fn(was_written));
+  std::copy_if(kept_outcomes_.begin(), kept_outcomes_.end(), std::back_inserter(record.outcomes),
+               std::not_fn(was_written));
+  kept_outcomes_.clear();
+  actions_.push_back(Persist{++tokens_, std::move(record), std::move(kept)});
+  in_flight_.push_back({tokens_, std::exchange(unsent_, {})});
+  for (const Kept& one : std::exchange(kept_, {})) release(one.frame);
+}
+
+void Collector::on_persisted(std::uint64_t token, TimePoint now) {
+  std::vector<Settlement> safe;
+  for (; !in_flight_.empty() && in_flight_.front().token <= token; in_flight_.pop_front()) {
+    std::vector<Settlement>& settlements = in_flight_.front().settlements;
+    safe.insert(safe.end(), std::make_move_iterator(settlements.begin()), std::make_move_iterator(settlements.end()));
+  }
+  if (!job_ || output_failed_) return;
+  if (opening_token_ != 0 && token >= opening_token_) {
+    opening_token_ = 0;
+    if (state_ == State::open) say_opened();
+  }
+  if (opened_) acknowledge(std::move(safe), now);  // Else the next OPENED says so.
+  if (final_token_ != 0 && token >= final_token_) {
+    final_token_ = 0;
+    finalised_ = true;
+    if (opened_) say_closed();
+  }
   maybe_finalise();
+}
+
+void Collector::restore(const SinkRecord& record) {
+  if (job_ != record.job || record.whole) {
+    job_ = record.job;
+    ledger_ = {};
+    waiting_.clear();
+    uses_.clear();
+    held_bytes_ = 0;
+  }
+  for (const Range range : record.settled) {
+    std::vector<RangeOutcome> exceptions;
+    for (const RangeOutcome& exception : record.exceptions)
+      if (const Range part = intersection(exception.range, range); !part.empty())
+        exceptions.push_back({part, exception.outcome});
+    ledger_.record(range, exceptions);
+  }
+  digest_ = record.digest;
+  duplicates_ = record.duplicates;
+  written_ = record.written;
+  finalising_ = finalised_ = record.finalised;
+  while (!waiting_.empty() && waiting_.begin()->first < written_) {
+    const Waiting written = std::move(waiting_.begin()->second);
+    waiting_.erase(waiting_.begin());
+    held_bytes_ -= written.bytes;
+    if (written.frame) release(*written.frame);
+  }
+  for (const HeldOutcome& held : record.outcomes)
+    if (held.range.first >= written_)
+      hold({std::nullopt, held.range, 0, {held.range, held.outcome, held.tries, held.kind, held.message}});
+}
+
+bool Collector::restore_kept(FrameId frame, Range range, std::uint64_t bytes) {
+  if (!options_.ordered || range.first < written_) return false;
+  hold({frame, range, bytes, {}});
+  return true;
+}
+
+SinkRecord Collector::snapshot() const {
+  SinkRecord record{.job = job_.value_or(JobId{}),
+                    .whole = true,
+                    .settled = ledger_.settled().ranges(),
+                    .exceptions = ledger_.exceptions(),
+                    .digest = digest_,
+                    .duplicates = duplicates_,
+                    .written = written_,
+                    .finalised = finalised_};
+  for (const auto& [first, held] : waiting_)
+    if (!held.frame)
+      record.outcomes.push_back(
+          {held.range, held.outcome.outcome, held.outcome.tries, held.outcome.kind, held.outcome.message});
+  return record;
+}
+
+std::vector<Collector::Kept> Collector::waits() const {
+  std::vector<Kept> kept;
+  for (const auto& [first, held] : waiting_)
+    if (held.frame) kept.push_back({*held.frame, held.range});
+  return kept;
 }
 
 // --- The end -----------------------------------------------------------------------------------------------------
@@ -272,21 +418,30 @@ void Collector::on_written(TimePoint now) {
 void Collector::on_end(const End& end) {
   total_ = end.total;
   if (finalised_)
-    on_finalised({});  // CLOSED was lost with a session.
+    say_closed();  // It was lost with a session.
   else
     maybe_finalise();
 }
 
 void Collector::maybe_finalise() {
-  if (!total_ || finalising_ || output_failed_ || !unsent_.empty() || ledger_.count() != *total_) return;
+  if (!total_ || finalising_ || output_failed_ || !unsent_.empty() || !in_flight_.empty() || ledger_.count() != *total_)
+    return;
   finalising_ = true;
   actions_.push_back(Finalise{*job_, *total_});
 }
 
 void Collector::on_finalised(TimePoint) {
+  if (options_.durable) {
+    SinkRecord record{
+        .job = *job_, .digest = digest_, .duplicates = duplicates_, .written = written_, .finalised = true};
+    actions_.push_back(Persist{final_token_ = ++tokens_, std::move(record), {}});
+    return;
+  }
   finalised_ = true;
-  say(Closed{ledger_.outcomes(), duplicates_, digest_, {}});
+  say_closed();
 }
+
+void Collector::say_closed() { say(Closed{ledger_.outcomes(), duplicates_, digest_, {}}); }
 
 void Collector::on_output_failed(const std::string& why, TimePoint) {
   if (std::exchange(output_failed_, true)) return;

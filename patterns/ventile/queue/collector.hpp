@@ -5,13 +5,15 @@
 //                          ^     |
 //                          '-----'  results and proposals: store, drop, verdict
 //
-// A result is acknowledged when the output has it (Collector is told by on_written) and not before. A result of which
-// every number has an outcome is dropped as duplicate; of a folded one that overlaps nothing can be used; of another
-// the missing part is stored and the rest dropped. With ordered output, results wait in memory for those before them:
-// the number limit in the credit keeps that bounded.
+// A result is acknowledged when the output has it (Collector is told by on_written) and not before; a durable sink then
+// writes down what it has settled (Persist), and acknowledges when that is on the disk (on_persisted). A result of
+// which every number has an outcome is dropped as duplicate; of a folded one that overlaps nothing can be used; of
+// another the missing part is stored and the rest dropped. With ordered output, results wait in memory for those before
+// them: the number limit in the credit keeps that bounded.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +25,7 @@
 #include <ventile/queue/ledger.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/settlement.hpp>
+#include <ventile/queue/sink_record.hpp>
 #include <ventile/wire/codec.hpp>
 #include <ventile/wire/messages.hpp>
 
@@ -37,6 +40,7 @@ struct CollectorOptions {
   std::string fold;  // Name of the reducer, or empty.
   bool ordered = false;
   bool stay = false;                                      // Wait for the next job when one is over.
+  bool durable = false;                                   // Acknowledge what is on the disk and nothing else.
   std::uint64_t window_tasks = std::uint64_t{1} << 32;    // Results on their way or held, in tasks.
   std::uint64_t window_bytes = std::uint64_t{64} << 20;   // The same, in bytes.
   std::uint64_t ordered_window = std::uint64_t{1} << 20;  // Numbers that may be open behind the lowest missing one.
@@ -77,6 +81,17 @@ public:
   struct Release {  // The frame is not needed again.
     FrameId frame;
   };
+  // Write this record, with the payloads of `kept`, which are in frames, behind all before it, and make it durable
+  // together with what was written to the output before; then call on_persisted().
+  struct Kept {
+    FrameId frame;
+    Range range;
+  };
+  struct Persist {
+    std::uint64_t token = 0;  // Grows.
+    SinkRecord record;
+    std::vector<Kept> kept;  // Ordered: stored and not yet written. Folded: combined.
+  };
   struct Finalise {  // Write the folded value if there is one, close the output, call on_finalised().
     JobId job;
     std::uint64_t total = 0;
@@ -86,10 +101,18 @@ public:
     Ending ending = Ending::done;
     std::string why;
   };
-  using Action = std::variant<Say, OpenOutput, Write, WriteOutcome, Combine, Release, Finalise, Leave, Notice>;
+  using Action = std::variant<Say, OpenOutput, Write, WriteOutcome, Combine, Persist, Release, Finalise, Leave, Notice>;
   using Actions = std::vector<Action>;
 
   explicit Collector(CollectorOptions options);
+
+  // --- What was, before start() ---
+
+  // A record that an earlier life of this sink has written. Call for each, in order.
+  void restore(const SinkRecord& record);
+  // A kept payload of these records, if it still waits for those before it; the driver has it in `frame` from now on,
+  // and until a Release. False if it does not wait: it was written.
+  bool restore_kept(FrameId frame, Range range, std::uint64_t bytes);
 
   // --- What happens ---
 
@@ -101,6 +124,8 @@ public:
   void on_results(FrameId frame, const Envelope& envelope, const Results& results);
   // Everything that Write, WriteOutcome and Combine asked for so far is safe: acknowledge it.
   void on_written(TimePoint now);
+  // Everything up to this Persist is on the disk.
+  void on_persisted(std::uint64_t token, TimePoint now);
   // The output cannot be written (disk full, file gone): acknowledge nothing more.
   void on_output_failed(const std::string& why, TimePoint now);
   void on_output_opened();  // Answers OpenOutput; so does
@@ -122,6 +147,13 @@ public:
   bool open() const { return state_ == State::open; }
   bool has_job() const { return job_.has_value(); }
   std::string why_waiting() const;
+  bool persisting() const { return !in_flight_.empty(); }
+  bool finalising() const { return finalising_; }  // No more results count.
+  bool finalised() const { return finalised_; }
+  // All that restore() needs, in one record: it can stand for those before it if nothing is unwritten or on its way to
+  // the disk. Kept payloads of what `waits` are not in it.
+  SinkRecord snapshot() const;
+  std::vector<Kept> waits() const;  // Ordered: stored, and waiting in frames.
 
 private:
   enum class State : std::uint8_t { greeting, open, gone };
@@ -150,7 +182,17 @@ private:
   Number written_ = 0;                     // Ordered: everything below is written.
   std::map<FrameId, std::uint32_t> uses_;  // Waiting parts of a frame.
   std::vector<Settlement> unsent_;         // Stored, not known to be written.
-  std::uint64_t received_bytes_ = 0;       // Stored since the dispatcher opened the job in this session.
+  struct InFlight {
+    std::uint64_t token = 0;
+    std::vector<Settlement> settlements;
+  };
+  std::deque<InFlight> in_flight_;  // Durable: written, not known to be on the disk.
+  std::vector<Kept> kept_;          // Of unsent_.
+  std::vector<HeldOutcome> kept_outcomes_;
+  std::uint64_t tokens_ = 0;
+  std::uint64_t opening_token_ = 0;   // Of the record that the job has begun.
+  std::uint64_t final_token_ = 0;     // Of the record that the output is whole.
+  std::uint64_t received_bytes_ = 0;  // Stored since the dispatcher opened the job in this session.
   std::uint64_t held_bytes_ = 0;
   std::uint64_t duplicates_ = 0;
   std::uint64_t refused_ = 0;
@@ -163,6 +205,7 @@ private:
 
   void say(Message message);
   void hello(TimePoint now);
+  void say_closed();
   void on_open(JobId job, const Open& open);
   void say_opened();
   void on_propose(const Propose& propose);
@@ -170,6 +213,9 @@ private:
   void store(FrameId frame, const Envelope& envelope, const Results& results, Range part);
   void write_or_hold(Waiting waiting);
   void release(FrameId frame);
+  void acknowledge(std::vector<Settlement> settlements, TimePoint now);
+  void persist();
+  void hold(Waiting waiting);
   void settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict);
   void maybe_finalise();
   SinkCredit credit() const;

@@ -52,6 +52,7 @@ Dispatcher::Job& Dispatcher::add_job(JobId id, JobOptions options) {
 
 void Dispatcher::open_job(JobId id, JobOptions options, TimePoint now) {
   Job& opened = add_job(id, std::move(options));
+  if (opened.options.resumed) opened.sink_lost = now;
   give_sink(opened, now);
   for (const auto& [peer_id, peer] : peers_) update_hunger(*peer);
   feed_hungry(now);
@@ -60,15 +61,51 @@ void Dispatcher::open_job(JobId id, JobOptions options, TimePoint now) {
 Range Dispatcher::offer(JobId id, std::uint64_t count, std::uint64_t bytes, TimePoint now) {
   Job& job = *jobs_.at(id);
   assert(!job.ended);
-  const Range range = job.account.offer(count, bytes);
+  const Range range{job.accepted, count};
+  if (job.options.durable && !job.options.reread) {
+    job.accepted += count;
+    persist(job, JobRecord::Kind::offered, range);
+    job.unpersisted.push_back({next_token_, range, bytes});
+  } else {
+    offer_again(id, count, bytes, now);
+  }
+  return range;
+}
+
+Range Dispatcher::offer_again(JobId id, std::uint64_t count, std::uint64_t bytes, TimePoint now) {
+  Job& job = *jobs_.at(id);
+  const Range range{job.accepted, count};
+  job.accepted += count;
+  submit(job, range, bytes, now);
+  return range;
+}
+
+void Dispatcher::submit(Job& job, Range range, std::uint64_t bytes, TimePoint now) {
+  [[maybe_unused]] const Range given = job.account.offer(range.count, bytes);
+  assert(given == range);
   for (const Range known : job.sink_has.present(range)) settle_known(job, known);
   feed_hungry(now);
-  return range;
+}
+
+void Dispatcher::persist(Job& job, JobRecord::Kind kind, Range range) {
+  actions_.push_back(Persist{++next_token_, job.id, {kind, range}});
+}
+
+void Dispatcher::on_persisted(std::uint64_t token, TimePoint now) {
+  for (const auto& [id, job] : jobs_) {
+    for (; !job->unpersisted.empty() && job->unpersisted.front().token <= token; job->unpersisted.pop_front())
+      submit(*job, job->unpersisted.front().range, job->unpersisted.front().bytes, now);
+    if (job->report && job->closed_token <= token && !job->closed) finish_job(*job, now);
+    maybe_end(*job);
+  }
+  feed_hungry(now);
 }
 
 void Dispatcher::end_job(JobId id, TimePoint now) {
   Job& job = *jobs_.at(id);
   job.ended = true;
+  take_in_beyond_end(job);
+  if (job.options.durable) persist(job, JobRecord::Kind::ended, {0, job.accepted});
   maybe_end(job);
   feed_hungry(now);
 }
@@ -77,6 +114,8 @@ void Dispatcher::cancel_job(JobId id, bool running, TimePoint now) {
   Job& job = *jobs_.at(id);
   job.ended = true;
   job.cancelled = true;
+  take_in_beyond_end(job);
+  if (job.options.durable) persist(job, JobRecord::Kind::cancelled, {0, job.accepted});
   if (running)
     for (const auto& [peer_id, peer] : peers_)
       if (peer->opened.contains(id)) send(*peer, id, Cancel{});
@@ -287,14 +326,18 @@ void Dispatcher::reconcile_one(Peer& worker, Job& job, const HeldRange& held, Ti
   for (const Range range : left.ranges()) {
     if (!held.finished) {
       send(worker, job.id, Cancel{held.lease, range});
-    } else if (const auto settled = job.account.ledger().settled().present(range); !settled.empty()) {
-      Verdicts verdicts;
-      for (const Range part : settled) {
-        verdicts.verdicts.push_back({held.lease, part, Verdict::duplicate});
-        count_duplicates(job, &worker, part.count);
-      }
-      send(worker, job.id, std::move(verdicts));
+      continue;
     }
+    IntervalSet settled;  // Of a resumed job the sink has some that are not offered again yet.
+    for (const Range part : job.account.ledger().settled().present(range)) settled.insert(part);
+    for (const Range part : job.sink_has.present(range)) settled.insert(part);
+    if (settled.empty()) continue;
+    Verdicts verdicts;
+    for (const Range part : settled.ranges()) {
+      verdicts.verdicts.push_back({held.lease, part, Verdict::duplicate});
+      count_duplicates(job, &worker, part.count);
+    }
+    send(worker, job.id, std::move(verdicts));
   }
 }
 
@@ -370,7 +413,8 @@ Open Dispatcher::open_message(const Job& job, std::string fold) {
 // when the first has not come back for a while.
 void Dispatcher::give_sink(Job& job, TimePoint now) {
   if (job.sink != nullptr || job.closed || job.owner) return;
-  const bool any = job.account.ledger().count() == 0 || now - job.sink_lost >= options_.sink_grace;
+  const bool nobody_has_any = job.account.ledger().count() == 0 && !job.options.resumed;
+  const bool any = nobody_has_any || now - job.sink_lost >= options_.sink_grace;
   for (const auto& [id, peer] : peers_) {
     if (peer->role != Role::sink || peer->serves || (job.sink != nullptr && peer->claims != job.id)) continue;
     if (peer->claims ? peer->claims == job.id : any) job.sink = peer.get();
@@ -405,6 +449,7 @@ bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
   job.sink_has.clear();
   job.sink_exceptions = exceptions;
   for (const Range range : have) job.sink_has.insert(range);
+  take_in_beyond_end(job);
   for (const Range range : job.sink_has.present({0, job.account.submitted()})) settle_known(job, range);
   std::uint64_t lost = 0;
   for (const Range range : job.account.ledger().settled().ranges())
@@ -416,6 +461,17 @@ bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
     close_job(job, now);
     return false;
   }
+  for (const Range retired : job.options.retired)
+    for (const Range gone : job.sink_has.missing(retired)) lost += gone.count;
+  if (lost > 0) {
+    actions_.push_back(JobFailed{job.id, lost,
+                                 "the sink does not have " + tasks_text(lost) +
+                                     " that were settled before this job was resumed, and their input is gone"});
+    close_job(job, now);
+    return false;
+  }
+  if (job.options.resumed && !std::exchange(job.resume_said, true))
+    actions_.push_back(JobResumed{job.id, job.sink_has.count()});
   job.sink_ready = true;
   job.credit = credit;
   job.stored_bytes = 0;
@@ -470,17 +526,29 @@ void Dispatcher::maybe_end(Job& job) {
   if (job.cancelled)  // What has come back since, too.
     propose(job, job.account.propose_waiting(), Outcome::cancelled, 0, "cancelled",
             "the job was ended before this task ran");
-  if (!job.ended || job.ending || job.closed || !job.sink_ready || !job.account.all_settled()) return;
+  if (!job.ended || job.ending || job.closed || !job.sink_ready || !job.account.all_settled() ||
+      !job.unpersisted.empty())
+    return;
   job.ending = true;
   send(*job.sink, job.id, End{job.account.submitted()});
 }
 
 void Dispatcher::on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now) {
   if (!job.ending && closed.error.empty()) return refuse(sink.id, &sink, "CLOSED before END");
-  if (closed.error.empty())
-    actions_.push_back(JobClosed{job.id, closed});
-  else
-    actions_.push_back(JobFailed{job.id, 0, "the sink could not write its output: " + closed.error});
+  if (job.report) return;  // It said so before, and the disk has not.
+  if (closed.error.empty()) {
+    job.report = closed;
+    if (!job.options.durable) return finish_job(job, now);
+    persist(job, JobRecord::Kind::closed, {0, job.account.submitted()});
+    job.closed_token = next_token_;
+    return;
+  }
+  actions_.push_back(JobFailed{job.id, 0, "the sink could not write its output: " + closed.error});
+  close_job(job, now);
+}
+
+void Dispatcher::finish_job(Job& job, TimePoint now) {
+  actions_.push_back(JobClosed{job.id, *job.report});
   close_job(job, now);
 }
 
@@ -494,8 +562,8 @@ void Dispatcher::close_job(Job& job, TimePoint now) {
   if (job.sink != nullptr) {
     send(*job.sink, job.id, Close{});
     job.sink->serves = {};
-    job.sink = nullptr;
   }
+  job.sink = nullptr;
   job.sink_ready = false;
   if (job.owner) over_.push_back(job.id);
   for (const auto& [id, other] : jobs_) give_sink(*other, now);
@@ -508,9 +576,10 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
                 std::max(job.credit.number_limit, stored.credit.number_limit)};
   std::map<IncarnationId, Verdicts> verdicts;
   for (const Settlement& settlement : stored.settlements) {
-    if (settlement.range.empty() || settlement.range.end() > job.account.submitted())
+    const bool known = !settlement.range.empty() && settlement.range.end() <= job.account.submitted();
+    if (!known && (settlement.range.empty() || !job.options.resumed))
       return refuse(sink.id, &sink, "STORED names numbers that were never submitted");
-    settle(job, settlement, now);
+    known ? settle(job, settlement, now) : remember_stored(job, settlement);
     if (settlement.worker)
       verdicts[settlement.worker].verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
   }
@@ -520,6 +589,31 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
   if (job.owner) give_room(job, false);
   maybe_end(job);
   feed_hungry(now);
+}
+
+// A worker that outlived the dispatcher before this one had it, and the input has not been read so far again.
+void Dispatcher::remember_stored(Job& job, const Settlement& settlement) {
+  job.stored_bytes += settlement.bytes;
+  if (settlement.verdict != Verdict::stored) return;
+  job.sink_has.insert(settlement.range);
+  for (const RangeOutcome& exception : exceptions_of(settlement.failures)) job.sink_exceptions.push_back(exception);
+  take_in_beyond_end(job);
+  const Range submitted{0, job.account.submitted()};
+  if (const Range part = intersection(submitted, settlement.range); !part.empty()) settle_known(job, part);
+}
+
+// The job has ended earlier than its life before had read: what the sink has beyond belongs to it, and what lies
+// between can neither be read nor run any more.
+void Dispatcher::take_in_beyond_end(Job& job) {
+  if (!job.options.resumed || !job.ended || job.sink_has.empty() || !job.unpersisted.empty()) return;
+  const Number end = job.sink_has.ranges().back().end();
+  if (end <= job.accepted) return;
+  const Range beyond{job.accepted, end - job.accepted};
+  job.accepted = end;
+  job.account.offer(beyond.count, 0);
+  for (const Range known : job.sink_has.present(beyond)) settle_known(job, known);
+  propose(job, job.account.propose(beyond), Outcome::cancelled, 0, "cancelled",
+          "the job was ended before this task ran");
 }
 
 void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {

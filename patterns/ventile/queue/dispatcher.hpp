@@ -85,6 +85,21 @@ struct JobOptions {
   Duration timeout{0};
   std::uint32_t tries_max = 1;
   std::int64_t priority = 0;  // Jobs with a higher one are served first.
+
+  // A durable job survives its dispatcher: what must not be forgotten is a Persist, and waits for on_persisted().
+  bool durable = false;
+  bool reread = true;          // Its tasks can be read again; else they must be on the disk before a worker sees them.
+  bool resumed = false;        // It has run before: the sink may have results of tasks that are yet to be offered.
+  std::vector<Range> retired;  // Of a resumed job: settled tasks that cannot be had again if the sink has lost them.
+};
+
+// What a durable job writes down. (The driver adds what only it knows: payloads, how far the input was read.)
+struct JobRecord {
+  enum class Kind : std::uint8_t { offered, ended, cancelled, closed };
+  Kind kind = Kind::offered;
+  Range range;  // Offered: these tasks. Else: all of them.
+
+  bool operator==(const JobRecord&) const = default;
 };
 
 // What happened to a job that a person wants to read afterwards.
@@ -147,7 +162,19 @@ struct Keep {
 struct JobForgotten {
   JobId job;
 };
-using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Keep, JobForgotten, Notice>;
+// Write this behind all before it; when it is durable, call on_persisted().
+struct Persist {
+  std::uint64_t token = 0;  // Grows.
+  JobId job;
+  JobRecord record;
+};
+// The sink of a resumed job is here, and has outcomes for so many of its tasks.
+struct JobResumed {
+  JobId job;
+  std::uint64_t settled = 0;
+};
+using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Keep, JobForgotten, Persist,
+                            JobResumed, Notice>;
 using Actions = std::vector<Action>;
 
 // --- The decider -------------------------------------------------------------------------------------------------
@@ -165,6 +192,8 @@ public:
   void open_job(JobId job, JobOptions options, TimePoint now);
   // The next `count` tasks of the job, with `bytes` of payload in all. Returns their numbers.
   Range offer(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
+  // The same for tasks that an earlier life of this job has made durable.
+  Range offer_again(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
   // There will be no more tasks.
   void end_job(JobId job, TimePoint now);
   // What no worker has gets the outcome cancelled; with `running` also what runs. Implies end_job.
@@ -183,6 +212,8 @@ public:
   void on_part(PeerId from, TimePoint now);
   // The transport says that the peer cannot be reached.
   void on_unreachable(PeerId peer, TimePoint now);
+  // Everything up to this Persist is on the disk.
+  void on_persisted(std::uint64_t token, TimePoint now);
   // Time has passed; call at next_tick() or a little later.
   void on_tick(TimePoint now);
   TimePoint next_tick() const;
@@ -242,6 +273,7 @@ private:
   std::map<std::pair<double, PeerId>, Peer*> hungry_;  // Workers with credit, the least loaded first.
   std::uint64_t next_session_ = 0;
   std::uint64_t next_lease_ = 0;
+  std::uint64_t next_token_ = 0;
   std::uint64_t refused_ = 0;
   std::uint64_t slots_open_ = 0;
   std::size_t workers_open_ = 0;
@@ -280,6 +312,11 @@ private:
   void close_job(Job& job, TimePoint now);
   void maybe_end(Job& job);
   void settle_known(Job& job, Range range);
+  void persist(Job& job, JobRecord::Kind kind, Range range);
+  void submit(Job& job, Range range, std::uint64_t bytes, TimePoint now);
+  void finish_job(Job& job, TimePoint now);
+  void remember_stored(Job& job, const Settlement& settlement);
+  void take_in_beyond_end(Job& job);
   void cancel_loser(const Job& job, const Account::Loser& loser);
   void propose(Job& job, const std::vector<Range>& ranges, Outcome outcome, std::uint32_t tries,
                const std::string& kind, const std::string& message);

@@ -1,7 +1,9 @@
 // What a Dispatcher remembers of a peer and of a job. Private to dispatcher.cpp and leasing.cpp.
 #pragma once
 
+#include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -75,6 +77,17 @@ struct Dispatcher::Job {
   std::uint64_t offered_bytes = 0;  // In this session.
   std::uint64_t held_bytes = 0;     // By the driver.
   Credit room;                      // What the client was told.
+  // Durable: what waits for the disk.
+  struct Unpersisted {
+    std::uint64_t token = 0;
+    Range range;
+    std::uint64_t bytes = 0;
+  };
+  bool resume_said = false;
+  std::uint64_t accepted = 0;           // Tasks that have a number; those that wait are not submitted yet.
+  std::deque<Unpersisted> unpersisted;  // Offers.
+  std::optional<Closed> report;         // The sink's, until
+  std::uint64_t closed_token = 0;       // this is on the disk.
 
   bool ended = false;      // No more offers.
   bool cancelled = false;  // Nothing that waits is to run.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <ventile/base/buffer.hpp>
 #include <ventile/base/range.hpp>
@@ -35,6 +36,11 @@ public:
 
   // Everything written so far has been handed to the operating system.
   virtual Status flush() = 0;
+
+  // What was flushed is on the disk. May be called from another thread, beside write() and flush().
+  virtual Status sync() { return {}; }
+  // Where a file ends after a flush(), so that it can be cut there after a crash; none for what cannot be cut.
+  virtual std::optional<std::uint64_t> end() const { return std::nullopt; }
 
   // Flushes and ends. Nothing may be written afterwards; only a failed close() may be repeated.
   virtual Status close() = 0;

@@ -25,6 +25,11 @@ public:
   void release(Range range);
 
   std::uint64_t bytes() const { return bytes_; }  // Held.
+  // Calls visit(Range, PayloadView) for each block that is held, in order.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const auto& [first, block] : blocks_) visit(Range{first, block.payloads.count()}, block.payloads.view());
+  }
 
 private:
   struct Block {

@@ -1,5 +1,6 @@
 #include <ventile/queue/sink.hpp>
 
+#include <atomic>
 #include <unordered_map>
 #include <utility>
 
@@ -8,6 +9,8 @@
 #include <ventile/queue/collector.hpp>
 #include <ventile/queue/link.hpp>
 #include <ventile/queue/names.hpp>
+#include <ventile/queue/role_journal.hpp>
+#include <ventile/queue/sink_journal.hpp>
 #include <ventile/task/function.hpp>
 
 namespace ventile {
@@ -17,6 +20,8 @@ constexpr std::uint16_t results_port = 5571;
 constexpr Duration silence_max = std::chrono::seconds{3};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr Duration refusal_interval = std::chrono::seconds{5};
+constexpr std::uint16_t entry_kind = 1;
+constexpr std::uint64_t snapshot_after = std::uint64_t{64} << 20;  // Bytes of entries.
 
 }  // namespace
 
@@ -51,6 +56,7 @@ public:
     if (!address_)
       if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
     collector_ = std::make_unique<Collector>(collector_options());
+    if (Status remembered = remember(); !remembered) return remembered.error();
     link_ = std::make_unique<Link>(
         context_, reactor_, incarnation_, options_.frame_bytes_max,
         [this](const Received& received, const std::shared_ptr<const void>&) { on_message(received); },
@@ -71,6 +77,7 @@ public:
     reactor_.run();
     reactor_.remove(*pull_);
     link_.reset();
+    journal_.reset();
     return report_;
   }
 
@@ -115,8 +122,14 @@ private:
   std::unordered_map<IncarnationId, Assembler> parts_;  // By worker.
   std::uint64_t frames_ = 0;
   std::unique_ptr<Output> output_;
+  std::atomic<Output*> synced_ = nullptr;  // What the writer's thread syncs: the output, unless it is closed.
   std::unique_ptr<FoldAccumulator> fold_;
   std::uint64_t jobs_ = 0;
+  std::unique_ptr<RoleJournal> journal_;
+  std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot.
+  std::uint64_t output_end_ = 0;
+  bool output_rewinds_ = false;
+  bool said_full_ = false;
   bool written_ = false;  // Since the last acknowledgement.
   std::uint64_t malformed_ = 0;
   RateLimit refusals_{refusal_interval};
@@ -153,10 +166,92 @@ private:
     collector.fold = options_.fold;
     collector.ordered = options_.ordered;
     collector.stay = options_.stay;
+    collector.durable = !options_.durable.empty();
     collector.window_tasks = options_.window_tasks;
     collector.window_bytes = options_.window_bytes;
     collector.ordered_window = options_.ordered_window;
     return collector;
+  }
+
+  // --- What was ---
+
+  Status remember() {
+    if (options_.durable.empty()) return {};
+    Result<std::unique_ptr<RoleJournal>> journal =
+        RoleJournal::open(options_.durable, sink_journal_owner, reactor_, log_,
+                          [this](const RecordView& record) { return restore(record.payload); });
+    if (!journal) return journal.error();
+    journal_ = std::move(*journal);
+    if (collector_->has_job()) {
+      Result<std::unique_ptr<Output>> output = open_output_(jobs_++);
+      if (!output) return output.error();
+      log_.info("resumed with " + std::to_string(collector_->ledger().count()) + " results" +
+                (collector_->finalised() ? "; the output is whole" : ""));
+      if (!collector_->finalised()) use_output(std::move(*output));
+    }
+    journal_->start({.on_persisted =
+                         [this](std::uint64_t token) {
+                           collector_->on_persisted(token, reactor_.now());
+                           carry_out();
+                         },
+                     .on_failed =
+                         [this](const std::string& why) {
+                           output_failed(why);
+                           carry_out();
+                           Collector::Leave leave{Collector::Ending::failed, why};
+                           act(leave);
+                         },
+                     .before_commit = [this] { return sync_output(); }});
+    return {};
+  }
+
+  Status restore(Bytes payload) {
+    const Result<SinkEntry> entry = unpack_sink_entry(payload);
+    if (!entry) return entry.error();
+    if (entry->record.whole || fold_ == nullptr) start_fold();
+    if (entry->record.whole) held_.clear();
+    collector_->restore(entry->record);
+    carry_out();
+    output_end_ = entry->output_end;
+    if (!entry->folded.empty())
+      if (Status merged = fold_->merge_packed(entry->folded); !merged) return merged;
+    for (const KeptResult& kept : entry->kept)
+      if (Status restored = restore(kept); !restored) return restored;
+    return {};
+  }
+
+  Status restore(const KeptResult& kept) {
+    auto held = std::make_unique<Held>();
+    held->whole.append(kept.frame);
+    Result<Received> received = decode(held->whole);
+    if (!received) return received.error();
+    auto* results = std::get_if<Results>(&received->message);
+    if (results == nullptr || !results->range.contains(kept.range))
+      return Error{Code::corrupt, "a result in the sink's journal is not one"};
+    held->envelope = received->envelope;
+    held->results = std::move(*results);
+    if (fold_ != nullptr) return combine(*held, kept.range, false);
+    const FrameId id{++frames_};
+    if (collector_->restore_kept(id, kept.range, kept.frame.size())) held_.emplace(id, std::move(held));
+    return {};
+  }
+
+  void start_fold() { fold_ = options_.fold.empty() ? nullptr : tasks_.find_fold(options_.fold)->start(); }
+
+  // On the writer's thread. The output is not replaced while something is on its way to the journal.
+  Status sync_output() {
+    Output* const output = synced_;
+    return output != nullptr ? output->sync() : Status{};
+  }
+
+  void use_output(std::unique_ptr<Output> output) {
+    synced_ = nullptr;
+    output_ = std::move(output);
+    synced_ = output_.get();
+    output_rewinds_ = output_->end().has_value();
+    output_end_ = output_->end().value_or(0);
+    if (journal_ != nullptr && !output_rewinds_)
+      log_.warning("the output is no file and cannot be cut: after a crash, results may be written there again");
   }
 
   // --- What comes in ---
@@ -226,11 +321,42 @@ private:
 
   // At the end of a turn: what was written in it reaches the file, and is then acknowledged in one message.
   void acknowledge() {
-    if (output_ != nullptr && std::exchange(written_, false))
-      if (Status flushed = output_->flush(); !flushed) output_failed(flushed.error().message);
+    if (output_ != nullptr && written_) {
+      const Status flushed = output_->flush();
+      if (!flushed && journal_ != nullptr && flushed.error().code == Code::overloaded) return wait_for_room(flushed);
+      if (!flushed) output_failed(flushed.error().message);
+      written_ = false;
+      output_end_ = output_->end().value_or(0);
+      if (std::exchange(said_full_, false)) log_.info("there is room again for the output");
+    }
     collector_->on_written(reactor_.now());
     carry_out();
+    if (journaled_ > snapshot_after) write_snapshot();
   }
+
+  // What is held is not acknowledged, so that credit runs out; every turn tries again.
+  void wait_for_room(const Status& flushed) {
+    if (!std::exchange(said_full_, true))
+      log_.error(flushed.error().message + "; what comes waits until there is room");
+  }
+
+  // All that was settled has been appended: this stands for it.
+  void write_snapshot() {
+    if (!collector_->has_job() || collector_->finalising() || written_) return;
+    SinkEntry entry{collector_->snapshot(), output_end_, output_rewinds_, {}, {}};
+    Buffer folded;
+    if (fold_ != nullptr) {
+      Packer packer{folded};
+      fold_->pack(packer);
+      entry.folded = folded;
+    }
+    for (const Collector::Kept& kept : collector_->waits())
+      entry.kept.push_back({kept.range, bytes_of(*held_.at(kept.frame))});
+    journal_->append_snapshot(0, entry_kind, pack_entry(entry));
+    journaled_ = 0;
+  }
+
+  static Bytes bytes_of(const Held& held) { return held.whole.empty() ? held.frame.bytes() : held.whole.bytes(); }
 
   void output_failed(const std::string& why) {
     if (report_.why.empty()) report_.why = why;
@@ -257,8 +383,8 @@ private:
       log_.error(report_.why);
       return collector_->on_output_refused(report_.why);
     }
-    output_ = std::move(*output);
-    fold_ = options_.fold.empty() ? nullptr : tasks_.find_fold(options_.fold)->start();
+    use_output(std::move(*output));
+    start_fold();
     collector_->on_output_opened();
   }
   void act(Collector::Write& write) {
@@ -283,21 +409,30 @@ private:
     if (Status status = output_->write(item); !status) output_failed(status.error().message);
   }
   void act(Collector::Combine& combine) {
-    const Held& held = *held_.at(combine.frame);
-    Status status =
-        held.results.folded ? fold_->merge_packed(held.results.payloads[0]) : combine_one_by_one(held, combine.range);
+    const Status status = this->combine(*held_.at(combine.frame), combine.range, true);
     if (!status) output_failed("the reducer '" + options_.fold + "' cannot take a result: " + status.error().message);
   }
-  Status combine_one_by_one(const Held& held, Range range) {
+  void act(Collector::Persist& persist) {
+    SinkEntry entry{std::move(persist.record), output_end_, output_rewinds_, {}, {}};
+    for (const Collector::Kept& kept : persist.kept)
+      entry.kept.push_back({kept.range, bytes_of(*held_.at(kept.frame))});
+    Buffer bytes = pack_entry(entry);
+    journaled_ += bytes.size();
+    journal_->append(persist.token, entry_kind, std::move(bytes));
+  }
+  // `write` failures to the output; not if they are there already.
+  Status combine(const Held& held, Range range, bool write) {
+    if (held.results.folded) return fold_->merge_packed(held.results.payloads[0]);
     auto failure = held.results.failures.begin();
     for (Number number = range.first; number < range.end(); ++number) {
       const auto offset = static_cast<std::uint32_t>(number - held.results.range.first);
       while (failure != held.results.failures.end() && failure->offset < offset) ++failure;
       const Bytes payload = held.results.payloads[offset];
-      if (failure != held.results.failures.end() && failure->offset == offset)
-        write_item({number, failure->outcome, held.results.tries, payload});
-      else if (Status status = fold_->add_packed(payload); !status)
+      if (failure != held.results.failures.end() && failure->offset == offset) {
+        if (write) write_item({number, failure->outcome, held.results.tries, payload});
+      } else if (Status status = fold_->add_packed(payload); !status) {
         return status;
+      }
     }
     return {};
   }
@@ -312,6 +447,12 @@ private:
       Packer packer{value};
       fold_->pack(packer);
       status = output_->write_fold(value, collector_->ledger().count(Outcome::done));
+    }
+    if (status && journal_ != nullptr) {
+      status = output_->flush();
+      output_end_ = output_->end().value_or(0);
+      if (status) status = output_->sync();
+      synced_ = nullptr;  // Nothing is on its way.
     }
     if (status) status = output_->close();
     if (!status) return output_failed(status.error().message);

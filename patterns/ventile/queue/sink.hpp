@@ -31,6 +31,7 @@ struct SinkOptions {
   std::uint64_t window_tasks = std::uint64_t{1} << 32;
   std::uint64_t window_bytes = std::uint64_t{64} << 20;
   std::uint64_t ordered_window = std::uint64_t{1} << 20;
+  std::string durable;  // A folder for its journal: a sink that is killed and started again goes on. Empty: none.
   Log log;
 };
 

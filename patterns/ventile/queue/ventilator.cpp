@@ -1,5 +1,6 @@
 #include <ventile/queue/ventilator.hpp>
 
+#include <algorithm>
 #include <set>
 #include <thread>
 #include <utility>
@@ -9,6 +10,7 @@
 #include <ventile/queue/exchange.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/queue/payload_store.hpp>
+#include <ventile/queue/role_journal.hpp>
 
 namespace ventile {
 namespace {
@@ -21,6 +23,8 @@ constexpr Duration tick_shortest = std::chrono::milliseconds{1};
 constexpr Duration silence_max = std::chrono::seconds{3};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr Duration refusal_interval = std::chrono::seconds{5};
+constexpr Duration mark_interval = std::chrono::seconds{1};
+constexpr std::uint64_t snapshot_after = std::uint64_t{64} << 20;  // Bytes of entries.
 
 // What the reader thread says.
 struct Block {
@@ -47,6 +51,7 @@ public:
   }
 
   Result<Endpoint> bind() {
+    if (Status remembered = remember(); !remembered) return remembered.error();
     Result<Endpoint> bound = exchange_.bind(options_.bind);
     if (bound) bound_ = *bound;
     return bound;
@@ -55,12 +60,18 @@ public:
   Result<VentilatorReport> run() {
     if (!bound_)
       if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
+    if (state_.closed) {
+      report_.ending = VentilatorEnding::finished_before;
+      report_.job = to_string(job_);
+      return report_;
+    }
     reactor_.on_turn_end([this] { carry_out(); });
     reactor_.post([this] { begin(); });
     reactor_.run();
     blocks_.close();
     if (input_ != nullptr) input_->interrupt();
     if (reader_.joinable()) reader_.join();
+    journal_.reset();
     report_.duration = reactor_.now() - started_;
     return report_;
   }
@@ -106,18 +117,180 @@ private:
   TimePoint next_progress_ = TimePoint::min();
   std::string said_waiting_;
   RateLimit refusals_{refusal_interval};
+  std::unique_ptr<RoleJournal> journal_;
+  std::vector<Buffer> recovered_;  // What state_ points into.
+  JobState state_;                 // Of an earlier life; then what a snapshot would say, without the blocks.
+  bool resumed_ = false;
+  std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot.
+  TimePoint next_mark_ = TimePoint::min();
   bool halting_ = false;
   bool over_ = false;  // The job has ended, one way or another.
   bool finished_ = false;
   std::set<PeerId> unanswered_;  // Who has not reacted to the farewell.
   VentilatorReport report_;
 
+  // --- What was ---
+
+  JobSpecification specification() const {
+    return {job_,
+            options_.job.name,
+            options_.job.function,
+            options_.job.constants,
+            options_.job.constant_count,
+            options_.job.index,
+            options_.index_count,
+            options_.source};
+  }
+
+  Status remember() {
+    if (options_.durable.empty() || journal_ != nullptr) return {};
+    Result<std::unique_ptr<RoleJournal>> journal =
+        RoleJournal::open(options_.durable, job_journal_owner, reactor_, log_, [this](const RecordView& record) {
+          resumed_ = true;
+          recovered_.emplace_back().append(record.payload);
+          return apply_entry(state_, static_cast<JobEntryKind>(record.kind), recovered_.back());
+        });
+    if (!journal) return journal.error();
+    if (resumed_) {
+      if (const std::string other = difference(state_.specification, specification()); !other.empty())
+        return Error{Code::invalid, options_.durable + " cannot go on with this job: " + other +
+                                        "; use another --job or --durable for a new one"};
+      job_ = state_.specification.id;
+    }
+    state_.specification = specification();
+    options_.job.durable = true;
+    options_.job.reread = options_.job.index.enabled || options_.source.reread;
+    options_.job.resumed = resumed_;
+    options_.job.retired = state_.retired;
+    journal_ = std::move(*journal);
+    journal_->start({.on_persisted = [this](std::uint64_t token) { dispatcher_.on_persisted(token, reactor_.now()); },
+                     .on_failed = [this](const std::string& why) { give_up(why); },
+                     .before_commit = {}});
+    if (!resumed_) append(0, JobEntryKind::specification, pack_entry(state_.specification));
+    return {};
+  }
+
+  void give_up(const std::string& why) {
+    report_.ending = VentilatorEnding::failed;
+    report_.why = why + "; start it again with the same command to go on";
+    over_ = true;
+  }
+
+  void append(std::uint64_t token, JobEntryKind kind, Buffer payload) {
+    journaled_ += payload.size();
+    journal_->append(token, static_cast<std::uint16_t>(kind), std::move(payload));
+  }
+
+  // Tasks that cannot be read again have the numbers that they had. Those without a payload were settled; the sink has
+  // them, or the job fails.
+  void offer_recovered() {
+    Number next = 0;
+    const auto skip_to = [&](Number number) {
+      if (number == next) return;
+      dispatcher_.offer_again(job_, number - next, 0, started_);
+      feed_.on_submitted(number - next, 0);
+      next = number;
+    };
+    std::sort(state_.blocks.begin(), state_.blocks.end(),
+              [](const JobBlock& a, const JobBlock& b) { return a.first < b.first; });
+    for (const JobBlock& block : state_.blocks) {
+      skip_to(block.first);
+      PayloadWriter payloads{0};
+      for (const Bytes payload : block.payloads) payloads.append(payload);
+      const std::uint64_t count = payloads.count();
+      const std::uint64_t bytes = payloads.size();
+      const std::uint64_t before = store_.bytes();
+      const Range range = dispatcher_.offer_again(job_, count, bytes, started_);
+      store_.add(range, std::move(payloads));
+      feed_.on_submitted(count, store_.bytes() - before);
+      next = range.end();
+    }
+    skip_to(state_.submitted);
+    state_.blocks.clear();
+    recovered_.clear();
+  }
+
+  // Stands for everything before it: which job it is, and the payloads that are still needed.
+  void write_snapshot() {
+    JobState state = state_;
+    IntervalSet retired{Range{0, state.submitted}};
+    if (!options_.job.reread)
+      store_.for_each([&](Range range, const PayloadView& view) {
+        retired.erase(range);
+        JobBlock block{range.first, {}};
+        for (std::uint32_t i = 0; i < view.count(); ++i) block.payloads.push_back(view[i]);
+        state.blocks.push_back(std::move(block));
+      });
+    if (!options_.job.reread) state.retired = retired.ranges();
+    journal_->append_snapshot(0, static_cast<std::uint16_t>(JobEntryKind::whole), pack_entry(state));
+    journaled_ = 0;
+  }
+
+  void mark_input() {
+    if (journal_ == nullptr || input_ == nullptr || reactor_.now() < next_mark_) return;
+    next_mark_ = reactor_.now() + mark_interval;
+    const InputMark mark{state_.submitted, input_->bytes_read()};
+    state_.marks.push_back(mark);
+    append(0, JobEntryKind::mark, pack_entry(mark));
+  }
+
+  void act(Persist& persist) {
+    const Range range = persist.record.range;
+    switch (persist.record.kind) {
+      case JobRecord::Kind::offered: {
+        JobBlock block{range.first, {}};
+        for (Number number = range.first; number < range.end(); ++number)
+          block.payloads.push_back(store_.find(number).value_or(Bytes{}));
+        return append(persist.token, JobEntryKind::block, pack_entry(block));
+      }
+      case JobRecord::Kind::ended:
+        state_.total = range.count;
+        return append(persist.token, JobEntryKind::ended, pack_entry(range.count));
+      case JobRecord::Kind::cancelled:
+        state_.cancelled = true;
+        return append(persist.token, JobEntryKind::cancelled, pack_entry(range.count));
+      case JobRecord::Kind::closed:
+        return append(persist.token, JobEntryKind::closed, {});
+    }
+  }
+
+  void act(JobResumed& resumed) {
+    std::string line = "resumed " + job_name() + ": ";
+    if (const std::optional<double> part = part_done(resumed.settled))
+      line += std::to_string(static_cast<int>(100 * *part)) + " % done, ";
+    log_.info(line + std::to_string(resumed.settled) + " tasks have their outcome");
+  }
+  std::string job_name() const { return options_.job.name.empty() ? "the job" : options_.job.name; }
+
+  // How much of the job the first `settled` tasks are, as well as that is known.
+  std::optional<double> part_done(std::uint64_t settled) const {
+    const std::uint64_t total = options_.job.index.enabled ? options_.index_count : state_.ended() ? state_.total : 0;
+    if (total > 0) return static_cast<double>(settled) / static_cast<double>(total);
+    const std::optional<std::uint64_t> bytes = input_ != nullptr ? input_->bytes_total() : std::nullopt;
+    if (!bytes || *bytes == 0 || state_.marks.empty()) return std::nullopt;
+    const InputMark& last = state_.marks.back();
+    if (last.number == 0) return std::nullopt;
+    const double bytes_done =
+        static_cast<double>(last.bytes) / static_cast<double>(last.number) * static_cast<double>(settled);
+    return std::min(1.0, bytes_done / static_cast<double>(*bytes));
+  }
+
   // --- Input ---
 
   void begin() {
     started_ = moved_ = reactor_.now();
     dispatcher_.open_job(job_, options_.job, started_);
-    if (options_.job.index.enabled) {
+    if (resumed_) log_.info("resuming " + job_name() + " from " + options_.durable);
+    const bool was_ended = resumed_ && state_.ended();
+    if (!options_.job.reread || state_.cancelled) offer_recovered();
+    if (resumed_ && state_.cancelled) {
+      report_.ending = VentilatorEnding::halted;
+      report_.why = "it was cancelled before it was resumed";
+      feed_.on_ended();
+      dispatcher_.cancel_job(job_, true, started_);
+    } else if (!options_.job.reread && was_ended) {
+      end_input(VentilatorEnding::done, {});
+    } else if (options_.job.index.enabled) {
       if (options_.index_count > 0) dispatcher_.offer(job_, options_.index_count, 0, started_);
       feed_.on_submitted(options_.index_count, 0);
       end_input(VentilatorEnding::done, {});
@@ -159,6 +332,8 @@ private:
     const Range range = dispatcher_.offer(job_, count, bytes, reactor_.now());
     store_.add(range, std::move(payloads));
     feed_.on_submitted(count, store_.bytes() - before);
+    state_.submitted = range.end();
+    mark_input();
   }
 
   void end_input(VentilatorEnding ending, const std::string& why) {
@@ -202,6 +377,7 @@ private:
     for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
       for (Action& action : actions) std::visit([this](auto& a) { act(a); }, action);
     if (over_) return finish();  // Once.
+    if (journaled_ > snapshot_after) write_snapshot();
     take_blocks();
     schedule();
   }

@@ -14,6 +14,7 @@
 #include <ventile/queue/dispatcher.hpp>
 #include <ventile/queue/feed.hpp>
 #include <ventile/queue/input.hpp>
+#include <ventile/queue/job_journal.hpp>
 #include <ventile/wire/frame.hpp>
 
 namespace ventile {
@@ -25,6 +26,9 @@ struct VentilatorOptions {
   FeedOptions feed;
   DispatcherOptions dispatcher;
   std::size_t frame_bytes_max = frame_bytes_default;
+  std::string durable;  // A folder for the job's journal: a ventilator that is killed and started again goes on. Empty:
+                        // none.
+  JobSource source;     // Of a durable job: what its tasks come from.
   Log log;
 };
 
@@ -46,12 +50,13 @@ struct JobStatus {
 enum class HaltDecision : std::uint8_t { go_on, soon, now };
 
 enum class VentilatorEnding : std::uint8_t {
-  done,       // Every task has an outcome and the sink has closed its output.
-  halted,     // The halt rule or cancel() ended it early; what was submitted has outcomes.
-  drained,    // drain() stopped the reading; what was submitted has outcomes.
-  bad_input,  // The input could not be read to its end; what was read has outcomes.
-  failed,     // Results are lost, or the sink could not go on.
-  abandoned,  // leave(): nothing is accounted for any more.
+  done,             // Every task has an outcome and the sink has closed its output.
+  halted,           // The halt rule or cancel() ended it early; what was submitted has outcomes.
+  drained,          // drain() stopped the reading; what was submitted has outcomes.
+  bad_input,        // The input could not be read to its end; what was read has outcomes.
+  failed,           // Results are lost, or the sink could not go on.
+  abandoned,        // leave(): nothing is accounted for any more. A durable job can be resumed.
+  finished_before,  // A durable job that was over when it was started again: nothing was done.
 };
 
 struct VentilatorReport {
@@ -82,7 +87,8 @@ public:
   Ventilator(const Ventilator&) = delete;
   Ventilator& operator=(const Ventilator&) = delete;
 
-  // Binds, so that errors come before anything runs. Returns the address with its real port.
+  // Opens the journal and binds, so that errors come before anything runs. Returns the address with its real port.
+  // Code::invalid if the journal holds another job, with the difference.
   Result<Endpoint> bind();
   // Runs the job to its end; its thread becomes the reactor's. Binds if that was not done.
   Result<VentilatorReport> run();

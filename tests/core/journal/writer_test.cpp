@@ -29,7 +29,8 @@ protected:
     options.retry = std::chrono::milliseconds{1};
     writer = std::make_unique<JournalWriter>(
         std::move(*journal), options,
-        JournalWriter::Callbacks{[this](std::uint64_t token) { say([&] { persisted = token; }); },
+        JournalWriter::Callbacks{{},
+                                 [this](std::uint64_t token) { say([&] { persisted = token; }); },
                                  [this](bool is_full) { say([&] { full = is_full; }); },
                                  [this](const Error& error) { say([&] { failed = error; }); }});
   }

@@ -337,5 +337,142 @@ TEST_F(CollectorTest, nothing_is_acknowledged_after_the_output_broke) {
   EXPECT_TRUE(written().empty());
 }
 
+// --- A durable sink ----------------------------------------------------------------------------------------------
+
+class DurableCollectorTest : public CollectorTest {
+protected:
+  DurableCollectorTest() { start({.durable = true}); }
+
+  // The job is open, and the disk knows it.
+  void open_durably() {
+    welcome();
+    tell(Open{.name = "squares", .function = "square"});
+    did<Collector::OpenOutput>();
+    collector->on_output_opened();
+    collect();
+    persist(did<Collector::Persist>());
+    said<Opened>();
+  }
+  Collector::Persist write() {
+    collector->on_written(now);
+    collect();
+    return did<Collector::Persist>();
+  }
+  void persist(const Collector::Persist& record) {
+    records.push_back(record.record);
+    collector->on_persisted(record.token, now);
+    collect();
+  }
+  // It is killed, and what comes after it knows what is on the disk.
+  void restart(CollectorOptions options) {
+    options.durable = true;
+    start(std::move(options));
+    actions.clear();
+    for (const SinkRecord& record : records) collector->restore(record);
+    collect();
+  }
+
+  std::vector<SinkRecord> records;  // On the disk.
+};
+
+TEST_F(DurableCollectorTest, takes_a_job_when_the_disk_knows_it_and_not_before) {
+  welcome();
+  tell(Open{.name = "squares", .function = "square"});
+  did<Collector::OpenOutput>();
+  collector->on_output_opened();
+  collect();
+  const auto record = did<Collector::Persist>();
+  EXPECT_TRUE(record.record.whole);
+  EXPECT_TRUE(actions.empty());
+  persist(record);
+  said<Opened>();
+}
+
+TEST_F(DurableCollectorTest, acknowledges_what_is_on_the_disk_and_nothing_else) {
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  const Collector::Persist record = write();
+  EXPECT_EQ(record.record.settled, (std::vector<Range>{{0, 3}}));
+  EXPECT_TRUE(actions.empty()) << "it is written, and may be gone";
+  persist(record);
+  EXPECT_EQ(verdicts(said<Stored>().settlements), (Given{{{0, 3}, Verdict::stored}}));
+}
+
+TEST_F(DurableCollectorTest, does_not_say_to_a_new_session_that_it_has_what_may_be_gone) {
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  const Collector::Persist record = write();
+  reconnect();
+  tell(Open{.name = "squares", .function = "square"});
+  EXPECT_TRUE(said<Opened>().have.empty());
+  persist(record);
+  EXPECT_EQ(verdicts(said<Stored>().settlements), (Given{{{0, 3}, Verdict::stored}}));
+}
+
+TEST_F(DurableCollectorTest, comes_back_with_what_it_had) {
+  open_durably();
+  results({0, 3}, {{1, Outcome::failed}});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  persist(write());
+  restart({});
+  EXPECT_TRUE(collector->has_job());
+  EXPECT_EQ(collector->ledger().count(), 3U);
+  EXPECT_EQ(collector->ledger().count(Outcome::failed), 1U);
+  collector->start(now);
+  collect();
+  EXPECT_EQ(said<Hello>().held.front().job, job);
+}
+
+TEST_F(DurableCollectorTest, with_order_keeps_the_payloads_that_wait) {
+  start({.ordered = true, .durable = true});
+  open_durably();
+  const FrameId frame = results({5, 2});
+  const Collector::Persist record = write();
+  ASSERT_EQ(record.kept.size(), 1U);
+  EXPECT_EQ(record.kept.front().frame, frame);
+  persist(record);
+  restart({.ordered = true});
+  EXPECT_TRUE(collector->restore_kept({77}, {5, 2}, 10));
+  EXPECT_EQ(collector->held_bytes(), 10U);
+  EXPECT_FALSE(collector->ledger().touches({0, 5}));
+}
+
+TEST_F(DurableCollectorTest, knows_after_a_restart_that_its_output_is_whole) {
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  persist(write());
+  said<Stored>();
+  tell(End{3});
+  did<Collector::Finalise>();
+  collector->on_finalised(now);
+  collect();
+  const auto record = did<Collector::Persist>();
+  EXPECT_TRUE(record.record.finalised);
+  EXPECT_TRUE(actions.empty()) << "CLOSED before the disk knows it";
+  persist(record);
+  said<Closed>();
+  restart({});
+  EXPECT_TRUE(collector->finalised());
+}
+
+TEST_F(DurableCollectorTest, can_say_all_that_it_knows_in_one_record) {
+  open_durably();
+  results({0, 3}, {{1, Outcome::failed}});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  persist(write());
+  const SinkRecord whole = collector->snapshot();
+  records = {whole};
+  restart({});
+  EXPECT_EQ(collector->snapshot(), whole);
+}
+
 }  // namespace
 }  // namespace ventile

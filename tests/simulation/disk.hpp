@@ -1,0 +1,102 @@
+// What a durable role has on its disk: it outlives the process, and a crash takes the tail that was not synced.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ventile/base/buffer.hpp>
+#include <ventile/base/interval_set.hpp>
+#include <ventile/queue/dispatcher.hpp>
+#include <ventile/queue/sink_record.hpp>
+
+#include "tests/simulation/world.hpp"
+
+namespace ventile::simulation {
+
+// Grows at its end, and is safe up to some entry.
+template <class Entry>
+struct DiskLog {
+  std::vector<Entry> entries;
+  std::size_t written = 0;  // Handed to the disk; what is behind is in the process.
+  std::size_t durable = 0;
+
+  // Of what was not synced some is left, and always the beginning of it.
+  void crash(Random& random) {
+    entries.resize(durable + random.below(written - durable + 1));
+    written = durable = entries.size();
+  }
+};
+
+// One result in an output, as text() of its value or empty.
+struct OutputItem {
+  Number number = 0;
+  Outcome outcome = Outcome::done;
+  std::string payload;
+};
+
+struct KeptFrame {
+  Range range;
+  std::string frame;
+};
+
+struct SinkDisk {
+  struct Entry {
+    std::uint64_t token = 0;
+    SinkRecord record;
+    std::size_t output_end = 0;
+    std::vector<KeptFrame> kept;
+  };
+  DiskLog<Entry> journal;
+  DiskLog<OutputItem> output;
+
+  void crash(Random& random) {
+    journal.crash(random);
+    output.crash(random);
+  }
+  // Numbers that will have their outcome after any crash.
+  const IntervalSet& safe() {
+    for (; counted_ < journal.durable; ++counted_) {
+      if (journal.entries[counted_].record.whole) safe_.clear();
+      for (const Range range : journal.entries[counted_].record.settled) safe_.insert(range);
+    }
+    return safe_;
+  }
+
+private:
+  IntervalSet safe_;
+  std::size_t counted_ = 0;  // Entries that safe_ knows.
+};
+
+struct JobDisk {
+  struct Entry {
+    std::uint64_t token = 0;
+    JobRecord record;
+  };
+  DiskLog<Entry> journal;
+  bool opened = false;  // There was a life before.
+
+  std::uint64_t offered(bool durably) const {
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < (durably ? journal.durable : journal.entries.size()); ++i)
+      if (journal.entries[i].record.kind == JobRecord::Kind::offered)
+        end = std::max(end, journal.entries[i].record.range.end());
+    return end;
+  }
+  // Tasks that had a number when the job was cancelled; none if it was not.
+  std::optional<std::uint64_t> cancelled_at() const {
+    for (const Entry& entry : journal.entries)
+      if (entry.record.kind == JobRecord::Kind::cancelled) return entry.record.range.count;
+    return std::nullopt;
+  }
+  bool has(JobRecord::Kind kind) const {
+    return std::any_of(journal.entries.begin(), journal.entries.end(),
+                       [kind](const Entry& entry) { return entry.record.kind == kind; });
+  }
+};
+
+}  // namespace ventile::simulation
