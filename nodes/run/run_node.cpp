@@ -431,6 +431,8 @@ int run_commands(const RunCommand& run) {
       return fail(ExitCode::task_failed, ended.why);
     case VentilatorEnding::abandoned:
       return to_int(ExitCode::drain_deadline);
+    case VentilatorEnding::finished_before:  // Of durable jobs only.
+      break;
   }
   return to_int(ExitCode::internal);
 }

@@ -57,9 +57,9 @@ Buffer pack_entry(const JobSpecification& specification) { return packed(specifi
 Buffer pack_entry(const JobBlock& block) { return packed(block); }
 Buffer pack_entry(const InputMark& mark) { return packed(mark); }
 Buffer pack_entry(std::uint64_t total) { return packed(total); }
-Buffer pack_entry(const JobState& state) { return packed(state); }
+Buffer pack_entry(const JobMemory& state) { return packed(state); }
 
-Status apply_entry(JobState& state, JobEntryKind kind, Bytes payload) {
+Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload) {
   switch (kind) {
     case JobEntryKind::specification: {
       Result<JobSpecification> read = unpacked<JobSpecification>(payload);
@@ -98,7 +98,7 @@ Status apply_entry(JobState& state, JobEntryKind kind, Bytes payload) {
       state.closed = true;
       return {};
     case JobEntryKind::whole: {
-      Result<JobState> read = unpacked<JobState>(payload);
+      Result<JobMemory> read = unpacked<JobMemory>(payload);
       if (!read) return read.error();
       state = std::move(*read);
       return {};

@@ -70,7 +70,7 @@ struct InputMark {
 enum class JobEntryKind : std::uint16_t { specification = 1, block, mark, ended, cancelled, closed, whole };
 
 // All of it, as a snapshot has it.
-struct JobState {
+struct JobMemory {
   JobSpecification specification;
   std::vector<Range> retired;  // Settled; their payloads are gone.
   std::vector<JobBlock> blocks;
@@ -88,12 +88,12 @@ struct JobState {
 };
 
 // Adds an entry to what is known. Views in `state` point into `payload`, which must outlive them.
-Status apply_entry(JobState& state, JobEntryKind kind, Bytes payload);
+Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload);
 
 Buffer pack_entry(const JobSpecification& specification);
 Buffer pack_entry(const JobBlock& block);
 Buffer pack_entry(const InputMark& mark);
 Buffer pack_entry(std::uint64_t total);
-Buffer pack_entry(const JobState& state);
+Buffer pack_entry(const JobMemory& state);
 
 }  // namespace ventile

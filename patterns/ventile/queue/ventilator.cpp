@@ -119,7 +119,7 @@ private:
   RateLimit refusals_{refusal_interval};
   std::unique_ptr<RoleJournal> journal_;
   std::vector<Buffer> recovered_;  // What state_ points into.
-  JobState state_;                 // Of an earlier life; then what a snapshot would say, without the blocks.
+  JobMemory state_;                // Of an earlier life; then what a snapshot would say, without the blocks.
   bool resumed_ = false;
   std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot.
   TimePoint next_mark_ = TimePoint::min();
@@ -212,7 +212,7 @@ private:
 
   // Stands for everything before it: which job it is, and the payloads that are still needed.
   void write_snapshot() {
-    JobState state = state_;
+    JobMemory state = state_;
     IntervalSet retired{Range{0, state.submitted}};
     if (!options_.job.reread)
       store_.for_each([&](Range range, const PayloadView& view) {
