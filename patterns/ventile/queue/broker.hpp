@@ -70,6 +70,8 @@ private:
   void act(const Settled& settled, const PayloadView*);
   void act(const JobClosed&, const PayloadView*) {}
   void act(const JobFailed& failed, const PayloadView*) { log_.error("job failed: " + failed.message); }
+  void act(const Persist&, const PayloadView*) {}     // Of durable jobs only,
+  void act(const JobResumed&, const PayloadView*) {}  // and a broker has none.
   void act(const Keep& keep, const PayloadView* payloads);
   void act(const JobForgotten& job, const PayloadView*) { jobs_.erase(job.job); }
   void act(const Notice& notice, const PayloadView*);
