@@ -101,7 +101,14 @@ public:
     if (!input) throw TaskFailure{"arguments", input.error().message};
     const Pass pass{*services_.gate, context};
     if (!pass.granted()) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
-    return run(context, std::move(*input), pass.slot());
+    try {
+      RunReport report = run(context, std::move(*input), pass.slot());
+      services_.halt->on_ended(true);
+      return report;
+    } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
+      if (context.attempt() >= services_.tries_max) services_.halt->on_ended(false);
+      throw;
+    }
   }
 
 private:

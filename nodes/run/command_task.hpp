@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <nodes/run/early_halt.hpp>
 #include <nodes/run/live_output.hpp>
 #include <nodes/run/slot_gate.hpp>
 #include <nodes/run/spill.hpp>
@@ -43,6 +44,8 @@ struct CommandTaskServices {
   std::shared_ptr<SpillFile> spill;
   std::shared_ptr<LiveOutput> live;
   std::shared_ptr<TimeLimit> time_limit;
+  std::shared_ptr<EarlyHalt> halt;
+  std::uint32_t tries_max = 1;
 };
 
 // Registers `run`, not repeatable: its payload is a RunInput, its result a RunReport, which is the detail of its

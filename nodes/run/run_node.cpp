@@ -192,9 +192,10 @@ Status show_commands(Work& work) {
 // Follows the job on the ventilator's thread: failures, the halt rule, progress.
 class Watch {
 public:
-  Watch(Console& console, const RunCommand& run, SlotGate& gate)
+  Watch(Console& console, const RunCommand& run, SlotGate& gate, EarlyHalt& halt)
       : run_(run),
         gate_(gate),
+        halt_(halt),
         progress_(console,
                   choose_progress_style(run.bar.value_or(false), console.is_terminal(), false, run.common.quiet)) {}
 
@@ -214,6 +215,7 @@ public:
 private:
   const RunCommand& run_;
   SlotGate& gate_;
+  EarlyHalt& halt_;
   ProgressBar progress_;
   RunFailures failures_;
   std::uint64_t unstarted_ = 0;
@@ -228,12 +230,16 @@ private:
   }
 
   HaltDecision decide(const Audit& audit, bool ended) {
-    if (gate_.closed()) return HaltDecision::soon;
+    if (halt_.reached()) return decision();
+    if (gate_.closed()) return HaltDecision::soon;  // By a signal.
     if (!run_.halt) return HaltDecision::go_on;
     const std::uint64_t done = audit.outcomes[static_cast<std::size_t>(Outcome::done)];
     const HaltCounts counts{audit.settled() - done, done, ended ? std::optional{audit.submitted} : std::nullopt};
     if (!run_.halt->reached(counts)) return HaltDecision::go_on;
-    gate_.close();
+    halt_.set_reached();
+    return decision();
+  }
+  HaltDecision decision() const {
     return run_.halt->when == HaltRule::When::now ? HaltDecision::now : HaltDecision::soon;
   }
 
@@ -367,12 +373,17 @@ int run_commands(const RunCommand& run) {
   }
   if (!run.results.empty()) output.results = std::make_unique<ResultsFolder>(run.results, work->names);
   TaskRegistry tasks;
-  const CommandTaskServices services{zygote, gate, output.spill, std::make_shared<LiveOutput>(),
-                                     std::make_shared<TimeLimit>(run.timeout)};
+  const CommandTaskServices services{zygote,
+                                     gate,
+                                     output.spill,
+                                     std::make_shared<LiveOutput>(),
+                                     std::make_shared<TimeLimit>(run.timeout),
+                                     std::make_shared<EarlyHalt>(run.halt, gate),
+                                     run.retries};
   add_command_task(tasks, std::move(work->task), services);
 
   Context context{{}, console.log()};
-  Watch watch{console, run, *gate};
+  Watch watch{console, run, *gate, *services.halt};
   Ventilator ventilator{context, ventilator_options(run, slots, console), std::move(work->input), watch.callbacks()};
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();

@@ -147,8 +147,6 @@ Status Call::start() {
   request.argument_count = static_cast<std::uint32_t>(command_.argv.size());
   const bool sent = send_request(line_.socket.get(), request, body_of(command_), std::span{descriptors}.first(count));
   if (!sent) return zygote_gone();
-  stdout_.write_end.close();
-  stderr_.write_end.close();
   return {};
 }
 

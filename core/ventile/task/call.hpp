@@ -38,7 +38,8 @@ public:
   Result<Reply> carry_out();
 
 private:
-  // Both ends of a pipe of which the command writes to one.
+  // Both ends of a pipe of which the command writes to one. We keep that one, too, until the command has ended: the end
+  // of the pipe would wake us just before the reply does, twice per command, and tell us nothing.
   struct Pipe {
     Descriptor read_end;
     Descriptor write_end;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace ventile {
@@ -143,6 +145,15 @@ TEST(DialectTest, the_help_fits_a_screen_and_names_every_option) {
     EXPECT_TRUE(named || help.find(letter + ' ') != std::string::npos || help.find(letter + '\n') != std::string::npos)
         << option.name;
   }
+}
+
+TEST(DialectTest, the_manual_page_names_every_option) {
+  std::ifstream file{VENTILE_MANUAL};
+  const std::string page{std::istreambuf_iterator<char>{file}, {}};
+  RunCommand run;
+  const OptionTable table = table_of(run);
+  for (const Option& option : table.options())
+    EXPECT_NE(page.find("--" + option.name), std::string::npos) << option.name;
 }
 
 }  // namespace

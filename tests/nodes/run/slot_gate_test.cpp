@@ -1,7 +1,9 @@
+#include <nodes/run/early_halt.hpp>
 #include <nodes/run/slot_gate.hpp>
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 #include <vector>
@@ -92,6 +94,24 @@ TEST(SlotGateTest, nobody_passes_until_there_is_room) {
   SlotGate gate{{.slots = 1, .has_room = [&] { return ++asked == 3; }, .room_interval = std::chrono::milliseconds{1}}};
   EXPECT_EQ(gate.enter(0, {}), 0U);
   EXPECT_EQ(asked, 3);
+}
+
+TEST(EarlyHaltTest, the_gate_closes_with_the_task_that_decides) {
+  auto gate = std::make_shared<SlotGate>(SlotGateOptions{.slots = 2});
+  EarlyHalt halt{*parse_halt("soon,fail=2"), gate};
+  halt.on_ended(false);
+  halt.on_ended(true);
+  EXPECT_FALSE(gate->closed());
+  halt.on_ended(false);
+  EXPECT_TRUE(halt.reached());
+  EXPECT_TRUE(gate->closed());
+}
+
+TEST(EarlyHaltTest, a_percentage_is_left_to_those_who_know_the_total) {
+  auto gate = std::make_shared<SlotGate>(SlotGateOptions{.slots = 2});
+  EarlyHalt halt{*parse_halt("soon,fail=1%"), gate};
+  for (int i = 0; i < 5; ++i) halt.on_ended(false);
+  EXPECT_FALSE(gate->closed());
 }
 
 }  // namespace
