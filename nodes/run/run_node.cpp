@@ -332,6 +332,13 @@ int run_commands(const RunCommand& run) {
     console.error(code, why);
     return to_int(code);
   };
+  // Before signals are taken over: what waits for a terminal here ends by Ctrl-C as any program does.
+  Result<Work> work = work_of(run, console);
+  if (!work) return fail(ExitCode::usage, work.error().message);
+  if (run.dry_run) {
+    const Status shown = show_commands(*work);
+    return shown ? to_int(ExitCode::success) : fail(ExitCode::task_failed, shown.error().message);
+  }
   const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
   auto gate = std::make_shared<SlotGate>(gate_options(run, slots));
   Ventilator* running = nullptr;
@@ -353,12 +360,6 @@ int run_commands(const RunCommand& run) {
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
 
-  Result<Work> work = work_of(run, console);
-  if (!work) return fail(ExitCode::usage, work.error().message);
-  if (run.dry_run) {
-    const Status shown = show_commands(*work);
-    return shown ? to_int(ExitCode::success) : fail(ExitCode::task_failed, shown.error().message);
-  }
   if (!run.directory.empty()) {
     std::error_code error;
     std::filesystem::create_directories(run.directory, error);

@@ -21,7 +21,7 @@ Duration SlotGate::hold_back(TimePoint now) {
 }
 
 void SlotGate::wake_first() {
-  if (!waiting_.empty()) waiting_.begin()->second->changed.notify_one();
+  if (!free_.empty() && !waiting_.empty()) waiting_.begin()->second->changed.notify_one();
 }
 
 std::optional<std::uint32_t> SlotGate::enter(Number number, std::stop_token stop) {
@@ -54,6 +54,7 @@ std::optional<std::uint32_t> SlotGate::enter(Number number, std::stop_token stop
   }
   waiting_.erase(place);
   wake_first();
+  lock.unlock();  // `wake` waits for a callback that may be running, and that wants the lock.
   return slot;
 }
 

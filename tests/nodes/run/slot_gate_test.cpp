@@ -81,6 +81,17 @@ TEST(SlotGateTest, a_stop_ends_the_wait) {
   EXPECT_EQ(gate.enter(2, {}), 0U);
 }
 
+// Entering once waited, with the lock held, for the callback of a stop, which waited for the lock.
+TEST(SlotGateTest, a_stop_at_any_moment_does_no_harm) {
+  SlotGate gate{{.slots = 1}};
+  for (Number number = 0; number < 2000; ++number) {
+    std::stop_source stop;
+    const std::jthread stopping{[&] { stop.request_stop(); }};
+    if (const auto slot = gate.enter(number, stop.get_token())) gate.leave(*slot);
+  }
+  EXPECT_EQ(gate.enter(2000, {}), 0U);
+}
+
 TEST(SlotGateTest, starts_are_the_delay_apart) {
   SlotGate gate{{.slots = 2, .delay = std::chrono::milliseconds{30}}};
   const TimePoint before = Clock::now();
