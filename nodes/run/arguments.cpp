@@ -172,7 +172,7 @@ Result<Arguments::Next> Arguments::next_first(bool wait) {
   if (linked_read_ == 0) first_.clear();
   while (linked_read_ < linked_to_first_) {
     std::string value;
-    const Result<Next> next = sources_[linked_read_]->next(value, wait);
+    Result<Next> next = sources_[linked_read_]->next(value, wait);
     if (!next || *next != Next::value) return next;
     if (options_.skip_empty && value.empty() && linked_to_first_ == 1) continue;
     append(first_, columns(std::move(value)));
@@ -185,7 +185,7 @@ Result<Arguments::Next> Arguments::next_first(bool wait) {
 Result<Arguments::Next> Arguments::next_combination(Row& row, bool wait) {
   if (std::any_of(rest_.begin(), rest_.end(), [](const auto& rows) { return rows.empty(); })) return Next::end;
   if (!has_first_) {
-    const Result<Next> next = next_first(wait);
+    Result<Next> next = next_first(wait);
     if (!next || *next != Next::value) return next;
     has_first_ = true;
   }
@@ -200,7 +200,7 @@ Result<Arguments::Next> Arguments::next_combination(Row& row, bool wait) {
 Result<ArgumentSource::Next> Arguments::next(std::vector<std::string>& arguments, bool wait) {
   while (partial_count_ < options_.arguments_each) {
     Row row;
-    const Result<Next> next = next_combination(row, wait);
+    Result<Next> next = next_combination(row, wait);
     if (!next) return next;
     if (*next == Next::nothing_yet) return next;
     if (*next == Next::end && partial_count_ == 0) return Next::end;

@@ -8,6 +8,7 @@
 #include <regex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nodes/io/byte_reader.hpp>
@@ -76,7 +77,7 @@ private:
   std::uint32_t partial_count_ = 0;
   std::size_t linked_read_ = 0;
 
-  explicit Arguments(const ArgumentOptions& options) : options_(options) {}
+  explicit Arguments(ArgumentOptions options) : options_(std::move(options)) {}
   Status open_all(const std::vector<SourceSpec>& specs);
   Status read_names();
   Status read_rest(const std::vector<SourceSpec>& specs);

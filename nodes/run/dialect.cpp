@@ -288,8 +288,7 @@ std::optional<ExitNow> check(RunCommand& run) {
     if (objection) return objection;
   if ((run.resume || run.resume_failed || run.retry_failed) && run.joblog.empty())
     return usage_error("--resume, --resume-failed and --retry-failed read a log: give --joblog FILE", "");
-  if (!run.header.empty() && run.header != ":")
-    return usage_error("--header: expected \":\", got \"" + run.header + "\"");
+  if (!run.header.empty() && run.header != ":") return usage_error("--header: expected :, got " + run.header);
   if (run.replacement.empty()) return usage_error("--replace: expected some text, got none");
   if (Status limit = TimeLimit::check(run.timeout); !limit) return usage_error("--timeout: " + limit.error().message);
   if (Result<std::uint32_t> slots = run_slots(run.slots, 1); !slots)

@@ -12,6 +12,8 @@
 
 namespace ventile {
 
+// In the order of the help.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct RunCommand {
   CommonOptions common;
   std::vector<std::string> command;  // The words of the template.

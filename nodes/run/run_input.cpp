@@ -66,7 +66,7 @@ public:
 
   Result<bool> read(PayloadWriter& block, std::size_t /*bytes_max*/, std::uint32_t /*count_max*/) override {
     RunInput input;
-    const Result<bool> more = blocks_.next(input.standard_input);
+    Result<bool> more = blocks_.next(input.standard_input);
     if (!more || !*more) return more;
     input.sequence = ++sequence_;
     Packer packer{block.buffer()};
@@ -136,7 +136,7 @@ Result<bool> BlockReader::next(std::string& block) {
     if (text.size() > options_.block_bytes_max)
       return Error{Code::invalid, reader_->name() + ": a record is longer than " +
                                       std::to_string(options_.block_bytes_max) + " bytes; is --recend right?"};
-    const Result<bool> more = reader_->read_more(true);
+    Result<bool> more = reader_->read_more(true);
     if (!more || !*more) return more;
   }
 }

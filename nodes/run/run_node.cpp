@@ -230,16 +230,14 @@ private:
   }
 
   HaltDecision decide(const Audit& audit, bool ended) {
-    if (halt_.reached()) return decision();
-    if (gate_.closed()) return HaltDecision::soon;  // By a signal.
+    if (gate_.closed() && !halt_.reached()) return HaltDecision::soon;  // By a signal.
     if (!run_.halt) return HaltDecision::go_on;
+    // Where the gate knows already, the result that decides is still on its way, and cancelling could overtake it. What
+    // the gate has turned away is no failure.
     const std::uint64_t done = audit.outcomes[static_cast<std::size_t>(Outcome::done)];
-    const HaltCounts counts{audit.settled() - done, done, ended ? std::optional{audit.submitted} : std::nullopt};
+    const HaltCounts counts{failures_.count(), done, ended ? std::optional{audit.submitted} : std::nullopt};
     if (!run_.halt->reached(counts)) return HaltDecision::go_on;
     halt_.set_reached();
-    return decision();
-  }
-  HaltDecision decision() const {
     return run_.halt->when == HaltRule::When::now ? HaltDecision::now : HaltDecision::soon;
   }
 

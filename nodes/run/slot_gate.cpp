@@ -24,7 +24,7 @@ void SlotGate::wake_first() {
   if (!free_.empty() && !waiting_.empty()) waiting_.begin()->second->changed.notify_one();
 }
 
-std::optional<std::uint32_t> SlotGate::enter(Number number, std::stop_token stop) {
+std::optional<std::uint32_t> SlotGate::enter(Number number, const std::stop_token& stop) {
   Waiter waiter;
   std::unique_lock lock{mutex_};
   const auto place = waiting_.emplace(number, &waiter);

@@ -34,7 +34,7 @@ public:
 
   // Waits for a slot. Returns its number, from 0, which belongs to the caller until leave(); or nothing, if the gate
   // was closed or a stop requested.
-  std::optional<std::uint32_t> enter(Number number, std::stop_token stop);
+  std::optional<std::uint32_t> enter(Number number, const std::stop_token& stop);
   void leave(std::uint32_t slot);
 
   // Nobody passes any more.
