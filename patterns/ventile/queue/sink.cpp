@@ -9,6 +9,7 @@
 #include <ventile/queue/collector.hpp>
 #include <ventile/queue/link.hpp>
 #include <ventile/queue/names.hpp>
+#include <ventile/queue/part_store.hpp>
 #include <ventile/queue/role_journal.hpp>
 #include <ventile/queue/sink_journal.hpp>
 #include <ventile/task/function.hpp>
@@ -119,7 +120,7 @@ private:
   std::unique_ptr<Collector> collector_;
   std::unique_ptr<Link> link_;
   std::unordered_map<FrameId, std::unique_ptr<Held>> held_;
-  std::unordered_map<IncarnationId, Assembler> parts_;  // By worker.
+  PartStore parts_;
   std::uint64_t frames_ = 0;
   std::unique_ptr<Output> output_;
   std::atomic<Output*> synced_ = nullptr;  // What the writer's thread syncs: the output, unless it is closed.
@@ -277,7 +278,7 @@ private:
     Result<Received> received = decode(bytes);
     if (!received) return refuse(received.error().message);
     if (const auto* part = std::get_if<Part>(&received->message)) {
-      Result<Buffer> whole = parts_[received->envelope.incarnation].add(*part);
+      Result<Buffer> whole = parts_.add(received->envelope.incarnation, *part);
       if (!whole) return refuse(whole.error().message);
       if (whole->empty()) return;
       held->whole = std::move(*whole);
