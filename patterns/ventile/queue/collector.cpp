@@ -78,7 +78,7 @@ void Collector::on_message(const Received& received, TimePoint now) {
     heartbeat_ = std::chrono::milliseconds{std::max(welcome->heartbeat_milliseconds, 10U)};
     dead_after_ =
         std::chrono::milliseconds{std::max(welcome->dead_after_milliseconds, welcome->heartbeat_milliseconds)};
-    heard_ = now;
+    heard_ = welcome_since_ = now;
     next_heartbeat_ = now + heartbeat_;
     return;
   }
@@ -472,9 +472,23 @@ void Collector::on_tick(TimePoint now) {
         Notice{Level::warning, "the dispatcher is silent; introducing this sink again until it answers"});
     return hello(now);
   }
+  if (job_ && !opened_ && now - welcome_since_ > options_.orphan_after) return on_orphaned(now);
   if (now < next_heartbeat_) return;
   next_heartbeat_ = now + heartbeat_;
   say(Heartbeat{});
+}
+
+// The dispatcher of the job is gone for good: another answers at its address, and does not know the job.
+void Collector::on_orphaned(TimePoint now) {
+  const std::string why = "the dispatcher that answers does not know this sink's job; what it collected is incomplete";
+  job_.reset();
+  if (options_.stay) {
+    actions_.push_back(Notice{Level::warning, why});
+    return hello(now);  // Without the job, so that it is given another.
+  }
+  say(Bye{ByeReason::failed, why});
+  state_ = State::gone;
+  actions_.push_back(Leave{Ending::failed, why});
 }
 
 TimePoint Collector::next_tick() const {

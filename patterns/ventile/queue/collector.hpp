@@ -46,6 +46,7 @@ struct CollectorOptions {
   std::uint64_t ordered_window = std::uint64_t{1} << 20;  // Numbers that may be open behind the lowest missing one.
   Duration hello_interval = std::chrono::seconds{1};      // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{8};
+  Duration orphan_after = std::chrono::seconds{5};  // Welcome for so long without its job: nobody knows that any more.
 };
 
 class Collector {
@@ -170,6 +171,7 @@ private:
   Duration heartbeat_ = std::chrono::milliseconds{500};
   Duration dead_after_ = std::chrono::seconds{2};
   TimePoint heard_ = TimePoint::min();
+  TimePoint welcome_since_ = TimePoint::min();
   std::uint64_t greetings_ = 0;
   Duration hello_pause_;
   TimePoint next_hello_ = TimePoint::min();
@@ -218,6 +220,7 @@ private:
   void hold(Waiting waiting);
   void settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict);
   void maybe_finalise();
+  void on_orphaned(TimePoint now);
   SinkCredit credit() const;
 };
 

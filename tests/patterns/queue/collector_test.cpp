@@ -325,6 +325,32 @@ TEST_F(CollectorTest, a_sink_that_stays_takes_the_next_job) {
   EXPECT_TRUE(open().have.empty());
 }
 
+// It once kept its job for ever, and the job of the next dispatcher waited for a sink.
+TEST_F(CollectorTest, a_sink_whose_job_is_unknown_to_the_dispatcher_leaves) {
+  welcome();
+  open();
+  reconnect();
+  now += CollectorOptions{}.orphan_after + 1ms;
+  tell(Heartbeat{}, {});
+  collector->on_tick(now);
+  collect();
+  EXPECT_EQ(said<Bye>().reason, ByeReason::failed);
+  EXPECT_EQ(did<Collector::Leave>().ending, Collector::Ending::failed);
+}
+
+TEST_F(CollectorTest, a_sink_that_stays_forgets_a_job_that_the_dispatcher_does_not_know) {
+  start({.stay = true});
+  welcome();
+  open();
+  EXPECT_EQ(reconnect().held.size(), 1U);
+  now += CollectorOptions{}.orphan_after + 1ms;
+  tell(Heartbeat{}, {});
+  collector->on_tick(now);
+  collect();
+  did<Notice>();
+  EXPECT_TRUE(said<Hello>().held.empty());
+}
+
 TEST_F(CollectorTest, nothing_is_acknowledged_after_the_output_broke) {
   welcome();
   open();
