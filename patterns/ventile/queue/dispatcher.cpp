@@ -9,6 +9,7 @@
 namespace ventile {
 namespace {
 
+constexpr std::size_t name_bytes_max = 255;       // Of a peer, in log lines; the rest is cut.
 constexpr std::uint32_t slots_max = 65'536;       // Of one worker: it may hold leases for each of them.
 constexpr std::uint64_t lent_slots_max = 10'000;  // Of one worker; more need not be believed.
 
@@ -245,7 +246,7 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   peer.role = hello.role;
   peer.node = hello.node;
   peer.incarnation = envelope.incarnation;
-  peer.name = hello.name;
+  peer.name = hello.name.substr(0, name_bytes_max);
   peer.heard = peer.spoken = now;
   peers_.emplace(from, std::move(owned));
   sessions_.emplace(peer.session, &peer);
