@@ -133,7 +133,7 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
   if (command_.range)
     summary.command.insert(summary.command.end(), {"--format", "jsonl"});  // As FailedInputs writes them.
   if (command_.common.json)
-    std::printf("%s\n", summary_json(summary).c_str());
+    std::fprintf(command_.results_to_stdout ? stderr : stdout, "%s\n", summary_json(summary).c_str());
   else if (!command_.common.quiet)
     std::fputs(summary_text(summary).c_str(), stderr);
   switch (report.ending) {

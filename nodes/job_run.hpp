@@ -32,6 +32,7 @@ struct JobCommand {
   FailureOptions failure;
   std::string metrics;  // A file; empty: none.
   std::optional<bool> bar;
+  bool results_to_stdout = false;  // So a summary in JSON does not go there.
   bool results_to_terminal = false;
   CommonOptions common;
   Invocation invocation;  // For the command that runs failures again.

@@ -51,10 +51,16 @@ JobCommand job_command(const MapCommand& command, const Invocation& invocation) 
   job.failure = command.failure;
   job.metrics = command.metrics;
   job.bar = command.bar;
-  job.results_to_terminal = command.output == "-" && isatty(STDOUT_FILENO) == 1;
+  job.results_to_stdout = command.output == "-";
+  job.results_to_terminal = job.results_to_stdout && isatty(STDOUT_FILENO) == 1;
   job.common = command.common;
   job.invocation = invocation;
   return job;
+}
+
+std::string how_to_get(const std::string& function) {
+  if (function == "exec") return "name the command that runs each task with --exec 'CMD {}', or choose a --function";
+  return "load the plugin that has it with --plugin";
 }
 
 // The worker and the sink of this process, each with its thread.
@@ -132,8 +138,7 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
   if (Status added = add_functions(tasks, command.plugins, command.exec, zygote); !added)
     return fail(ExitCode::usage, added.error().message);
   if (tasks.find(command.function) == nullptr)
-    return fail(ExitCode::usage,
-                "there is no function '" + command.function + "'; load the plugin that has it with --plugin");
+    return fail(ExitCode::usage, "there is no function '" + command.function + "'; " + how_to_get(command.function));
   if (!command.fold.empty() && tasks.find_fold(command.fold) == nullptr)
     return fail(ExitCode::usage,
                 "there is no reducer '" + command.fold + "'; load the plugin that has it with --plugin");

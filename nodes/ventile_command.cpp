@@ -18,7 +18,18 @@ struct Command {
   int (*run)(const Invocation&);
 };
 
-int show_version(const Invocation&) {
+int show_version(const Invocation& invocation) {
+  const bool json = invocation.options == std::vector<std::string>{"--json"};
+  if (!json && !invocation.options.empty())
+    return say(
+        {ExitCode::usage, "unknown option " + invocation.options.front(), "usage: ventile version [--json]", false},
+        "ventile version");
+  if (json) {
+    std::printf(R"({"schema":1,"version":"%s","protocol":%s,"libzmq":"%s"})"
+                "\n",
+                versions().program.c_str(), versions().protocol.c_str(), versions().libzmq.c_str());
+    return to_int(ExitCode::success);
+  }
   std::printf("ventile %s\nprotocol %s\nlibzmq %s\n", versions().program.c_str(), versions().protocol.c_str(),
               versions().libzmq.c_str());
   return to_int(ExitCode::success);

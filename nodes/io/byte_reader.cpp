@@ -27,8 +27,9 @@ Result<std::unique_ptr<ByteReader>> ByteReader::open(const std::string& path) {
   if (!interrupted) return file_error("make an event for", name);
   struct stat status {};
   std::optional<std::uint64_t> bytes_total;
-  if (::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode))
-    bytes_total = static_cast<std::uint64_t>(status.st_size);
+  const bool is_known = ::fstat(file.get(), &status) == 0;
+  if (is_known && S_ISDIR(status.st_mode)) return file_error("read", name, EISDIR);
+  if (is_known && S_ISREG(status.st_mode)) bytes_total = static_cast<std::uint64_t>(status.st_size);
   return std::unique_ptr<ByteReader>{
       new ByteReader{std::move(name), std::move(file), std::move(interrupted), bytes_total}};
 }

@@ -51,6 +51,7 @@ public:
   }
 
   std::string position() const { return ":" + std::to_string(number_); }
+  bool is_first() const { return number_ == 1; }
 
 private:
   std::size_t searched_ = 0;  // So many bytes hold no mark.
@@ -77,10 +78,12 @@ public:
 
 class JsonLines : public Marked<'\n'> {
 public:
-  static Result<bool> pack(const Item& item, Packer& packer) {
+  Result<bool> pack(const Item& item, Packer& packer) const {
     const std::string_view line = as_text(item.bytes);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) return false;
-    if (const Status packed = pack_json(line, packer); !packed) return packed.error();
+    if (const Status packed = pack_json(line, packer); !packed)
+      return Error{packed.error().code, "not JSON: " + packed.error().message +
+                                            (is_first() ? "; for lines of plain text give --format lines" : "")};
     return true;
   }
 };
@@ -92,12 +95,14 @@ public:
   std::optional<Item> find(Bytes bytes, bool at_end) {
     const ValueScanner::State state = scanner_.scan(bytes);
     whole_ = state == ValueScanner::State::complete;
+    cut_off_ = state == ValueScanner::State::incomplete;
     if (whole_) return Item{bytes.first(scanner_.offset()), scanner_.offset()};
     if (bytes.empty() || (state == ValueScanner::State::incomplete && !at_end)) return std::nullopt;
     return Item{bytes, bytes.size()};
   }
 
   Result<bool> pack(const Item& item, Packer& packer) const {
+    if (cut_off_) return Error{Code::invalid, "the input ends within it"};
     if (!whole_) return why_not_whole(item.bytes);
     packer.append_packed(item.bytes);
     return true;
@@ -113,6 +118,7 @@ public:
 private:
   ValueScanner scanner_;
   bool whole_ = false;
+  bool cut_off_ = false;
   std::uint64_t offset_ = 0;
 
   static Error why_not_whole(Bytes bytes) {

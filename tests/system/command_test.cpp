@@ -54,6 +54,32 @@ TEST_F(CommandTest, an_unknown_option_is_a_usage_error) {
   expect_error(start("ventile", {"frobnicate"}), 2, "frobnicate");
 }
 
+TEST_F(CommandTest, the_version_is_a_document_if_asked) {
+  Process& version = start("ventile", {"version", "--json"});
+  EXPECT_EQ(version.wait(), 0);
+  EXPECT_TRUE(version.output().starts_with(R"({"schema":1,"version":")")) << version.output();
+  expect_error(start("ventile", {"version", "--frobnicate"}), 2, "--frobnicate");
+}
+
+TEST_F(CommandTest, a_summary_does_not_get_among_results) {
+  Process& map = start("ventile", {"map", "--range", "0:1", "--function", "index", "--json"});
+  EXPECT_EQ(map.wait(), 0);
+  EXPECT_EQ(map.output(), "{\"task\":0,\"outcome\":\"done\",\"value\":0,\"tries\":1}\n");
+  EXPECT_EQ(summary_in(map.errors()).done, 1U);
+}
+
+TEST_F(CommandTest, a_missing_command_is_asked_for) {
+  expect_error(start("ventile", {"map", "--range", "0:1"}), 2, "--exec 'CMD {}'");
+}
+
+// Results once waited for such a sink in silence.
+TEST_F(CommandTest, a_sink_that_cannot_be_reached_is_named_by_the_worker) {
+  start_ventilator({"--range", "0:1", "--function", "index"});
+  const std::string nowhere = "tcp://127.0.0.1:" + std::to_string(free_port());
+  start_sink({"--output", path("results"), "--advertise", nowhere});
+  start_worker().line_with("cannot reach the sink at " + nowhere);
+}
+
 TEST_F(CommandTest, an_address_that_others_can_reach_needs_keys_or_insecure) {
   for (const char* program : {"ventile-ventilator", "ventile-sink"})
     expect_error(start(program, {"--bind", "tcp://0.0.0.0:0"}), 2, "--insecure");

@@ -341,7 +341,7 @@ private:
     if (ending != VentilatorEnding::done) {
       report_.ending = ending;
       report_.why = why;
-      log_.write(ending == VentilatorEnding::bad_input ? Level::error : Level::info, why);
+      log_.info(why);  // Whoever runs this has it in the report, too.
     }
     feed_.on_ended();
     if (input_ != nullptr) input_->interrupt();

@@ -115,6 +115,10 @@ private:
     Monitor monitor;
     std::deque<Frame> queue;  // Parts of one result, in order.
     bool blocked = false;
+    std::string address;
+    bool connected = false;
+    TimePoint apart_since;
+    bool said_apart = false;
   };
 
   Context& context_;
@@ -193,6 +197,7 @@ private:
       log_.info("waiting for a dispatcher at " + options_.connect.to_string() + "; none has answered for 3 s");
     }
     if (session_.open()) said_waiting_ = true;
+    for (auto& [id, sink] : sinks_) say_apart(*sink, now);
     if (now >= deadline_ && !leaving_) {
       report_.ending = WorkerEnding::handed_back;
       session_.leave_now(now);
@@ -279,8 +284,9 @@ private:
     if (job->function != nullptr) {
       jobs_[prepare.job] = std::move(job);
     } else {
-      log_.warning("a job wants the function '" + open.function +
-                   "', which this worker does not have; load the plugin that has it with --plugin");
+      log_.warning(
+          "a job wants the function '" + open.function + "', which this worker does not have; " +
+          (open.function == "exec" ? "start it with --exec 'CMD {}'" : "load the plugin that has it with --plugin"));
       session_.on_job_refused(prepare.job, "it has no function '" + open.function + "'", reactor_.now());
     }
   }
@@ -345,6 +351,9 @@ private:
     if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
     auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max));
     SinkLink& opened = *link;
+    opened.address = endpoint->to_string();
+    opened.connected = endpoint->transport == Transport::inproc;  // Nothing is said of these.
+    opened.apart_since = reactor_.now();
     reactor_.add(opened.monitor, [this, sink, &opened] { return on_sink_event(sink, opened); });
     reactor_.add(opened.socket, {}, [this, &opened] {
       opened.blocked = false;
@@ -367,11 +376,23 @@ private:
   Reading on_sink_event(IncarnationId sink, SinkLink& link) {
     ConnectionEvent event;
     if (!link.monitor.receive(event)) return Reading::drained;
-    if (event.kind == ConnectionEvent::Kind::disconnected) {
+    if (event.kind == ConnectionEvent::Kind::handshake_succeeded) {
+      link.connected = true;
+      if (std::exchange(link.said_apart, false)) log_.info("has reached the sink at " + link.address);
+    } else if (event.kind == ConnectionEvent::Kind::disconnected) {
       link.queue.clear();
       session_.outbox().on_disconnected(sink);
+      if (std::exchange(link.connected, false)) link.apart_since = reactor_.now();
     }
     return Reading::more;
+  }
+
+  void say_apart(SinkLink& link, TimePoint now) {
+    if (link.connected || link.said_apart || now - link.apart_since <= silence_max) return;
+    link.said_apart = true;
+    log_.warning("cannot reach the sink at " + link.address + " for 3 s; results of " +
+                 std::to_string(session_.outbox().tasks()) +
+                 " tasks wait for it. If it has another address from here, start it with --advertise");
   }
 
   void send_results() {
