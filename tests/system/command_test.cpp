@@ -69,7 +69,7 @@ TEST_F(CommandTest, a_summary_does_not_get_among_results) {
 }
 
 TEST_F(CommandTest, a_missing_command_is_asked_for) {
-  expect_error(start("ventile", {"map", "--range", "0:1"}), 2, "--exec 'CMD {}'");
+  expect_error(start("ventile", {"map", "--range", "0:1", "--function", "exec"}), 2, "--exec 'CMD {}'");
 }
 
 // Results once waited for such a sink in silence.
@@ -169,6 +169,7 @@ TEST_F(CommandTest, a_sink_whose_time_to_drain_is_over_says_so_by_its_exit_code)
 }
 
 TEST_F(CommandTest, an_idle_sink_leaves_at_the_first_signal) {
+  address_ = "tcp://127.0.0.1:" + std::to_string(free_port());
   Process& sink = start_sink({"--output", path("results")});
   sink.line_with("collecting for");
   sink.signal(SIGTERM);

@@ -191,7 +191,7 @@ TEST_F(InputTest, standard_input_is_a_dash) {
   pipe_.close_writer();
   const ReplacedStream replaced{STDIN_FILENO, pipe_.reader()};
   const std::unique_ptr<Input> input = opened("-", InputFormat::jsonl);
-  EXPECT_THAT(error(*input).message, HasSubstr("standard input:1: unexpected end of input"));
+  EXPECT_THAT(error(*input).message, HasSubstr("standard input:1: not JSON: unexpected end of input"));
 }
 
 TEST_F(InputTest, an_interrupt_ends_a_read_that_waits) {
