@@ -170,7 +170,7 @@ TEST_F(OutputTest, a_full_disk_is_named) {
   EXPECT_TRUE(write(*output, 0, "a"));
   const Status flushed = output->flush();
   ASSERT_FALSE(flushed);
-  EXPECT_EQ(flushed.error(), (Error{Code::unavailable, "cannot write /dev/full: No space left on device"}));
+  EXPECT_EQ(flushed.error(), (Error{Code::overloaded, "cannot write /dev/full: No space left on device"}));
 }
 
 TEST_F(OutputTest, a_closed_pipe_is_named) {
