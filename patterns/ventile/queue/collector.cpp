@@ -472,7 +472,8 @@ void Collector::on_tick(TimePoint now) {
         Notice{Level::warning, "the dispatcher is silent; introducing this sink again until it answers"});
     return hello(now);
   }
-  if (job_ && !opened_ && now - welcome_since_ > options_.orphan_after) return on_orphaned(now);
+  const bool has_no_open = job_ && !opened_ && opening_token_ == 0;  // And none that the disk is still to know.
+  if (has_no_open && now - welcome_since_ > options_.orphan_after) return on_orphaned(now);
   if (now < next_heartbeat_) return;
   next_heartbeat_ = now + heartbeat_;
   say(Heartbeat{});
