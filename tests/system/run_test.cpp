@@ -104,7 +104,7 @@ TEST_F(RunTest, an_empty_input_is_no_failure) { EXPECT_EQ(output_of({"echo"}), "
 
 TEST_F(RunTest, a_hundred_thousand_arguments_each_run_once) {
   std::string lines;
-  for (int i = 0; i < 3000; ++i) lines += std::to_string(i) + "\n";
+  for (int i = 0; i < 100'000; ++i) lines += std::to_string(i) + "\n";
   const std::string output = output_of({"-k", "-n", "100", "echo", "{}", "::::", write("arguments", lines)});
   std::string joined = output;
   std::replace(joined.begin(), joined.end(), ' ', '\n');
