@@ -15,7 +15,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
 
 // Holds a pipe for writing as long as it lives: those who read from it wait, those who listen to it miss nothing.
 class Holder {
@@ -147,8 +146,9 @@ TEST_F(RunTest, a_large_output_comes_out_whole_and_in_order) {
 }
 
 TEST_F(RunTest, a_folder_for_large_outputs_that_is_not_there_is_named_and_no_other_task_suffers) {
-  Process& process = start("/usr/bin/env", {"TMPDIR=/nonexistent", SYSTEM_PROGRAMS "/ventile", "run", "-k", "head",
-                                            "-c", "{}", "/dev/zero", ":::", "1000000", "5"});
+  const std::string program = SYSTEM_PROGRAMS "/ventile";
+  Process& process = start("/usr/bin/env", {"TMPDIR=/nonexistent", program, "run", "-k", "head", "-c", "{}",
+                                            "/dev/zero", ":::", "1000000", "5"});
   EXPECT_EQ(process.wait(), 1);
   EXPECT_THAT(process.errors(), HasSubstr("1 of 2 tasks failed"));
   EXPECT_THAT(process.errors(), HasSubstr("/nonexistent: No such file or directory"));
@@ -220,7 +220,7 @@ TEST_F(RunTest, a_log_is_gone_on_with_and_what_it_has_is_passed_over_whatever_it
 TEST_F(RunTest, only_what_failed_runs_again_by_the_log) {
   const std::string log = path("log");
   const std::string marks = path("marks");
-  output_of({"-j1", "--joblog", log, "sh", "-c", "echo \"$1\" >> $0; [ \"$1\" = good ]", marks, "{}", ":::", "good",
+  output_of({"-j1", "--joblog", log, "sh", "-c", R"(echo "$1" >> $0; [ "$1" = good ])", marks, "{}", ":::", "good",
              "bad one\n"},
             1);
   output_of({"--retry-failed", "--joblog", log}, 1);

@@ -29,11 +29,11 @@ constexpr std::size_t plenty = 1 << 20;
 
 class InputTest : public ::testing::Test {
 protected:
-  TemporaryFolder folder_;
-  Pipe pipe_;
+  TemporaryFolder folder;
+  Pipe pipe;
 
   std::unique_ptr<Input> open(std::string_view text, InputFormat format, InputOptions options = {}) {
-    return opened(folder_.write("tasks", text), format, options);
+    return opened(folder.write("tasks", text), format, options);
   }
 
   static std::unique_ptr<Input> opened(const std::string& path, InputFormat format, InputOptions options = {}) {
@@ -117,13 +117,13 @@ TEST_F(InputTest, what_is_longer_than_the_limit_is_an_error) {
   const std::unique_ptr<Input> input =
       open("a\n" + std::string(1 << 20, 'x') + "\nb\n", InputFormat::lines, {.skip_bad = true, .item_bytes_max = 1000});
   EXPECT_THAT(read(*input), ElementsAre("a"));
-  EXPECT_EQ(error(*input), (Error{Code::invalid, folder_.path("tasks") + ":2: longer than the limit of 1000 bytes"}));
+  EXPECT_EQ(error(*input), (Error{Code::invalid, folder.path("tasks") + ":2: longer than the limit of 1000 bytes"}));
 }
 
 TEST_F(InputTest, a_malformed_line_names_itself_after_what_came_before) {
   const std::unique_ptr<Input> input = open("1\n2\n[3}\n4\n", InputFormat::jsonl);
   EXPECT_THAT(read<int>(*input), ElementsAre(1, 2));
-  const Error expected{Code::invalid, folder_.path("tasks") + ":3: not JSON: unexpected '}'; expected ']' at column 3"};
+  const Error expected{Code::invalid, folder.path("tasks") + ":3: not JSON: unexpected '}'; expected ']' at column 3"};
   EXPECT_EQ(error(*input), expected);
   EXPECT_EQ(error(*input), expected);
   EXPECT_EQ(input->skipped(), 0U);
@@ -165,37 +165,37 @@ TEST_F(InputTest, nesting_beyond_the_limit_is_an_error) {
 }
 
 TEST_F(InputTest, a_file_that_cannot_be_had_is_named_with_the_cause) {
-  const Result<std::unique_ptr<Input>> missing = open_input(folder_.path("missing"), InputFormat::lines);
+  const Result<std::unique_ptr<Input>> missing = open_input(folder.path("missing"), InputFormat::lines);
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error(),
-            (Error{Code::unavailable, "cannot open " + folder_.path("missing") + ": No such file or directory"}));
-  const Result<std::unique_ptr<Input>> folder = open_input(folder_.path("."), InputFormat::lines);
-  ASSERT_FALSE(folder);
-  EXPECT_THAT(folder.error().message, HasSubstr("Is a directory"));
+            (Error{Code::unavailable, "cannot open " + folder.path("missing") + ": No such file or directory"}));
+  const Result<std::unique_ptr<Input>> no_file = open_input(folder.path("."), InputFormat::lines);
+  ASSERT_FALSE(no_file);
+  EXPECT_THAT(no_file.error().message, HasSubstr("Is a directory"));
 }
 
 TEST_F(InputTest, a_lone_line_on_a_trickling_pipe_is_returned_at_once) {
-  const std::unique_ptr<Input> input = opened(pipe_.reader_path(), InputFormat::lines);
-  ASSERT_TRUE(pipe_.write("first\nsec"));
+  const std::unique_ptr<Input> input = opened(pipe.reader_path(), InputFormat::lines);
+  ASSERT_TRUE(pipe.write("first\nsec"));
   EXPECT_THAT(read(*input), ElementsAre("first"));
-  ASSERT_TRUE(pipe_.write("ond\n"));
+  ASSERT_TRUE(pipe.write("ond\n"));
   EXPECT_THAT(read(*input), ElementsAre("second"));
-  ASSERT_TRUE(pipe_.write("last"));
-  pipe_.close_writer();
+  ASSERT_TRUE(pipe.write("last"));
+  pipe.close_writer();
   EXPECT_THAT(read(*input), ElementsAre("last"));
   EXPECT_THAT(read(*input), IsEmpty());
 }
 
 TEST_F(InputTest, standard_input_is_a_dash) {
-  ASSERT_TRUE(pipe_.write("[1"));
-  pipe_.close_writer();
-  const ReplacedStream replaced{STDIN_FILENO, pipe_.reader()};
+  ASSERT_TRUE(pipe.write("[1"));
+  pipe.close_writer();
+  const ReplacedStream replaced{STDIN_FILENO, pipe.reader()};
   const std::unique_ptr<Input> input = opened("-", InputFormat::jsonl);
   EXPECT_THAT(error(*input).message, HasSubstr("standard input:1: not JSON: unexpected end of input"));
 }
 
 TEST_F(InputTest, an_interrupt_ends_a_read_that_waits) {
-  const std::unique_ptr<Input> input = opened(pipe_.reader_path(), InputFormat::lines);
+  const std::unique_ptr<Input> input = opened(pipe.reader_path(), InputFormat::lines);
   std::thread interrupting{[&] { input->interrupt(); }};
   EXPECT_THAT(read(*input), IsEmpty());
   interrupting.join();
@@ -208,28 +208,28 @@ TEST_F(InputTest, progress_is_known_for_files_and_not_for_pipes) {
   EXPECT_EQ(file->bytes_read(), 0U);
   EXPECT_THAT(read(*file), ElementsAre("one", "two"));
   EXPECT_EQ(file->bytes_read(), 8U);
-  EXPECT_EQ(opened(pipe_.reader_path(), InputFormat::lines)->bytes_total(), std::nullopt);
+  EXPECT_EQ(opened(pipe.reader_path(), InputFormat::lines)->bytes_total(), std::nullopt);
 }
 
 // Writes `text` in random pieces while reading blocks of random limits.
 class TrickleTest : public InputTest {
 protected:
-  std::mt19937_64 random_{20250103};
+  std::mt19937_64 random{20250103};
 
   Strings trickle(std::string_view text, InputFormat format) {
-    const std::unique_ptr<Input> input = opened(pipe_.reader_path(), format);
-    std::thread writing{[this, text, seed = random_()] {
-      std::mt19937_64 random{seed};
+    const std::unique_ptr<Input> input = opened(pipe.reader_path(), format);
+    std::thread writing{[this, text, seed = random()] {
+      std::mt19937_64 lengths{seed};
       for (std::size_t at = 0; at < text.size();) {
-        const std::string_view piece = text.substr(at, 1 + random() % 5000);
-        if (!pipe_.write(piece)) return;
+        const std::string_view piece = text.substr(at, 1 + lengths() % 5000);
+        if (!pipe.write(piece)) return;
         at += piece.size();
       }
-      pipe_.close_writer();
+      pipe.close_writer();
     }};
     Strings found;
     for (Strings values{""}; !values.empty();) {
-      values = read(*input, 1 + random_() % 20000, static_cast<std::uint32_t>(1 + random_() % 1000));
+      values = read(*input, 1 + random() % 20000, static_cast<std::uint32_t>(1 + random() % 1000));
       found.insert(found.end(), values.begin(), values.end());
     }
     writing.join();
@@ -240,7 +240,7 @@ protected:
 TEST_F(TrickleTest, lines_survive_any_cut) {
   Strings lines;
   std::string text;
-  for (int i = 0; i < 5000; ++i) text += lines.emplace_back(random_() % (i % 100 == 0 ? 20000 : 50), 'x') + '\n';
+  for (int i = 0; i < 5000; ++i) text += lines.emplace_back(random() % (i % 100 == 0 ? 20000 : 50), 'x') + '\n';
   EXPECT_EQ(trickle(text, InputFormat::lines), lines);
 }
 
@@ -248,7 +248,7 @@ TEST_F(TrickleTest, msgpack_values_survive_any_cut) {
   Strings values;
   Buffer packed;
   Packer packer{packed};
-  for (int i = 0; i < 5000; ++i) pack_value(packer, values.emplace_back(random_() % (i % 100 == 0 ? 20000 : 50), 'x'));
+  for (int i = 0; i < 5000; ++i) pack_value(packer, values.emplace_back(random() % (i % 100 == 0 ? 20000 : 50), 'x'));
   EXPECT_EQ(trickle(as_text(packed), InputFormat::msgpack), values);
 }
 

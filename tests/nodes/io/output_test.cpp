@@ -26,12 +26,12 @@ using ::testing::HasSubstr;
 
 class OutputTest : public ::testing::Test {
 protected:
-  TemporaryFolder folder_;
+  TemporaryFolder folder;
 
   OutputTest() { std::signal(SIGPIPE, SIG_IGN); }
 
   std::unique_ptr<Output> open(OutputFormat format, OutputOptions options = {}) const {
-    return opened(folder_.path("results"), format, std::move(options));
+    return opened(folder.path("results"), format, std::move(options));
   }
 
   static std::unique_ptr<Output> opened(const std::string& path, OutputFormat format, OutputOptions options = {}) {
@@ -43,7 +43,7 @@ protected:
   std::string written(Output& output) const {
     const Status closed = output.close();
     EXPECT_TRUE(closed) << closed.error().message;
-    return folder_.read("results");
+    return folder.read("results");
   }
 
   template <class T>
@@ -95,7 +95,7 @@ TEST_F(OutputTest, a_run_of_tasks_that_ended_alike_is_one_entry) {
   EXPECT_TRUE(lines->write(cancelled));
   EXPECT_EQ(written(*lines), R"({"task":5,"outcome":"cancelled","error":null,"tries":0,"tasks":1000000})"
                              "\n");
-  std::filesystem::remove(folder_.path("results"));
+  std::filesystem::remove(folder.path("results"));
   const std::unique_ptr<Output> arrays = open(OutputFormat::msgpack);
   EXPECT_TRUE(arrays->write(cancelled));
   const auto read = unpack_from<std::tuple<Number, std::string, std::monostate, int, int>>(as_bytes(written(*arrays)));
@@ -123,35 +123,35 @@ TEST_F(OutputTest, a_payload_that_is_not_msgpack_is_written_as_bytes) {
       EXPECT_TRUE(output->write({.payload = as_bytes(bad)}));
       EXPECT_THAT(written(*output), HasSubstr(R"({"$bytes":")"));
     }
-    std::filesystem::remove(folder_.path("results"));
+    std::filesystem::remove(folder.path("results"));
     const std::unique_ptr<Output> output = open(OutputFormat::msgpack);
     EXPECT_TRUE(output->write({.payload = as_bytes(bad)}));
     const auto read = unpack_from<std::tuple<Number, std::string, std::string, int>>(as_bytes(written(*output)));
     ASSERT_TRUE(read);
     EXPECT_EQ(std::get<2>(*read), bad);
-    std::filesystem::remove(folder_.path("results"));
+    std::filesystem::remove(folder.path("results"));
   }
 }
 
 TEST_F(OutputTest, nothing_is_in_the_file_before_it_is_flushed_and_all_is_after) {
   const std::unique_ptr<Output> output = open(OutputFormat::raw);
   EXPECT_TRUE(write(*output, 0, "a"));
-  EXPECT_EQ(folder_.read("results"), "");
+  EXPECT_EQ(folder.read("results"), "");
   EXPECT_TRUE(output->flush());
-  EXPECT_EQ(folder_.read("results"), "a\n");
+  EXPECT_EQ(folder.read("results"), "a\n");
 }
 
 TEST_F(OutputTest, much_is_written_without_being_flushed) {
   const std::unique_ptr<Output> output = open(OutputFormat::raw);
   EXPECT_TRUE(write(*output, 0, std::string(1 << 20, 'x')));
-  EXPECT_EQ(folder_.read("results").size(), (1U << 20) + 1);
+  EXPECT_EQ(folder.read("results").size(), (1U << 20) + 1);
 }
 
 TEST_F(OutputTest, a_file_that_is_not_empty_is_refused_unless_resumed) {
-  folder_.write("results", "before\n");
-  const Result<std::unique_ptr<Output>> refused = open_output(folder_.path("results"), OutputFormat::raw);
+  folder.write("results", "before\n");
+  const Result<std::unique_ptr<Output>> refused = open_output(folder.path("results"), OutputFormat::raw);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error(), (Error{Code::unavailable, folder_.path("results") +
+  EXPECT_EQ(refused.error(), (Error{Code::unavailable, folder.path("results") +
                                                            " is not empty: move it away, or add to it with --resume"}));
   const std::unique_ptr<Output> output = open(OutputFormat::raw, {.resume = true});
   EXPECT_TRUE(write(*output, 0, "after"));
@@ -159,10 +159,10 @@ TEST_F(OutputTest, a_file_that_is_not_empty_is_refused_unless_resumed) {
 }
 
 TEST_F(OutputTest, a_file_that_cannot_be_had_is_named_with_the_cause) {
-  const Result<std::unique_ptr<Output>> refused = open_output(folder_.path("no/where"), OutputFormat::raw);
+  const Result<std::unique_ptr<Output>> refused = open_output(folder.path("no/where"), OutputFormat::raw);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error(),
-            (Error{Code::unavailable, "cannot open " + folder_.path("no/where") + ": No such file or directory"}));
+            (Error{Code::unavailable, "cannot open " + folder.path("no/where") + ": No such file or directory"}));
 }
 
 TEST_F(OutputTest, a_full_disk_is_named) {
@@ -211,7 +211,7 @@ TEST_F(OutputTest, what_could_not_be_written_is_written_later) {
     EXPECT_FALSE(write(*output, 1, std::string(300'000, 'b')));
     EXPECT_FALSE(output->flush());
     EXPECT_FALSE(output->close());
-    EXPECT_EQ(folder_.read("results"), std::string(1000, 'a'));
+    EXPECT_EQ(folder.read("results"), std::string(1000, 'a'));
   }
   EXPECT_TRUE(output->flush());
   EXPECT_EQ(written(*output), std::string(300'000, 'a') + '\n' + std::string(300'000, 'b') + '\n');
