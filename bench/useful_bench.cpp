@@ -99,7 +99,7 @@ double useful_share(bool tcp, double task_seconds, double seconds, double speed,
 void share(benchmark::State& state, bool tcp, double task_seconds) {
   const double speed = turns_per_second();
   double found = 0;
-  for (auto _ : state) found = useful_share(tcp, task_seconds, 2, speed, {});
+  while (state.KeepRunning()) found = useful_share(tcp, task_seconds, 2, speed, {});
   state.counters["useful_share"] = found;
 }
 

@@ -198,7 +198,8 @@ void Runner::State::say_lent() {
 }
 
 void Runner::State::add_spare_if_short() {
-  if (!stopping_ && waiting_ == 0 && busy_ < options_.slots && slot_count_.load() < made_.size()) add_slot();
+  if (!stopping_ && lent_ > 0 && waiting_ == 0 && busy_ < options_.slots && slot_count_.load() < made_.size())
+    add_slot();
 }
 
 BlockingScope::BlockingScope() : waits_(Runner::State::here != nullptr) {

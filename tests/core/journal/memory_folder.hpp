@@ -1,6 +1,7 @@
 // A folder in memory that forgets what was not synced when the power goes, fills up, and breaks on demand.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -62,7 +63,7 @@ private:
   std::vector<std::function<void(Names&)>> unsynced_;  // Changes of the folder, in order.
   std::uint64_t operations_ = 0;
   std::uint64_t fail_at_ = std::numeric_limits<std::uint64_t>::max();
-  std::uint64_t bytes_max_ = std::numeric_limits<std::uint64_t>::max();
+  std::atomic<std::uint64_t> bytes_max_ = std::numeric_limits<std::uint64_t>::max();  // A writer has its own thread.
   bool syncs_fail_ = false;
 
   bool power_goes() { return ++operations_ == fail_at_; }

@@ -72,6 +72,7 @@ protected:
   ~Pipeline() override {
     for (const auto& stage : stages_) stage->drain();
     for (std::thread& thread : threads_) thread.join();
+    if (drain_thread_.joinable()) drain_thread_.join();
   }
 
   Endpoint address(const std::string& name) const {
@@ -110,12 +111,13 @@ protected:
                                     [this](std::uint64_t) -> Result<std::unique_ptr<Output>> {
                                       return {std::make_unique<CollectingOutput>(collected_)};
                                     });
-    threads_.emplace_back([this] { EXPECT_TRUE(drain_->run()); });
+    drain_thread_ = std::thread([this] { EXPECT_TRUE(drain_->run()); });
   }
   VentilatorReport run() {
     const Result<VentilatorReport> report = ventilator_->run();
     EXPECT_TRUE(report);
     EXPECT_EQ(report->ending, VentilatorEnding::done) << report->why;
+    drain_thread_.join();  // Before anybody looks at what it has collected.
     EXPECT_EQ(collected_.twice, 0U);
     return *report;
   }
@@ -131,6 +133,7 @@ protected:
   std::vector<std::unique_ptr<Stage>> stages_;
   std::unique_ptr<Sink> drain_;
   std::vector<std::thread> threads_;
+  std::thread drain_thread_;
   // NOLINTEND(readability-identifier-naming)
 };
 
