@@ -94,7 +94,7 @@ protected:
     source_ = std::make_unique<Source>(
         context_,
         SourceOptions{.connect = dispatcher_, .bind = address("stream"), .functions = {function}, .once = true});
-    const Endpoint stream = *source_->bind();
+    Endpoint stream = *source_->bind();
     threads_.emplace_back([this] { EXPECT_TRUE(source_->run()); });
     return stream;
   }
