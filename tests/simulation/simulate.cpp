@@ -19,7 +19,6 @@ namespace {
 
 using ventile::simulation::Report;
 using ventile::simulation::Simulation;
-using ventile::simulation::Violation;
 
 constexpr std::string_view usage =
     "usage: ventile-simulate --seeds A:B [-j N] [--trace]\n"

@@ -4,7 +4,7 @@
 usage: parallel_comparison.py BIN
 BIN is the folder with the program `ventile`. Compared are standard output (byte for byte; as lines where a case says
 that its order is free), the exit status (GNU Parallel's number of failed tasks is 1 here, its usage error 2) and, where
-a case asks for it, the columns Seq, Send, Receive, Exitval, Signal and Command of the job log.
+a case asks for it, the columns Seq, Send, Receive, Exitval, Signal and Command of the job log, by Seq.
 Ends with 77 if GNU Parallel is not installed.
 """
 import shutil
@@ -156,6 +156,7 @@ def run(program, case, folder):
     rows = []
     if log.exists():
         rows = [line.split("\t") for line in log.read_text(errors="surrogateescape").splitlines()]
+        rows[1:] = sorted(rows[1:])  # Tasks that end at the same moment may change places.
         rows = [[row[column] for column in (0, 4, 5, 6, 7, 8)] for row in rows]
     return done.returncode, output, rows, done.stderr
 

@@ -71,7 +71,8 @@ template <class P>
 class Constant {
 public:
   template <class A>
-  explicit Constant(A&& argument) : value_(static_cast<Value<P>>(std::forward<A>(argument))) {}
+  requires(!std::is_same_v<std::remove_cvref_t<A>, Constant>) explicit Constant(A&& argument)
+      : value_(static_cast<Value<P>>(std::forward<A>(argument))) {}
   static constexpr bool is_range = false;
   bool at_end() const { return false; }
   void pack(Packer& packer) const { pack_value<Value<P>>(packer, value_); }
@@ -86,7 +87,8 @@ template <class P, class View>
 class Source {
 public:
   template <class A>
-  explicit Source(A&& argument) : view_(std::views::all(std::forward<A>(argument))), at_(std::ranges::begin(view_)) {}
+  requires(!std::is_same_v<std::remove_cvref_t<A>, Source>) explicit Source(A&& argument)
+      : view_(std::views::all(std::forward<A>(argument))), at_(std::ranges::begin(view_)) {}
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
   static constexpr bool is_range = true;

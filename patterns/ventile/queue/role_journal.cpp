@@ -37,7 +37,7 @@ void RoleJournal::start(Callbacks callbacks) {
       if (shared->on_persisted) shared->on_persisted(token);
     });
   };
-  heard.on_full = [this, path = path_, log = log_](bool full) {
+  heard.on_full = [path = path_, log = log_](bool full) {
     full ? log.error("no room on the disk for the journal in " + path + "; what comes waits until there is")
          : log.info("there is room again for the journal in " + path);
   };
