@@ -35,10 +35,10 @@ public:
   Fabric(std::uint64_t workers, std::uint64_t tasks) {
     dispatcher_.open_job(job, {.name = "bench", .function = "index", .index = {.enabled = true}}, now_);
     if (tasks > 0) dispatcher_.offer(job, tasks, 0, now_);
-    hello(sink_, {.role = Role::sink, .node = {1, 1}, .results_address = "tcp://127.0.0.1:5571"});
-    say(sink_, job, Opened{.credit = {plenty, plenty, plenty}});
+    hello(sink_peer, {.role = Role::sink, .node = {1, 1}, .results_address = "tcp://127.0.0.1:5571"});
+    say(sink_peer, job, Opened{.credit = {plenty, plenty, plenty}});
     for (std::uint64_t i = 0; i < workers; ++i) {
-      const PeerId worker{sink_.value + 1 + i};
+      const PeerId worker{sink_peer.value + 1 + i};
       hello(worker, {.role = Role::worker,
                      .node = {2, worker.value},
                      .name = "host.example:" + std::to_string(1'000 + i),
@@ -54,7 +54,7 @@ public:
     if (order == Order::any) std::swap(leased_[random_() % leased_.size()], leased_.front());
     const auto [worker, tasks] = std::move(leased_.front());
     leased_.pop_front();
-    say(sink_, job,
+    say(sink_peer, job,
         Stored{{{incarnation_of(worker),
                  tasks.lease,
                  tasks.range,
@@ -66,13 +66,13 @@ public:
   }
 
   void heartbeat_of(std::uint64_t worker) {
-    say(PeerId{sink_.value + 1 + worker}, {}, Progress{.credit = {plenty, plenty}, .slots = 1});
+    say(PeerId{sink_peer.value + 1 + worker}, {}, Progress{.credit = {plenty, plenty}, .slots = 1});
   }
 
   bool in_order() const { return dispatcher_.check().empty(); }
 
 private:
-  static constexpr PeerId sink_{1};
+  static constexpr PeerId sink_peer{1};
 
   Dispatcher dispatcher_{{9}, {}};
   TimePoint now_{std::chrono::hours{1}};

@@ -26,7 +26,9 @@ constexpr std::string_view text = "thirty-one bytes, packed in 32:";
 std::string text_of(std::size_t bytes) {
   if (bytes == text.size() + 1) return std::string{text};
   const std::size_t head = bytes <= 257 ? 2 : bytes <= 65'538 ? 3 : 5;
-  return std::string(bytes - head, 'x');
+  std::string all;
+  all.resize(bytes - head, 'x');
+  return all;
 }
 
 template <class T>

@@ -71,8 +71,8 @@ template <class P>
 class Constant {
 public:
   template <class A>
-  requires(!std::is_same_v<std::remove_cvref_t<A>, Constant>) explicit Constant(A&& argument)
-      : value_(static_cast<Value<P>>(std::forward<A>(argument))) {}
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): its copies are of what it is made from, never of itself.
+  explicit Constant(A&& argument) : value_(static_cast<Value<P>>(std::forward<A>(argument))) {}
   static constexpr bool is_range = false;
   bool at_end() const { return false; }
   void pack(Packer& packer) const { pack_value<Value<P>>(packer, value_); }
@@ -87,8 +87,8 @@ template <class P, class View>
 class Source {
 public:
   template <class A>
-  requires(!std::is_same_v<std::remove_cvref_t<A>, Source>) explicit Source(A&& argument)
-      : view_(std::views::all(std::forward<A>(argument))), at_(std::ranges::begin(view_)) {}
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): it is never copied.
+  explicit Source(A&& argument) : view_(std::views::all(std::forward<A>(argument))), at_(std::ranges::begin(view_)) {}
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
   static constexpr bool is_range = true;

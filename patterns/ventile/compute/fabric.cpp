@@ -53,7 +53,7 @@ struct Fabric::Roles {
   std::vector<std::unique_ptr<Worker>> workers;  // The last one works; those before it hang in their tasks.
   std::unique_ptr<Client> client;
 
-  Roles(Context& shared, const TaskRegistry& registry) : context(shared), tasks(registry) {}
+  Roles(Context& shared, TaskRegistry registry) : context(shared), tasks(std::move(registry)) {}
 
   // A worker of which every slot hangs in a task over its time-out is replaced.
   void add_worker() {
