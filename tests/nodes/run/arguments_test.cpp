@@ -15,13 +15,13 @@ using Rows = std::vector<Row>;
 
 class ArgumentsTest : public testing::Test {
 protected:
-  TemporaryFolder folder_;
+  TemporaryFolder folder;
 
   static SourceSpec listed(std::vector<std::string> values, bool linked = false) {
     return {std::move(values), {}, false, linked};
   }
   SourceSpec file(std::string_view text, bool linked = false) {
-    return {{}, folder_.write("file" + std::to_string(++files_), text), true, linked};
+    return {{}, folder.write("file" + std::to_string(++files_), text), true, linked};
   }
   static Rows rows(const std::vector<SourceSpec>& specs, const ArgumentOptions& options = {}, Row* names = nullptr) {
     Result<std::unique_ptr<Arguments>> arguments = Arguments::open(specs, options);
