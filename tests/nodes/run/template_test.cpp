@@ -7,7 +7,6 @@ namespace ventile {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 using Words = std::vector<std::string>;
 
 Words words(const Words& command, const Words& arguments, const TemplateOptions& options = {}, TaskPlace place = {}) {
