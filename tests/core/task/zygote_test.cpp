@@ -25,10 +25,10 @@ using testing::Optional;
 
 class ZygoteTest : public testing::Test {
 protected:
-  Zygote zygote_ = *Zygote::start();
+  Zygote zygote = *Zygote::start();
 
   ProcessOutcome run(const Command& command, std::stop_token stop = {}) {
-    Result<ProcessOutcome> outcome = zygote_.run(command, std::move(stop));
+    Result<ProcessOutcome> outcome = zygote.run(command, std::move(stop));
     EXPECT_TRUE(outcome) << outcome.error().message;
     return outcome ? *outcome : ProcessOutcome{};
   }
@@ -149,7 +149,7 @@ TEST_F(ZygoteTest, without_input_a_reader_sees_the_end) { EXPECT_EQ(run({.argv =
 TEST_F(ZygoteTest, the_environment_is_inherited_and_added_to) {
   setenv("VENTILE_TEST_KEPT", "kept", 1);
   setenv("VENTILE_TEST_REPLACED", "old", 1);
-  zygote_ = *Zygote::start();
+  zygote = *Zygote::start();
   Command command =
       shell("echo $VENTILE_TEST_KEPT $VENTILE_TEST_REPLACED \"$VENTILE_TEST_ADDED\"; env | grep -c TEST_REPLACED");
   command.environment = {{"VENTILE_TEST_REPLACED", "new"}, {"VENTILE_TEST_ADDED", "a=b  c"}};
@@ -348,7 +348,7 @@ TEST_F(ZygoteTest, a_hundred_commands_run_at_once) {
 }
 
 TEST_F(ZygoteTest, a_killed_line_process_is_an_error_and_the_next_command_gets_another) {
-  const Result<ProcessOutcome> outcome = zygote_.run(shell("kill -KILL $PPID; exec sleep 1000"));
+  const Result<ProcessOutcome> outcome = zygote.run(shell("kill -KILL $PPID; exec sleep 1000"));
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::disconnected);
   EXPECT_EQ(run({.argv = {"true"}}).exit_code, 0);
