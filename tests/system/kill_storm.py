@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Kills every role of a durable job again and again, and checks what is left with a plain count.
 
-usage: kill_storm.py --bin DIR [--seconds N | --minutes N] [--seed S]
+usage: kill_storm.py --bin DIR --plugin FILE [--seconds N | --minutes N] [--seed S]
 
 A ventilator, four workers and a sink over tcp, ventilator and sink durable. A random role is killed with SIGKILL every
 0.2 to 1 second and started again; workers are stopped and go on. (The same job in peace, before it, says how long one
-must be to outlast the storm, and what the storm costs.) Every task is a number; its result is its SHA-256,
-which this program works out by itself: it shares no code with what it checks. It fails if a result is missing, wrong or
-there twice, if any role was killed fewer than five times, or if no duplicate was dropped (then the storm was none).
+must be to outlast the storm, and what the storm costs.) Every task is a number; its result is its square, which this
+program works out by itself: it shares no code with what it checks. It fails if a result is missing, wrong or there twice,
+or if any role was killed fewer than five times. A storm in which no result ever came late has proved little: then another
+follows, and it fails if the third is as weak.
 """
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -25,6 +25,11 @@ import time
 WORKERS = 4
 PEACE_TASKS = 20_000
 KILLS_LEAST = 5
+STORMS_MOST = 3
+
+
+def number_of(task):
+    return task * 2654435761 % 2**32
 
 
 def free_port():
@@ -73,7 +78,7 @@ class Role:
 def fabric(arguments, folder, tasks):
     """All roles of a durable job of so many tasks, started."""
     with open(os.path.join(folder, "tasks.txt"), "w") as out:
-        out.writelines(f"{n * 2654435761 % 2**32}\n" for n in range(tasks))
+        out.writelines(f"{number_of(n)}\n" for n in range(tasks))
     address = f"tcp://127.0.0.1:{free_port()}"
 
     def program(role, *rest):
@@ -81,7 +86,7 @@ def fabric(arguments, folder, tasks):
 
     roles = {
         "ventilator": Role("ventilator", program("ventilator", "--bind", address, "--job", "storm", "--durable",
-                                                 "state", "--input", "tasks.txt", "--function", "sha256", "--json"),
+                                                 "state", "--input", "tasks.txt", "--function", "square_slowly", "--json"),
                            folder),
         "sink": Role("sink", program("sink", "--connect", address, "--bind", f"tcp://127.0.0.1:{free_port()}",
                                      "--durable", "state", "--output", "out.jsonl"), folder),
@@ -89,7 +94,7 @@ def fabric(arguments, folder, tasks):
     for n in range(WORKERS):
         # Few tasks at once, so that the job is in every state when it is hit.
         roles[f"worker-{n}"] = Role(f"worker-{n}", program("worker", "--connect", address, "-j", "1",
-                                                           "--credit-tasks", "64"), folder)
+                                                           "--plugin", arguments.plugin, "--credit-tasks", "64"), folder)
     return roles
 
 
@@ -152,7 +157,7 @@ def check(folder, roles, tasks, ended):
         for line in out:
             result = json.loads(line)
             number = result["task"]
-            expected = hashlib.sha256(str(number * 2654435761 % 2**32).encode()).hexdigest()
+            expected = number_of(number) ** 2
             if seen[number]:
                 wrong.append(f"task {number} is there twice")
             seen[number] = 1
@@ -164,10 +169,7 @@ def check(folder, roles, tasks, ended):
     for role in roles.values():
         if role.kills < KILLS_LEAST:
             wrong.append(f"{role.name} was killed only {role.kills} times: the job was too short for a storm")
-    logs = roles["ventilator"].text()
-    if "dropped late results" not in logs:
-        wrong.append("no duplicate was dropped: nothing was ever in doubt")
-    if "resumed storm" not in logs or "resumed with" not in roles["sink"].text():
+    if "resumed storm" not in roles["ventilator"].text() or "resumed with" not in roles["sink"].text():
         wrong.append("nothing was resumed")
     return wrong
 
@@ -175,19 +177,30 @@ def check(folder, roles, tasks, ended):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
+    parser.add_argument("--plugin", required=True)
     parser.add_argument("--seconds", type=float, default=50)
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.bin = os.path.abspath(arguments.bin)
+    arguments.plugin = os.path.abspath(arguments.plugin)
     seconds = arguments.minutes * 60 if arguments.minutes else arguments.seconds
     peace = rate_in_peace(arguments)
     tasks = max(PEACE_TASKS, int(peace * seconds * 0.75))
-    folder, roles, took, ended = run(arguments, seconds, tasks)
-    wrong = check(folder, roles, tasks, ended)
-    kills = ", ".join(f"{role.name} {role.kills}" for role in roles.values())
-    print(f"{tasks} tasks in {took:.1f} s; killed: {kills}; {tasks / took:.0f} tasks/s, "
-          f"{100 * tasks / took / peace:.0f} % of {peace:.0f} in peace")
+    for storm in range(1, STORMS_MOST + 1):
+        folder, roles, took, ended = run(arguments, seconds, tasks)
+        wrong = check(folder, roles, tasks, ended)
+        kills = ", ".join(f"{role.name} {role.kills}" for role in roles.values())
+        print(f"{tasks} tasks in {took:.1f} s; killed: {kills}; {tasks / took:.0f} tasks/s, "
+              f"{100 * tasks / took / peace:.0f} % of {peace:.0f} in peace", flush=True)
+        late = "dropped late results" in roles["ventilator"].text()
+        if wrong or late or storm == STORMS_MOST:
+            break
+        print("no result came late; once more", flush=True)
+        shutil.rmtree(folder)
+        arguments.seed += 1
+    if not wrong and not late:
+        wrong.append(f"no result came late in {STORMS_MOST} storms: nothing was ever in doubt")
     if not wrong:
         print("0 lost, 0 twice")
         shutil.rmtree(folder)
@@ -195,6 +208,7 @@ def main():
     print(*wrong[:20], sep="\n")
     for role in roles.values():
         print(f"--- the last of {role.name}", *role.text().splitlines()[-15:], sep="\n")
+    print(f"all of it is in {folder}")
     return 1
 
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 
@@ -64,6 +65,14 @@ std::int64_t refuse_odd(std::int64_t number) {
   return number;
 }
 
+// Takes a millisecond, so that a worker that is killed or stopped has most likely something in hand.
+std::uint64_t square_slowly(const std::string& line) {
+  const std::uint64_t number = std::stoull(line);
+  const timespec millisecond{.tv_sec = 0, .tv_nsec = 1'000'000};
+  nanosleep(&millisecond, nullptr);
+  return number * number;
+}
+
 ventile::Packed not_a_value(std::int64_t) {
   ventile::Buffer bytes;
   const std::byte never_used{0xc1};
@@ -78,6 +87,7 @@ Obstinate unpackable(std::int64_t) { return {}; }
 VENTILE_PLUGIN(registry) {
   registry.add("hold", hold);
   registry.add("fail_once", fail_once);
+  registry.add("square_slowly", square_slowly);
   registry.add("poison", poison);
   registry.add("refuse_odd", refuse_odd);
   registry.add("not_a_value", not_a_value);
