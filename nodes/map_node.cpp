@@ -5,9 +5,9 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
-#include <thread>
+#include <utility>
 
+#include <nodes/companions.hpp>
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
@@ -17,28 +17,12 @@
 #include <nodes/slots.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
-#include <ventile/queue/sink.hpp>
 #include <ventile/queue/ventilator.hpp>
-#include <ventile/queue/worker.hpp>
 
 namespace ventile {
 namespace {
 
-constexpr Duration farewell_max = std::chrono::seconds{2};
 constexpr Duration cancel_timeout = std::chrono::seconds{5};
-
-Endpoint private_endpoint(Transport transport) {
-  const std::string unique = "ventile-map-" + std::to_string(getpid());
-  switch (transport) {
-    case Transport::inproc:
-      return {Transport::inproc, unique, 0};
-    case Transport::ipc:
-      return {Transport::ipc, "/tmp/" + unique, 0};
-    case Transport::tcp:
-      break;
-  }
-  return {Transport::tcp, "127.0.0.1", 0};
-}
 
 JobCommand job_command(const MapCommand& command, const Invocation& invocation) {
   JobCommand job;
@@ -63,64 +47,12 @@ std::string how_to_get(const std::string& function) {
   return "load the plugin that has it with --plugin";
 }
 
-// The worker and the sink of this process, each with its thread.
-class Companions {
-public:
-  Companions(Context& context, const TaskRegistry& tasks, const MapCommand& command, const Endpoint& dispatcher,
-             std::uint32_t slots, std::unique_ptr<Output> output, const Log& log)
-      : worker_(context, tasks, worker_options(dispatcher, slots, log)),
-        output_(std::move(output)),
-        sink_(context, tasks, sink_options(command, dispatcher, log),
-              [this](std::uint64_t) -> Result<std::unique_ptr<Output>> { return std::move(output_); }) {}
-  ~Companions() {
-    if (worker_thread_.joinable()) worker_thread_.join();
-    if (sink_thread_.joinable()) sink_thread_.join();
-  }
-
-  Status start() {
-    if (const Result<Endpoint> bound = sink_.bind(); !bound) return bound.error();
-    sink_thread_ = std::thread([this] { (void)sink_.run(); });
-    worker_thread_ = std::thread([this] { (void)worker_.run(); });
-    return {};
-  }
-  // The job is over, one way or another.
-  void stop() {
-    worker_.abandon();
-    sink_.leave();
-  }
-
-private:
-  Worker worker_;
-  std::unique_ptr<Output> output_;
-  Sink sink_;
-  std::thread worker_thread_;
-  std::thread sink_thread_;
-
-  // Only what goes wrong is news: everybody is in this process.
-  static Log warnings_of(const Log& log) {
-    return Log{[log](Level level, std::string_view line) {
-      if (level >= Level::warning) log.write(level, line);
-    }};
-  }
-  static WorkerOptions worker_options(const Endpoint& dispatcher, std::uint32_t slots, const Log& log) {
-    WorkerOptions options;
-    options.connect = dispatcher;
-    options.slots = slots;
-    options.build = versions().program;
-    options.once = true;
-    options.log = warnings_of(log);
-    return options;
-  }
-  static SinkOptions sink_options(const MapCommand& command, const Endpoint& dispatcher, const Log& log) {
-    SinkOptions options;
-    options.connect = dispatcher;
-    options.build = versions().program;
-    options.fold = command.fold;
-    options.ordered = command.ordered && command.fold.empty();
-    options.log = warnings_of(log);
-    return options;
-  }
-};
+SinkOptions sink_options(const MapCommand& command, const Endpoint& dispatcher, const Log& log) {
+  SinkOptions options = companion_sink(dispatcher, log);
+  options.fold = command.fold;
+  options.ordered = command.ordered && command.fold.empty();
+  return options;
+}
 
 int map(const MapCommand& command, const Invocation& invocation, const std::string& program) {
   std::shared_ptr<const Zygote> zygote;
@@ -162,10 +94,8 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
   raise_file_limit();
   JobRun job{console, job_command(command, invocation)};
   VentilatorOptions options;
-  options.log = Log{[&console](Level level, std::string_view line) {
-    if (level >= Level::warning) console.write(level, line);
-  }};
-  options.bind = private_endpoint(command.transport);
+  options.log = warnings_of(console.log());
+  options.bind = private_endpoint(program, command.transport);
   if (Status prepared = job.prepare(options); !prepared) return fail(ExitCode::usage, prepared.error().message);
   Result<std::unique_ptr<Output>> output = open_output(command.output, command.output_format);
   if (!output) return fail(ExitCode::usage, output.error().message);
@@ -176,20 +106,15 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
   const std::uint32_t slots = command.slots.value_or(available_slots(Machine::here()).count);
-  std::optional<Result<VentilatorReport>> report;
-  {
-    SignalThread signal_thread{std::move(*signals)};
-    deadlines = &signal_thread;
-    Companions companions{context, tasks, command, *bound, slots, std::move(*output), console.log()};
-    if (Status started = companions.start(); !started) return fail(ExitCode::unreachable, started.error().message);
-    report = ventilator.run();
-    if (*report && (*report)->ending == VentilatorEnding::done)
-      signal_thread.call_after(farewell_max, [&] { companions.stop(); });  // They know; unless a connection broke.
-    else
-      companions.stop();
-  }
-  if (!*report) return fail(ExitCode::unreachable, report->error().message);
-  const VentilatorReport& ended = **report;
+  Companions companions{context, tasks, companion_worker(*bound, slots, console.log()),
+                        sink_options(command, *bound, console.log()), std::move(*output)};
+  SignalThread signal_thread{std::move(*signals)};
+  deadlines = &signal_thread;
+  if (Status started = companions.start(); !started) return fail(ExitCode::unreachable, started.error().message);
+  const Result<VentilatorReport> report = ventilator.run();
+  companions.finish(report, signal_thread);
+  if (!report) return fail(ExitCode::unreachable, report.error().message);
+  const VentilatorReport& ended = *report;
   const ExitCode finished = job.finish(ended);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : finished;
   if (!ended.why.empty() && code != ExitCode::success) console.error(code, ended.why);

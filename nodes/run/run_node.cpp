@@ -9,9 +9,9 @@
 #include <fstream>
 #include <map>
 #include <memory>
-#include <optional>
-#include <thread>
+#include <utility>
 
+#include <nodes/companions.hpp>
 #include <nodes/console.hpp>
 #include <nodes/progress.hpp>
 #include <nodes/run/command_task.hpp>
@@ -23,15 +23,12 @@
 #include <nodes/slots.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
-#include <ventile/queue/sink.hpp>
 #include <ventile/queue/ventilator.hpp>
-#include <ventile/queue/worker.hpp>
 #include <ventile/wire/convert.hpp>
 
 namespace ventile {
 namespace {
 
-constexpr Duration farewell_max = std::chrono::seconds{2};
 constexpr Duration cancel_timeout = std::chrono::seconds{5};
 constexpr std::uint32_t waiting_max = 16;  // Tasks at the gate beyond those that run, so that no slot waits for one.
 
@@ -252,48 +249,6 @@ private:
   }
 };
 
-// The worker and the sink of this process, each with its thread.
-class LocalRoles {
-public:
-  LocalRoles(Context& context, const TaskRegistry& tasks, WorkerOptions worker, SinkOptions sink,
-             std::unique_ptr<Output> output)
-      : worker_(context, tasks, std::move(worker)),
-        output_(std::move(output)),
-        sink_(context, tasks, std::move(sink),
-              [this](std::uint64_t) -> Result<std::unique_ptr<Output>> { return std::move(output_); }) {}
-  ~LocalRoles() {
-    if (worker_thread_.joinable()) worker_thread_.join();
-    if (sink_thread_.joinable()) sink_thread_.join();
-  }
-  LocalRoles(const LocalRoles&) = delete;
-  LocalRoles& operator=(const LocalRoles&) = delete;
-
-  Status start() {
-    if (const Result<Endpoint> bound = sink_.bind(); !bound) return bound.error();
-    sink_thread_ = std::thread([this] { (void)sink_.run(); });
-    worker_thread_ = std::thread([this] { (void)worker_.run(); });
-    return {};
-  }
-  // The run is over, one way or another.
-  void stop() {
-    worker_.abandon();
-    sink_.leave();
-  }
-
-private:
-  Worker worker_;
-  std::unique_ptr<Output> output_;
-  Sink sink_;
-  std::thread worker_thread_;
-  std::thread sink_thread_;
-};
-
-Log warnings_of(const Console& console) {
-  return Log{[log = console.log()](Level level, std::string_view line) {
-    if (level >= Level::warning) log.write(level, line);
-  }};
-}
-
 SlotGateOptions gate_options(const RunCommand& run, std::uint32_t slots) {
   SlotGateOptions options;
   options.slots = slots;
@@ -305,7 +260,7 @@ SlotGateOptions gate_options(const RunCommand& run, std::uint32_t slots) {
 
 VentilatorOptions ventilator_options(const RunCommand& run, std::uint32_t slots, const Console& console) {
   VentilatorOptions options;
-  options.bind = {Transport::inproc, "ventile-run-" + std::to_string(getpid()), 0};
+  options.bind = private_endpoint("ventile-run", Transport::inproc);
   options.job.function = "run";
   options.job.tries_max = run.retries;
   options.dispatcher.speculate = false;
@@ -313,8 +268,70 @@ VentilatorOptions ventilator_options(const RunCommand& run, std::uint32_t slots,
   // Everybody is in this process: a sink that says nothing waits for whoever reads what it writes.
   options.dispatcher.dead_after_heartbeats = 1'000'000;
   if (run.pipe) options.feed.window_bytes = std::max(options.feed.window_bytes, 3 * slots * run.block_bytes);
-  options.log = warnings_of(console);
+  options.log = warnings_of(console.log());
   return options;
+}
+
+WorkerOptions worker_options(const RunCommand& run, const Endpoint& dispatcher, std::uint32_t slots, const Log& log) {
+  WorkerOptions options = companion_worker(dispatcher, slots + std::min(slots, waiting_max), log);
+  if (run.pipe) options.credit_bytes = std::max(options.credit_bytes, 3 * slots * run.block_bytes);
+  return options;
+}
+
+SinkOptions sink_options(const RunCommand& run, const Endpoint& dispatcher, const Log& log) {
+  SinkOptions options = companion_sink(dispatcher, log);
+  options.ordered = run.keep_order;
+  return options;
+}
+
+// Makes the folder in which commands run, and opens what is written beside stdout and stderr.
+Result<RunOutputOptions> open_outputs(const RunCommand& run, const std::vector<std::string>& names) {
+  if (!run.directory.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(run.directory, error);
+    if (error) return Error{Code::unavailable, "cannot make the folder " + run.directory + ": " + error.message()};
+  }
+  RunOutputOptions output;
+  output.spill = std::make_shared<SpillFile>(temporary_folder());
+  if (!run.joblog.empty()) {
+    Result<std::unique_ptr<JobLog>> log = JobLog::open(run.joblog, run.resume || run.resume_failed || run.retry_failed);
+    if (!log) return log.error();
+    output.joblog = std::move(*log);
+  }
+  if (!run.results.empty()) output.results = std::make_unique<ResultsFolder>(run.results, names);
+  return output;
+}
+
+RunSummary summary_of(const RunCommand& run, const VentilatorReport& ended, std::vector<std::string> names) {
+  RunSummary summary;
+  summary.done = ended.status.audit.outcomes[static_cast<std::size_t>(Outcome::done)];
+  summary.passed_over = ended.status.skipped;
+  summary.duration = ended.duration;
+  summary.requeued = ended.status.counters.requeued_batches;
+  summary.options = run.kept_options;
+  summary.command = run.command;
+  summary.names = std::move(names);
+  summary.joblog = run.joblog;
+  summary.arguments_known = !run.pipe && !run.retry_failed;
+  return summary;
+}
+
+ExitCode exit_code_of(VentilatorEnding ending, bool any_failed) {
+  switch (ending) {
+    case VentilatorEnding::done:
+      return any_failed ? ExitCode::task_failed : ExitCode::success;
+    case VentilatorEnding::halted:
+    case VentilatorEnding::drained:
+      return ExitCode::ended_early;
+    case VentilatorEnding::bad_input:
+    case VentilatorEnding::failed:
+      return ExitCode::task_failed;
+    case VentilatorEnding::abandoned:
+      return ExitCode::drain_deadline;
+    case VentilatorEnding::finished_before:  // Of durable jobs only.
+      break;
+  }
+  return ExitCode::internal;
 }
 
 int run_commands(const RunCommand& run) {
@@ -358,23 +375,12 @@ int run_commands(const RunCommand& run) {
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
 
-  if (!run.directory.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(run.directory, error);
-    if (error) return fail(ExitCode::usage, "cannot make the folder " + run.directory + ": " + error.message());
-  }
-  RunOutputOptions output;
-  output.spill = std::make_shared<SpillFile>(temporary_folder());
-  if (!run.joblog.empty()) {
-    Result<std::unique_ptr<JobLog>> log = JobLog::open(run.joblog, run.resume || run.resume_failed || run.retry_failed);
-    if (!log) return fail(ExitCode::usage, log.error().message);
-    output.joblog = std::move(*log);
-  }
-  if (!run.results.empty()) output.results = std::make_unique<ResultsFolder>(run.results, work->names);
+  Result<RunOutputOptions> output = open_outputs(run, work->names);
+  if (!output) return fail(ExitCode::usage, output.error().message);
   TaskRegistry tasks;
   const CommandTaskServices services{zygote,
                                      gate,
-                                     output.spill,
+                                     output->spill,
                                      std::make_shared<LiveOutput>(),
                                      std::make_shared<TimeLimit>(run.timeout),
                                      std::make_shared<EarlyHalt>(run.halt, gate),
@@ -387,64 +393,27 @@ int run_commands(const RunCommand& run) {
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
-  WorkerOptions worker;
-  worker.connect = *bound;
-  worker.slots = slots + std::min(slots, waiting_max);
-  worker.build = versions().program;
-  worker.once = true;
-  worker.log = warnings_of(console);
-  if (run.pipe) worker.credit_bytes = std::max(worker.credit_bytes, 3 * slots * run.block_bytes);
-  SinkOptions sink;
-  sink.connect = *bound;
-  sink.build = versions().program;
-  sink.ordered = run.keep_order;
-  std::optional<Result<VentilatorReport>> report;
-  {
-    SignalThread signal_thread{std::move(*signals)};
-    deadlines = &signal_thread;
-    LocalRoles roles{context, tasks, worker, sink, std::make_unique<RunOutput>(std::move(output))};
-    if (Status started = roles.start(); !started) return fail(ExitCode::unreachable, started.error().message);
-    report = ventilator.run();
-    gate->close();
-    if (*report && (*report)->ending == VentilatorEnding::done)
-      signal_thread.call_after(farewell_max, [&] { roles.stop(); });  // They know; unless a connection broke.
-    else
-      roles.stop();
-  }
-  if (!*report) return fail(ExitCode::unreachable, report->error().message);
-  const VentilatorReport& ended = **report;
+  Companions companions{context, tasks, worker_options(run, *bound, slots, console.log()),
+                        sink_options(run, *bound, console.log()), std::make_unique<RunOutput>(std::move(*output))};
+  SignalThread signal_thread{std::move(*signals)};
+  deadlines = &signal_thread;
+  if (Status started = companions.start(); !started) return fail(ExitCode::unreachable, started.error().message);
+  const Result<VentilatorReport> report = ventilator.run();
+  gate->close();
+  companions.finish(report, signal_thread);
+  if (!report) return fail(ExitCode::unreachable, report.error().message);
 
-  RunSummary summary;
+  RunSummary summary = summary_of(run, *report, work->names);
   watch.finish(summary);
-  summary.done = ended.status.audit.outcomes[static_cast<std::size_t>(Outcome::done)];
-  summary.passed_over = ended.status.skipped;
-  summary.duration = ended.duration;
-  summary.requeued = ended.status.counters.requeued_batches;
-  summary.options = run.kept_options;
-  summary.command = run.command;
-  summary.names = work->names;
-  summary.joblog = run.joblog;
-  summary.arguments_known = !run.pipe && !run.retry_failed;
   if (run.common.json)
     std::fprintf(stderr, "%s\n", summary_json(summary).c_str());
   else if (!run.common.quiet)
     std::fputs(summary_text(summary).c_str(), stderr);
   if (stopped != ExitCode::success) return to_int(stopped.load());
-  switch (ended.ending) {
-    case VentilatorEnding::done:
-      return to_int(summary.failures.count() == 0 ? ExitCode::success : ExitCode::task_failed);
-    case VentilatorEnding::halted:
-    case VentilatorEnding::drained:
-      return to_int(ExitCode::ended_early);
-    case VentilatorEnding::bad_input:
-    case VentilatorEnding::failed:
-      return fail(ExitCode::task_failed, ended.why);
-    case VentilatorEnding::abandoned:
-      return to_int(ExitCode::drain_deadline);
-    case VentilatorEnding::finished_before:  // Of durable jobs only.
-      break;
-  }
-  return to_int(ExitCode::internal);
+  const ExitCode code = exit_code_of(report->ending, summary.failures.count() > 0);
+  const bool broken = report->ending == VentilatorEnding::bad_input || report->ending == VentilatorEnding::failed;
+  if (broken) console.error(code, report->why);
+  return to_int(code);
 }
 
 }  // namespace
