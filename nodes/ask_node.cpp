@@ -1,4 +1,4 @@
-// `ventile status`, `ventile why` and `ventile drain`: questions to a broker.
+// `ventile status`, `why`, `drain` and `health`: questions to a broker, the last one to a ventilator as well.
 #include <nodes/node.hpp>
 
 #include <charconv>
@@ -39,6 +39,40 @@ std::optional<Message> ask(const AskCommand& command, Message question, const Lo
   reactor.call_at(reactor.now() + command.patience, [&reactor] { reactor.stop(); });
   reactor.run();
   return answer;
+}
+
+// Whether a dispatcher is there: nobody, or one that does not want us, or one that has opened a session.
+enum class Health : std::uint8_t { silent, refused, answers };
+
+struct Finding {
+  Health health = Health::silent;
+  std::string why;  // It refused.
+};
+
+Finding examine(const AskCommand& command, const Log& log) {
+  Context context{{}, log};
+  Reactor reactor;
+  ClientOptions options;
+  options.connect = command.connect;
+  options.log = Log{[log](Level level, std::string_view line) {
+    if (level != Level::error) log.write(level, line);  // Errors are the last words.
+  }};
+  Client client{context, reactor, std::move(options)};
+  Finding finding;
+  if (Status started = client.start(); !started) return {Health::silent, started.error().message};
+  client.on_left([&](const std::string& why) {
+    finding = {Health::refused, why};
+    reactor.stop();
+  });
+  reactor.on_turn_end([&] {
+    client.on_turn_end();
+    if (finding.health != Health::silent || !client.connected()) return;
+    finding.health = Health::answers;
+    client.leave([&reactor] { reactor.stop(); });
+  });
+  reactor.call_at(reactor.now() + command.patience, [&reactor] { reactor.stop(); });
+  reactor.run();
+  return finding;
 }
 
 std::string plural(std::uint64_t count, const std::string& word) {
@@ -169,6 +203,34 @@ int run_question(const std::string& name, const Invocation& invocation, const st
 }
 
 }  // namespace
+
+int run_health(const Invocation& invocation) {
+  const std::string program = "ventile health";
+  const Parsed<AskCommand> parsed = parse_ask_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  const AskCommand& command = std::get<AskCommand>(parsed);
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  const std::string address = command.connect.to_string();
+  const Finding finding = examine(command, console.log());
+  switch (finding.health) {
+    case Health::silent:
+      console.error(
+          ExitCode::unreachable,
+          "neither a broker nor a ventilator answers at " + address + (finding.why.empty() ? "" : ": " + finding.why),
+          "Name its address with --connect, or give it more time with --patience.");
+      return to_int(ExitCode::unreachable);
+    case Health::refused:
+      console.error(ExitCode::mismatch, finding.why);
+      return to_int(ExitCode::mismatch);
+    case Health::answers:
+      break;
+  }
+  if (command.common.json)
+    std::printf("%s\n", nlohmann::json{{"schema", 1}, {"healthy", true}, {"address", address}}.dump().c_str());
+  else
+    std::printf("%s answers\n", address.c_str());
+  return to_int(ExitCode::success);
+}
 
 int run_status(const Invocation& invocation) { return run_question("status", invocation, {}); }
 int run_why(const Invocation& invocation) { return run_question("why", invocation, "JOB[:TASK]"); }

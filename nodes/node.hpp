@@ -22,6 +22,7 @@ int run_broker(const Invocation& invocation);
 int run_status(const Invocation& invocation);
 int run_why(const Invocation& invocation);
 int run_drain(const Invocation& invocation);
+int run_health(const Invocation& invocation);
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
 

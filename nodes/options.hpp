@@ -113,7 +113,7 @@ struct BrokerCommand {
   DispatcherTimings timings;
 };
 
-// A question to a broker: `ventile status`, `why` and `drain`.
+// A question to a broker: `ventile status`, `why`, `drain` and `health`.
 struct AskCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);

@@ -189,7 +189,7 @@ OptionTable table_of(BrokerCommand& options) {
 }
 
 OptionTable table_of(AskCommand& options) {
-  OptionTable table{"ventile status|why|drain", "Asks the broker at --connect."};
+  OptionTable table{"ventile status|why|drain|health", "Asks the broker at --connect; health asks a ventilator, too."};
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The broker's address.");
   add_insecure(table, options.insecure);
