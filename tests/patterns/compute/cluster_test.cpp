@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <future>
 #include <latch>
@@ -123,6 +124,34 @@ TEST_F(ClusterTest, tasks_survive_a_broker_that_goes_away_and_comes_back_and_non
   broker = std::make_unique<RunningBroker>(port);
   for (std::uint64_t n = 0; n < futures.size(); ++n) ASSERT_EQ(futures[n].get(), n);
   EXPECT_EQ(pool.stats().open_tasks, 0U);
+}
+
+// Whose result is whose must not depend on how the submissions of threads and clients mix.
+TEST_F(ClusterTest, sixty_four_threads_of_two_clients_each_get_the_results_of_their_own_tasks) {
+  constexpr std::uint64_t threads_count = 64;
+  constexpr std::uint64_t tasks_each = 200;
+  RunningBroker broker;
+  RunningWorker one{tasks, broker.address, "one"};
+  RunningWorker two{tasks, broker.address, "two"};
+  const std::array<std::unique_ptr<Pool>, 2> pools{std::make_unique<Pool>(tasks, broker.address.to_string()),
+                                                   std::make_unique<Pool>(tasks, broker.address.to_string())};
+  std::latch together{threads_count};
+  std::atomic<std::uint64_t> right = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint64_t thread = 0; thread < threads_count; ++thread)
+      threads.emplace_back([&, thread] {
+        Pool& pool = *pools[thread % pools.size()];
+        const std::uint64_t first = 100 + thread * tasks_each;
+        together.arrive_and_wait();
+        std::vector<Future<std::uint64_t>> futures;
+        for (std::uint64_t i = 0; i < tasks_each; ++i) futures.push_back(pool.submit(square, first + i));
+        for (std::uint64_t i = 0; i < tasks_each; ++i)
+          if (futures[i].get() == (first + i) * (first + i)) ++right;
+      });
+  }
+  EXPECT_EQ(right, threads_count * tasks_each);
+  for (const auto& pool : pools) EXPECT_EQ(pool->stats().open_tasks, 0U);
 }
 
 TEST_F(ClusterTest, a_client_that_vanishes_has_its_tasks_dropped) {
