@@ -23,6 +23,7 @@ int run_status(const Invocation& invocation);
 int run_why(const Invocation& invocation);
 int run_drain(const Invocation& invocation);
 int run_health(const Invocation& invocation);
+int run_bench(const Invocation& invocation);    // `ventile bench …`
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
 

@@ -103,6 +103,14 @@ Objection check(AskCommand& options, const Settings& /*settings*/) {
   return check_reach("connect", options.connect, options.insecure);
 }
 
+Objection check(BenchCommand& options, const Settings& settings) {
+  if (auto objection = check_common(options.common)) return objection;
+  for (const std::string_view other : {"transport", "workers"})
+    if (auto objection = check_together(settings, "connect", other)) return objection;
+  if (auto objection = check_together(settings, "tasks", "seconds")) return objection;
+  return options.connect ? check_reach("connect", *options.connect, options.insecure) : std::nullopt;
+}
+
 Objection check(MapCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
@@ -198,6 +206,10 @@ Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& argum
 
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around) {
   return parse<AskCommand>("ask", arguments, around);
+}
+
+Parsed<BenchCommand> parse_bench_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<BenchCommand>("bench", arguments, around);
 }
 
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around) {

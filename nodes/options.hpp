@@ -121,6 +121,18 @@ struct AskCommand {
   Duration patience = std::chrono::seconds{3};
 };
 
+// `ventile bench`.
+struct BenchCommand {
+  CommonOptions common;
+  Transport transport = Transport::inproc;
+  std::optional<Endpoint> connect;  // In place of processes of its own.
+  bool insecure = false;
+  std::optional<std::uint32_t> workers;
+  std::uint64_t bytes = 32;
+  std::optional<std::uint32_t> tasks;  // Unset: `seconds` decides.
+  Duration seconds = std::chrono::seconds{3};
+};
+
 // All roles in one process: `ventile map`.
 struct MapCommand {
   CommonOptions common;
@@ -150,6 +162,7 @@ Parsed<WorkerCommand> parse_worker_options(const std::vector<std::string>& argum
 Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<BenchCommand> parse_bench_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around);
 
 // `config show`: the settings in effect for "ventilator", "worker", "sink", "broker" or "map", as a configuration file

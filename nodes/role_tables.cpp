@@ -198,6 +198,26 @@ OptionTable table_of(AskCommand& options) {
   return table;
 }
 
+OptionTable table_of(BenchCommand& options) {
+  OptionTable table{"ventile bench throughput|latency|overhead",
+                    "Measures this machine, or a broker's workers, by the calls that every program can make. "
+                    "throughput: echoes per second. latency: one echo at a time. overhead: which part of the slots' "
+                    "time is useful when tasks take 4 ms, 2 ms, 1 ms and so on."};
+  table.section("Where");
+  table.choice("transport", options.transport,
+               {{"inproc", Transport::inproc}, {"ipc", Transport::ipc}, {"tcp", Transport::tcp}},
+               "Threads of one process, or a broker and workers as processes of this machine.");
+  table.integer("workers,w", options.workers, 1, 10'000, "Threads, or workers with one slot each.");
+  table.endpoint("connect,c", options.connect, "A broker; its workers are measured as they are.");
+  add_insecure(table, options.insecure);
+  table.section("What");
+  table.size("bytes", options.bytes, 0, "Of each text that is echoed.");
+  table.integer("tasks", options.tasks, 1, 4'000'000'000, "End after so many (overhead: of each length).");
+  table.duration("seconds", options.seconds, shortest, "End after so long (overhead: about, for each length).");
+  add_common(table, options.common);
+  return table;
+}
+
 OptionTable table_of(MapCommand& options) {
   OptionTable table{"ventile map", "Runs a function over an input, all in one process."};
   table.section("Tasks");
@@ -229,6 +249,7 @@ KnownKeys known_keys() {
   add_keys<SinkCommand>(known, "sink");
   add_keys<BrokerCommand>(known, "broker");
   add_keys<AskCommand>(known, "ask");
+  add_keys<BenchCommand>(known, "bench");
   add_keys<MapCommand>(known, "map");
   add_keys<RunCommand>(known, "run");
   return known;

@@ -13,6 +13,7 @@ OptionTable table_of(WorkerCommand& options);
 OptionTable table_of(SinkCommand& options);
 OptionTable table_of(BrokerCommand& options);
 OptionTable table_of(AskCommand& options);
+OptionTable table_of(BenchCommand& options);
 OptionTable table_of(MapCommand& options);
 
 // What a configuration file may hold: each role's options under its name, all of them at the top.

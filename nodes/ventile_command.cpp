@@ -53,8 +53,8 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 13>& commands() {
-  static const std::array<Command, 13> all{{
+const std::array<Command, 14>& commands() {
+  static const std::array<Command, 14> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, all in this process", run_map},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
@@ -65,6 +65,7 @@ const std::array<Command, 13>& commands() {
       {"why", "say why a job, or a task of it, is not done", run_why},
       {"drain", "let a worker finish what it runs, and leave", run_drain},
       {"health", "say whether a broker or a ventilator answers: for a container's health check", run_health},
+      {"bench", "measure this machine, or a broker's workers", run_bench},
       {"journal", "inspect, verify or repair what a durable role keeps", run_journal},
       {"config", "show the settings in effect and where they come from", show_settings},
       {"version", "show the versions of program, protocol and libzmq", show_version},
