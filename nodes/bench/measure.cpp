@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t looks_at_clock_every = 256;  // Tasks.
 constexpr std::uint64_t latencies_before = 100;      // Not measured: the first ones find everything cold.
 constexpr double longest_task = 4.096e-3;            // Seconds.
-constexpr double shortest_task = 0.25e-6;            // Below, reading the clock is most of a task.
+constexpr std::uint32_t halvings_max = 14;           // To 0.25 µs: below, reading the clock is most of a task.
 constexpr std::uint64_t tasks_min = 10;              // Of any length, per slot.
 
 // Tasks 0, 1, … up to the extent.
@@ -82,8 +82,8 @@ std::vector<double> measure_latency(Pool& pool, std::uint64_t bytes, const Exten
 
 std::vector<UsefulShare> measure_overhead(Pool& pool, std::uint64_t slots, const Extent& extent) {
   std::vector<UsefulShare> shares;
-  for (double length = longest_task; length >= shortest_task * 0.99; length /= 2) {
-    shares.push_back(share_at(pool, slots, length, extent));
+  for (std::uint32_t halvings = 0; halvings <= halvings_max; ++halvings) {
+    shares.push_back(share_at(pool, slots, std::ldexp(longest_task, -static_cast<int>(halvings)), extent));
     if (shares.back().useful < 0.5) break;
   }
   return shares;
