@@ -22,24 +22,22 @@ using Words = std::vector<std::string>;
 // A machine with an empty home, working and system folder.
 class OptionsTest : public testing::Test {
 protected:
-  TemporaryFolder folder_;
-  Surroundings around_{.versions = {"0.1.0", "1", "4.3.4"},
-                       .environment = {{"HOME", (folder_.path() / "home").string()}},
-                       .directory = folder_.path() / "work",
-                       .system_config = folder_.path() / "etc/config.toml"};
+  TemporaryFolder folder;
+  Surroundings around{.versions = {"0.1.0", "1", "4.3.4"},
+                      .environment = {{"HOME", (folder.path() / "home").string()}},
+                      .directory = folder.path() / "work",
+                      .system_config = folder.path() / "etc/config.toml"};
 
-  std::string local_file() const { return (around_.directory / "ventile.toml").string(); }
+  std::string local_file() const { return (around.directory / "ventile.toml").string(); }
 
-  WorkerCommand worker(const Words& arguments) { return accepted(parse_worker_options(arguments, around_)); }
-  ExitNow worker_refusal(const Words& arguments) { return refused(parse_worker_options(arguments, around_)); }
-  VentilatorCommand ventilator(const Words& arguments) {
-    return accepted(parse_ventilator_options(arguments, around_));
-  }
-  ExitNow ventilator_refusal(const Words& arguments) { return refused(parse_ventilator_options(arguments, around_)); }
-  SinkCommand sink(const Words& arguments) { return accepted(parse_sink_options(arguments, around_)); }
-  ExitNow sink_refusal(const Words& arguments) { return refused(parse_sink_options(arguments, around_)); }
-  MapCommand map(const Words& arguments) { return accepted(parse_map_options(arguments, around_)); }
-  ExitNow map_refusal(const Words& arguments) { return refused(parse_map_options(arguments, around_)); }
+  WorkerCommand worker(const Words& arguments) { return accepted(parse_worker_options(arguments, around)); }
+  ExitNow worker_refusal(const Words& arguments) { return refused(parse_worker_options(arguments, around)); }
+  VentilatorCommand ventilator(const Words& arguments) { return accepted(parse_ventilator_options(arguments, around)); }
+  ExitNow ventilator_refusal(const Words& arguments) { return refused(parse_ventilator_options(arguments, around)); }
+  SinkCommand sink(const Words& arguments) { return accepted(parse_sink_options(arguments, around)); }
+  ExitNow sink_refusal(const Words& arguments) { return refused(parse_sink_options(arguments, around)); }
+  MapCommand map(const Words& arguments) { return accepted(parse_map_options(arguments, around)); }
+  ExitNow map_refusal(const Words& arguments) { return refused(parse_map_options(arguments, around)); }
 
   template <class Options>
   static Options accepted(Parsed<Options> parsed) {
@@ -67,21 +65,21 @@ TEST_F(OptionsTest, without_any_source_the_defaults_hold) {
 }
 
 TEST_F(OptionsTest, each_source_yields_to_the_one_before_it) {
-  folder_.write("etc/config.toml", "slots = 1\n");
+  folder.write("etc/config.toml", "slots = 1\n");
   EXPECT_EQ(worker({}).slots, 1U);
-  folder_.write("home/.config/ventile/config.toml", "slots = 2\n");
+  folder.write("home/.config/ventile/config.toml", "slots = 2\n");
   EXPECT_EQ(worker({}).slots, 2U);
-  folder_.write("work/ventile.toml", "slots = 3\n");
+  folder.write("work/ventile.toml", "slots = 3\n");
   EXPECT_EQ(worker({}).slots, 3U);
-  around_.environment["VENTILE_SLOTS"] = "4";
+  around.environment["VENTILE_SLOTS"] = "4";
   EXPECT_EQ(worker({}).slots, 4U);
   EXPECT_EQ(worker({"--slots", "5"}).slots, 5U);
 }
 
 TEST_F(OptionsTest, sources_mix_option_by_option) {
-  folder_.write("etc/config.toml", "once = true\ndrain-timeout = \"7s\"\n");
-  folder_.write("work/ventile.toml", "[worker]\ndrain-timeout = 9\n");
-  around_.environment["VENTILE_EXEC"] = "gzip {}";
+  folder.write("etc/config.toml", "once = true\ndrain-timeout = \"7s\"\n");
+  folder.write("work/ventile.toml", "[worker]\ndrain-timeout = 9\n");
+  around.environment["VENTILE_EXEC"] = "gzip {}";
   const WorkerCommand options = worker({"-j", "2"});
   EXPECT_TRUE(options.once);
   EXPECT_EQ(options.drain_timeout, 9s);
@@ -90,22 +88,22 @@ TEST_F(OptionsTest, sources_mix_option_by_option) {
 }
 
 TEST_F(OptionsTest, a_file_named_with_config_replaces_the_usual_ones) {
-  folder_.write("work/ventile.toml", "slots = 3\nonce = true\n");
-  const auto file = folder_.write("other.toml", "slots = 8\n");
+  folder.write("work/ventile.toml", "slots = 3\nonce = true\n");
+  const auto file = folder.write("other.toml", "slots = 8\n");
   EXPECT_EQ(worker({"--config", file.string()}).slots, 8U);
   EXPECT_FALSE(worker({"--config", file.string()}).once);
-  around_.environment["VENTILE_CONFIG"] = file.string();
+  around.environment["VENTILE_CONFIG"] = file.string();
   EXPECT_EQ(worker({}).slots, 8U);
   EXPECT_EQ(worker_refusal({"--config", "/absent.toml"}).text, "there is no configuration file /absent.toml");
 }
 
 TEST_F(OptionsTest, a_variable_that_is_empty_counts_as_not_set) {
-  around_.environment["VENTILE_SLOTS"] = "";
+  around.environment["VENTILE_SLOTS"] = "";
   EXPECT_EQ(worker({}).slots, std::nullopt);
 }
 
 TEST_F(OptionsTest, a_flag_can_be_taken_back_by_a_better_source) {
-  folder_.write("work/ventile.toml", "speculate = false\nskip-bad = true\n");
+  folder.write("work/ventile.toml", "speculate = false\nskip-bad = true\n");
   EXPECT_FALSE(ventilator({}).speculate);
   EXPECT_TRUE(ventilator({"--speculate"}).speculate);
   EXPECT_FALSE(ventilator({"--no-skip-bad"}).skip_bad);
@@ -113,9 +111,9 @@ TEST_F(OptionsTest, a_flag_can_be_taken_back_by_a_better_source) {
 }
 
 TEST_F(OptionsTest, a_repeated_option_is_replaced_as_a_whole) {
-  folder_.write("work/ventile.toml", "plugin = [\"a.so\", \"b.so\"]\n");
+  folder.write("work/ventile.toml", "plugin = [\"a.so\", \"b.so\"]\n");
   EXPECT_THAT(worker({}).plugins, ElementsAre("a.so", "b.so"));
-  around_.environment["VENTILE_PLUGIN"] = "c.so:d.so";
+  around.environment["VENTILE_PLUGIN"] = "c.so:d.so";
   EXPECT_THAT(worker({}).plugins, ElementsAre("c.so", "d.so"));
   EXPECT_THAT(worker({"--plugin", "e.so", "--plugin=f.so"}).plugins, ElementsAre("e.so", "f.so"));
 }
@@ -132,7 +130,7 @@ TEST_F(OptionsTest, all_spellings_of_a_value_are_understood) {
 }
 
 TEST_F(OptionsTest, json_may_be_an_array_in_a_file) {
-  folder_.write("work/ventile.toml", "[ventilator]\nargs = [1, \"x\"]\n");
+  folder.write("work/ventile.toml", "[ventilator]\nargs = [1, \"x\"]\n");
   EXPECT_EQ(nlohmann::json::parse(ventilator({}).args), (nlohmann::json{1, "x"}));
 }
 
@@ -199,10 +197,10 @@ TEST_F(OptionsTest, an_option_without_its_value_is_refused_by_name) {
 
 TEST_F(OptionsTest, a_bad_value_is_refused_with_its_origin) {
   EXPECT_EQ(worker_refusal({"-j", "0"}).text, "--slots: expected a whole number from 1 to 4096, got \"0\"");
-  around_.environment["VENTILE_SLOTS"] = "many";
+  around.environment["VENTILE_SLOTS"] = "many";
   EXPECT_EQ(worker_refusal({}).text, "VENTILE_SLOTS: expected a whole number from 1 to 4096, got \"many\"");
-  around_.environment.erase("VENTILE_SLOTS");
-  folder_.write("work/ventile.toml", "\nslots = 1.5\n");
+  around.environment.erase("VENTILE_SLOTS");
+  folder.write("work/ventile.toml", "\nslots = 1.5\n");
   EXPECT_EQ(worker_refusal({}).text, local_file() + ":2: slots: expected a whole number from 1 to 4096, got \"1.5\"");
 }
 
@@ -231,7 +229,7 @@ TEST_F(OptionsTest, every_kind_of_bad_value_exits_with_usage) {
 }
 
 TEST_F(OptionsTest, a_conflict_names_the_source_that_the_command_line_does_not_show) {
-  folder_.write("work/ventile.toml", "input = \"tasks.txt\"\n");
+  folder.write("work/ventile.toml", "input = \"tasks.txt\"\n");
   EXPECT_EQ(ventilator_refusal({"--range", "0:9"}).text,
             "input (" + local_file() + ":1) and --range exclude each other");
 }
@@ -242,14 +240,14 @@ TEST_F(OptionsTest, a_bad_choice_names_the_words_there_are) {
 }
 
 TEST_F(OptionsTest, an_array_for_a_single_value_is_refused) {
-  folder_.write("work/ventile.toml", "slots = [1, 2]\n");
+  folder.write("work/ventile.toml", "slots = [1, 2]\n");
   EXPECT_EQ(worker_refusal({}).text, local_file() + ":1: slots: expected one value, got an array");
 }
 
 TEST_F(OptionsTest, an_unknown_key_of_a_file_is_refused_whoever_reads_it) {
-  folder_.write("work/ventile.toml", "[sink]\nslots = 2\n");
+  folder.write("work/ventile.toml", "[sink]\nslots = 2\n");
   EXPECT_EQ(worker_refusal({}).text, local_file() + ":2: unknown key \"sink.slots\"");
-  folder_.write("work/ventile.toml", "[sink]\nstay = true\n");
+  folder.write("work/ventile.toml", "[sink]\nstay = true\n");
   EXPECT_EQ(worker({}).slots, std::nullopt);
 }
 
@@ -288,7 +286,7 @@ TEST_F(OptionsTest, map_orders_unless_it_folds) {
 TEST_F(OptionsTest, errors_are_json_if_json_was_asked_for) {
   EXPECT_TRUE(worker_refusal({"--json", "--slot"}).json);
   EXPECT_FALSE(worker_refusal({"--slot"}).json);
-  around_.environment["VENTILE_JSON"] = "1";
+  around.environment["VENTILE_JSON"] = "1";
   EXPECT_TRUE(worker_refusal({"--slot"}).json);
 }
 
@@ -299,7 +297,7 @@ TEST_F(OptionsTest, version_names_program_protocol_and_libzmq) {
 }
 
 TEST_F(OptionsTest, help_is_given_even_beside_a_broken_configuration) {
-  folder_.write("work/ventile.toml", "slots = [\n");
+  folder.write("work/ventile.toml", "slots = [\n");
   EXPECT_EQ(worker_refusal({"--help"}).code, ExitCode::success);
 }
 
@@ -320,21 +318,21 @@ TEST_F(OptionsTest, help_shows_defaults_and_fits_eighty_columns) {
 }
 
 TEST_F(OptionsTest, config_show_names_every_origin_and_reads_back) {
-  folder_.write("work/ventile.toml", "[worker]\nplugin = [\"a.so\", \"b:c.so\"]\nexec = \"say \\\"{}\\\"\"\n");
-  around_.environment["VENTILE_DRAIN_TIMEOUT"] = "5s";
-  const auto text = accepted(show_config("worker", {"--slots", "3"}, around_, true));
+  folder.write("work/ventile.toml", "[worker]\nplugin = [\"a.so\", \"b:c.so\"]\nexec = \"say \\\"{}\\\"\"\n");
+  around.environment["VENTILE_DRAIN_TIMEOUT"] = "5s";
+  const auto text = accepted(show_config("worker", {"--slots", "3"}, around, true));
   EXPECT_THAT(text, HasSubstr("# --slots\n"));
   EXPECT_THAT(text, HasSubstr("# VENTILE_DRAIN_TIMEOUT\n"));
   EXPECT_THAT(text, HasSubstr("# " + local_file() + ":2\n"));
   EXPECT_THAT(text, HasSubstr("# default\n"));
-  folder_.write("work/ventile.toml", text);
-  around_.environment.erase("VENTILE_DRAIN_TIMEOUT");
+  folder.write("work/ventile.toml", text);
+  around.environment.erase("VENTILE_DRAIN_TIMEOUT");
   const WorkerCommand options = worker({});
   EXPECT_EQ(options.slots, 3U);
   EXPECT_EQ(options.drain_timeout, 5s);
   EXPECT_THAT(options.plugins, ElementsAre("a.so", "b:c.so"));
   EXPECT_EQ(options.exec, "say \"{}\"");
-  EXPECT_EQ(refused(show_config("driver", {}, around_, false)).code, ExitCode::usage);
+  EXPECT_EQ(refused(show_config("driver", {}, around, false)).code, ExitCode::usage);
 }
 
 TEST_F(OptionsTest, no_command_line_crashes_the_parser) {
@@ -345,7 +343,7 @@ TEST_F(OptionsTest, no_command_line_crashes_the_parser) {
   for (int round = 0; round < 2000; ++round) {
     Words words;
     for (std::size_t count = random() % 6; count > 0; --count) words.emplace_back(pieces[random() % std::size(pieces)]);
-    const auto parsed = parse_worker_options(words, around_);
+    const auto parsed = parse_worker_options(words, around);
     if (const auto* exit = std::get_if<ExitNow>(&parsed)) {
       EXPECT_EQ(exit->code, ExitCode::usage);
       EXPECT_NE(exit->text, "");
