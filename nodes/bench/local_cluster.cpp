@@ -22,7 +22,7 @@ Error system_error(const std::string& what) { return Error{Code::unavailable, wh
 
 // In the child, between fork and exec.
 [[noreturn]] void become(char* const* words, int standard_error, pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // On TERM a worker would first finish what it has.
   if (getppid() != parent) _exit(1);
   const int nothing = open("/dev/null", O_RDWR);
   dup2(nothing, STDIN_FILENO);
