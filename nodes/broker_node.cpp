@@ -3,6 +3,7 @@
 
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
+#include <nodes/serving.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
@@ -11,17 +12,6 @@
 
 namespace ventile {
 namespace {
-
-constexpr Duration farewell_max = std::chrono::milliseconds{200};
-
-// What is open is not lost: its clients have it, and submit it again when there is a broker.
-std::string farewell(const Report& report) {
-  std::uint64_t open = 0;
-  for (const JobState& job : report.jobs) open += job.queued + job.delayed + job.leased + job.awaiting;
-  if (open == 0) return "stopping; nothing is open";
-  return "stopping; " + std::to_string(open) + (open == 1 ? " task is" : " tasks are") +
-         " open, and will be submitted again by their clients when a broker is back";
-}
 
 int serve(const BrokerCommand& command, const std::string& program) {
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
@@ -41,14 +31,8 @@ int serve(const BrokerCommand& command, const std::string& program) {
     return to_int(ExitCode::internal);
   }
   raise_file_limit();
-  BrokerOptions options;
-  options.bind = command.bind;
-  options.dispatcher.heartbeat = command.timings.heartbeat;
-  options.dispatcher.lease = command.timings.lease;
-  options.frame_bytes_max = command.frame_bytes_max;
-  options.log = console.log();
   Context context{{}, console.log()};
-  Broker broker{context, reactor, std::move(options)};
+  Broker broker{context, reactor, broker_options(command, console.log())};
   running = &broker;
   const Result<Endpoint> bound = broker.bind();
   if (!bound) {

@@ -19,6 +19,7 @@ int run_sink(const Invocation& invocation);
 int run_run(const Invocation& invocation);  // `ventile run`
 int run_map(const Invocation& invocation);
 int run_broker(const Invocation& invocation);
+int run_up(const Invocation& invocation);  // `ventile up`
 int run_status(const Invocation& invocation);
 int run_why(const Invocation& invocation);
 int run_drain(const Invocation& invocation);

@@ -98,6 +98,8 @@ Objection check(BrokerCommand& options, const Settings& /*settings*/) {
   return check_reach("bind", options.bind, options.insecure);
 }
 
+Objection check(UpCommand& options, const Settings& settings) { return check(options.broker, settings); }
+
 Objection check(AskCommand& options, const Settings& /*settings*/) {
   if (auto objection = check_common(options.common)) return objection;
   return check_reach("connect", options.connect, options.insecure);
@@ -204,6 +206,10 @@ Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& argum
   return parse<BrokerCommand>("broker", arguments, around);
 }
 
+Parsed<UpCommand> parse_up_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<UpCommand>("up", arguments, around);
+}
+
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around) {
   return parse<AskCommand>("ask", arguments, around);
 }
@@ -222,8 +228,9 @@ Parsed<std::string> show_config(const std::string& role, const std::vector<std::
   if (role == "worker") return show<WorkerCommand>(role, arguments, around, with_origin);
   if (role == "sink") return show<SinkCommand>(role, arguments, around, with_origin);
   if (role == "broker") return show<BrokerCommand>(role, arguments, around, with_origin);
+  if (role == "up") return show<UpCommand>(role, arguments, around, with_origin);
   if (role == "map") return show<MapCommand>(role, arguments, around, with_origin);
-  return wrong(fmt::format("unknown role \"{}\"; expected ventilator, worker, sink, broker or map", role));
+  return wrong(fmt::format("unknown role \"{}\"; expected ventilator, worker, sink, broker, up or map", role));
 }
 
 }  // namespace ventile

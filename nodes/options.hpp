@@ -113,6 +113,16 @@ struct BrokerCommand {
   DispatcherTimings timings;
 };
 
+// A broker and workers on this machine: `ventile up`.
+struct UpCommand {
+  BrokerCommand broker;
+  std::optional<std::uint32_t> workers;  // Unset: as many as make up what the machine gives.
+  std::optional<std::uint32_t> slots;    // Of each; unset: its share of what the machine gives, at least one.
+  std::vector<std::string> plugins;
+  std::string exec;
+  Duration drain_timeout = std::chrono::seconds{30};
+};
+
 // A question to a broker: `ventile status`, `why`, `drain` and `health`.
 struct AskCommand {
   CommonOptions common;
@@ -161,12 +171,13 @@ Parsed<VentilatorCommand> parse_ventilator_options(const std::vector<std::string
 Parsed<WorkerCommand> parse_worker_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<UpCommand> parse_up_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<BenchCommand> parse_bench_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around);
 
-// `config show`: the settings in effect for "ventilator", "worker", "sink", "broker" or "map", as a configuration file
-// that would bring them about, with each value's origin if asked.
+// `config show`: the settings in effect for "ventilator", "worker", "sink", "broker", "up" or "map", as a configuration
+// file that would bring them about, with each value's origin if asked.
 Parsed<std::string> show_config(const std::string& role, const std::vector<std::string>& arguments,
                                 const Surroundings& around, bool with_origin);
 

@@ -65,6 +65,10 @@ void add_plugins(OptionTable& table, std::vector<std::string>& plugins) {
   table.texts("plugin", "FILE", plugins, "Load functions from this shared library; may be given again.");
 }
 
+void add_exec(OptionTable& table, std::string& exec) {
+  table.text("exec", "'CMD {}'", exec, "The command that the function exec runs; {} is the task's text.");
+}
+
 void add_slots(OptionTable& table, std::optional<std::uint32_t>& slots) {
   table.integer("slots,j", slots, 1, slots_max, "Tasks that run at once; else as many as there are processors for us.");
 }
@@ -83,6 +87,12 @@ void add_metrics(OptionTable& table, std::string& metrics) {
 
 void add_frame_bytes_max(OptionTable& table, std::uint64_t& frame_bytes_max) {
   table.size("frame-bytes-max", frame_bytes_max, 4096, "The largest frame accepted from a peer.");
+}
+
+void add_serving(OptionTable& table, BrokerCommand& options) {
+  add_frame_bytes_max(table, options.frame_bytes_max);
+  table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
+  table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
 }
 
 template <class Options>
@@ -138,7 +148,7 @@ OptionTable table_of(WorkerCommand& options) {
   table.section("Tasks");
   add_slots(table, options.slots);
   add_plugins(table, options.plugins);
-  table.text("exec", "'CMD {}'", options.exec, "The command that the function exec runs; {} is the task's text.");
+  add_exec(table, options.exec);
   table.flag("once", options.once, "Leave after the first job.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
@@ -181,10 +191,25 @@ OptionTable table_of(BrokerCommand& options) {
   table.endpoint("bind,b", options.bind, "Where clients and workers connect.");
   add_insecure(table, options.insecure);
   table.section("Advanced");
-  add_frame_bytes_max(table, options.frame_bytes_max);
-  table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
-  table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
+  add_serving(table, options);
   add_common(table, options.common);
+  return table;
+}
+
+OptionTable table_of(UpCommand& options) {
+  OptionTable table{"ventile up", "Starts a broker and workers on this machine, until it is told to stop."};
+  table.section("Address");
+  table.endpoint("bind,b", options.broker.bind, "Where clients, and workers from elsewhere, connect.");
+  add_insecure(table, options.broker.insecure);
+  table.section("Workers");
+  table.integer("workers,w", options.workers, 1, 10'000, "Processes; else as many as give every processor a slot.");
+  table.integer("slots,j", options.slots, 1, slots_max, "Tasks that each of them runs at once; else an equal share.");
+  add_plugins(table, options.plugins);
+  add_exec(table, options.exec);
+  add_drain_timeout(table, options.drain_timeout);
+  table.section("Advanced");
+  add_serving(table, options.broker);
+  add_common(table, options.broker.common);
   return table;
 }
 
@@ -225,7 +250,7 @@ OptionTable table_of(MapCommand& options) {
   add_input(table, options);
   add_slots(table, options.slots);
   add_plugins(table, options.plugins);
-  table.text("exec", "'CMD {}'", options.exec, "The command that the function exec runs; {} is the task's text.");
+  add_exec(table, options.exec);
   table.section("Results");
   add_output(table, options.output, "output-format", options.output_format);
   table.flag("ordered", options.ordered, "Write results as they come, not in the order of their tasks.");
@@ -248,6 +273,7 @@ KnownKeys known_keys() {
   add_keys<WorkerCommand>(known, "worker");
   add_keys<SinkCommand>(known, "sink");
   add_keys<BrokerCommand>(known, "broker");
+  add_keys<UpCommand>(known, "up");
   add_keys<AskCommand>(known, "ask");
   add_keys<BenchCommand>(known, "bench");
   add_keys<MapCommand>(known, "map");

@@ -12,6 +12,7 @@ OptionTable table_of(VentilatorCommand& options);
 OptionTable table_of(WorkerCommand& options);
 OptionTable table_of(SinkCommand& options);
 OptionTable table_of(BrokerCommand& options);
+OptionTable table_of(UpCommand& options);
 OptionTable table_of(AskCommand& options);
 OptionTable table_of(BenchCommand& options);
 OptionTable table_of(MapCommand& options);

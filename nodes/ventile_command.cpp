@@ -37,7 +37,7 @@ int show_version(const Invocation& invocation) {
 
 int show_settings(const Invocation& invocation) {
   constexpr std::string_view usage =
-      "usage: ventile config show [--origin] ventilator|worker|sink|broker|map [OPTION…]";
+      "usage: ventile config show [--origin] ventilator|worker|sink|broker|up|map [OPTION…]";
   std::vector<std::string> rest = invocation.options;
   if (rest.empty() || rest.front() != "show")
     return say({ExitCode::usage, "expected 'show'", std::string{usage}, false}, "ventile config");
@@ -53,10 +53,11 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 14>& commands() {
-  static const std::array<Command, 14> all{{
+const std::array<Command, 15>& commands() {
+  static const std::array<Command, 15> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, all in this process", run_map},
+      {"up", "start a broker and workers on this machine", run_up},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
       {"worker", "run tasks for a ventilator or a broker", run_worker},
       {"sink", "collect the results", run_sink},

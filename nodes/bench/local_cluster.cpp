@@ -1,17 +1,15 @@
 #include <nodes/bench/local_cluster.hpp>
 
 #include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace ventile {
 namespace {
@@ -20,26 +18,10 @@ constexpr std::string_view announcement = "serving clients and workers on ";
 
 Error system_error(const std::string& what) { return Error{Code::unavailable, what + ": " + std::strerror(errno)}; }
 
-// In the child, between fork and exec.
-[[noreturn]] void become(char* const* words, int standard_error, pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // On TERM a worker would first finish what it has.
-  if (getppid() != parent) _exit(1);
-  const int nothing = open("/dev/null", O_RDWR);
-  dup2(nothing, STDIN_FILENO);
-  dup2(nothing, STDOUT_FILENO);
-  if (standard_error >= 0) dup2(standard_error, STDERR_FILENO);
-  execv("/proc/self/exe", words);
-  _exit(127);
-}
-
 }  // namespace
 
 LocalCluster::~LocalCluster() {
-  for (auto process = processes_.rbegin(); process != processes_.rend(); ++process) {
-    kill(*process, SIGKILL);  // Nothing of theirs outlives them, and nothing of a measurement is to be kept.
-    while (waitpid(*process, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  while (!processes_.empty()) processes_.pop_back();  // The broker last.
   if (said_ >= 0) close(said_);
   std::error_code ignored;
   if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
@@ -70,15 +52,9 @@ Status LocalCluster::start(Transport transport, std::uint32_t workers) {
 }
 
 Status LocalCluster::spawn(const std::vector<std::string>& words, int standard_error) {
-  std::vector<std::string> copies = words;
-  std::vector<char*> pointers;
-  for (std::string& word : copies) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child < 0) return system_error("cannot start a process");
-  if (child == 0) become(pointers.data(), standard_error, parent);
-  processes_.push_back(child);
+  Result<ChildProcess> process = ChildProcess::start({.words = words, .standard_error = standard_error});
+  if (!process) return process.error();
+  processes_.push_back(std::move(*process));
   return {};
 }
 

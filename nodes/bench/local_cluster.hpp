@@ -1,12 +1,11 @@
 // A broker and its workers as processes of this program, for as long as a measurement takes.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include <nodes/child_process.hpp>
 #include <ventile/base/result.hpp>
 #include <ventile/net/endpoint.hpp>
 
@@ -28,9 +27,9 @@ public:
 
 private:
   std::string address_;
-  std::string folder_;            // For the socket of ipc; empty: none.
-  std::vector<pid_t> processes_;  // The broker first.
-  int said_ = -1;                 // What the broker says on stderr.
+  std::string folder_;                   // For the socket of ipc; empty: none.
+  std::vector<ChildProcess> processes_;  // The broker first.
+  int said_ = -1;                        // What the broker says on stderr.
 
   Status spawn(const std::vector<std::string>& words, int standard_error);
   Result<std::string> bound_address() const;

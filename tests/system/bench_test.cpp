@@ -1,17 +1,11 @@
 // `ventile bench` as users start it: that its counts are exact and its output can be read, never how fast it is.
-#include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <csignal>
-#include <fstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include <tests/system/children.hpp>
 #include <tests/system/fabric.hpp>
 
 namespace ventile {
@@ -32,26 +26,6 @@ protected:
     return found;
   }
 };
-
-// Whether it has become another program than the measurement that started it.
-bool is_started(pid_t process) {
-  std::string words;
-  std::getline(std::ifstream{"/proc/" + std::to_string(process) + "/cmdline"}, words);
-  return !words.empty() && words.find("bench") == std::string::npos;
-}
-
-// Waits until a process has so many children, and all are started.
-std::vector<pid_t> children_of(pid_t parent, std::size_t count) {
-  const std::string file = "/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children";
-  std::vector<pid_t> children;
-  while (children.size() < count || !std::all_of(children.begin(), children.end(), is_started)) {
-    std::this_thread::yield();
-    children.clear();
-    std::ifstream in{file};
-    for (pid_t child = 0; in >> child;) children.push_back(child);
-  }
-  return children;
-}
 
 class OverTransport : public BenchTest, public testing::WithParamInterface<std::string> {};
 
@@ -109,18 +83,10 @@ TEST_F(BenchTest, its_processes_end_with_it_whatever_they_do) {
   for (const int signal : {SIGINT, SIGKILL}) {
     Process& bench =
         start("ventile", {"bench", "throughput", "--transport", "tcp", "--workers", "2", "--seconds", "600"});
-    const std::vector<pid_t> children = children_of(bench.pid(), 3);
-    std::vector<pollfd> ends;
-    for (const pid_t child : children) {
-      ends.push_back({static_cast<int>(syscall(SYS_pidfd_open, child, 0)), POLLIN, 0});
-      kill(child, SIGSTOP);  // It hears nothing that it could put off.
-    }
+    const std::vector<Witness> children = children_of(bench.pid(), 3);
+    for (const Witness& child : children) child.signal(SIGSTOP);  // It hears nothing that it could put off.
     bench.signal(signal);
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      EXPECT_EQ(poll(&ends[i], 1, 5000), 1) << "a process outlives the measurement";
-      kill(children[i], SIGKILL);
-      close(ends[i].fd);
-    }
+    for (const Witness& child : children) EXPECT_TRUE(child.sees_the_end()) << "a process outlives the measurement";
   }
 }
 

@@ -1,0 +1,23 @@
+#include <nodes/serving.hpp>
+
+namespace ventile {
+
+BrokerOptions broker_options(const BrokerCommand& command, const Log& log) {
+  BrokerOptions options;
+  options.bind = command.bind;
+  options.dispatcher.heartbeat = command.timings.heartbeat;
+  options.dispatcher.lease = command.timings.lease;
+  options.frame_bytes_max = command.frame_bytes_max;
+  options.log = log;
+  return options;
+}
+
+std::string farewell(const Report& report) {
+  std::uint64_t open = 0;
+  for (const JobState& job : report.jobs) open += job.queued + job.delayed + job.leased + job.awaiting;
+  if (open == 0) return "stopping; nothing is open";
+  return "stopping; " + std::to_string(open) + (open == 1 ? " task is" : " tasks are") +
+         " open, and will be submitted again by their clients when a broker is back";
+}
+
+}  // namespace ventile
