@@ -1,4 +1,5 @@
-// `ventile map`: ventilator, worker and sink as threads of one process, for a function over an input.
+// `ventile map`: ventilator, worker and sink as threads of one process, for a function over an input; or, with
+// --connect, a client of a broker.
 #include <nodes/node.hpp>
 
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
 #include <nodes/job_run.hpp>
+#include <nodes/map/broker_map.hpp>
 #include <nodes/options.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
@@ -127,7 +129,9 @@ int run_map(const Invocation& invocation) {
   const std::string program = "ventile-map";
   const Parsed<MapCommand> parsed = parse_map_options(invocation.options, Surroundings::of_process(versions()));
   if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
-  return map(std::get<MapCommand>(parsed), invocation, program);
+  const auto& command = std::get<MapCommand>(parsed);
+  if (command.connect) return map_at_broker(command, job_command(command, invocation), program);
+  return map(command, invocation, program);
 }
 
 }  // namespace ventile

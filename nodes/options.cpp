@@ -113,7 +113,26 @@ Objection check(BenchCommand& options, const Settings& settings) {
   return options.connect ? check_reach("connect", *options.connect, options.insecure) : std::nullopt;
 }
 
+// What belongs to workers, and what a client cannot do. Of a configuration file or the environment it is meant for
+// others, and passed over.
+Objection check_remote(const MapCommand& options, const Settings& settings) {
+  for (const std::string_view other : {"plugin", "exec", "slots", "transport"}) {
+    const Setting* const setting = given(settings, other);
+    if (setting == nullptr || !setting->origin.starts_with("--")) continue;
+    if (auto objection = check_together(settings, other, "connect")) {
+      objection->hint = "Give it to the broker's workers: ventile up, or ventile worker.";
+      return objection;
+    }
+  }
+  if (options.failure.halt && options.failure.halt->when == HaltRule::When::soon)
+    return wrong("--halt soon and --connect exclude each other: a client does not know what has begun",
+                 "Say --halt now,… to stop what runs as well.");
+  return check_reach("connect", *options.connect, options.insecure);
+}
+
 Objection check(MapCommand& options, const Settings& settings) {
+  if (options.connect)
+    if (auto objection = check_remote(options, settings)) return objection;
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
   if (options.function.empty() && !options.exec.empty()) options.function = "exec";

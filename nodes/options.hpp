@@ -143,9 +143,11 @@ struct BenchCommand {
   Duration seconds = std::chrono::seconds{3};
 };
 
-// All roles in one process: `ventile map`.
+// All roles in one process, or a client of a broker: `ventile map`.
 struct MapCommand {
   CommonOptions common;
+  std::optional<Endpoint> connect;  // A broker, whose workers run the function.
+  bool insecure = false;
   std::string function;
   std::string args = "[]";
   std::string input = "-";

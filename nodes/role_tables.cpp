@@ -244,7 +244,11 @@ OptionTable table_of(BenchCommand& options) {
 }
 
 OptionTable table_of(MapCommand& options) {
-  OptionTable table{"ventile map", "Runs a function over an input, all in one process."};
+  OptionTable table{"ventile map",
+                    "Runs a function over an input, all in one process or, with --connect, on a broker's workers."};
+  table.section("Where");
+  table.endpoint("connect,c", options.connect, "A broker, whose workers have the function; else this process has it.");
+  add_insecure(table, options.insecure);
   table.section("Tasks");
   add_work(table, options);
   add_input(table, options);

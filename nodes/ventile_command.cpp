@@ -56,7 +56,7 @@ int show_settings(const Invocation& invocation) {
 const std::array<Command, 15>& commands() {
   static const std::array<Command, 15> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
-      {"map", "run a function over an input, all in this process", run_map},
+      {"map", "run a function over an input, here or on a broker's workers", run_map},
       {"up", "start a broker and workers on this machine", run_up},
       {"ventilator", "turn an input into tasks for workers", run_ventilator},
       {"worker", "run tasks for a ventilator or a broker", run_worker},

@@ -81,6 +81,7 @@ void announce(const Console& console, const UpCommand& command, const Endpoint& 
     std::printf("%s\n", address.c_str());
   std::fflush(stdout);
   console.write(Level::info, described(size) + " at " + address + "; Ctrl-C ends them. Next:");
+  console.write(Level::info, "  ventile map --connect " + address + " --function NAME < in.jsonl > out.jsonl");
   console.write(Level::info, "  ventile status --connect " + address);
   console.write(Level::info, "  ventile worker --connect " +
                                  (bound.is_wildcard() ? "tcp://HOST:" + std::to_string(bound.port) : address) +

@@ -6,36 +6,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include <tests/system/children.hpp>
-#include <tests/system/fabric.hpp>
+#include <tests/system/cluster.hpp>
 
 namespace ventile {
 namespace {
 
-class UpTest : public SystemTest {
+class UpTest : public ClusterTest {
 protected:
-  std::string address;
-
-  // Serves at `address`, when this returns.
-  Process& start_up(Arguments arguments = {"-w", "2", "-j", "1"}) {
-    arguments.insert(arguments.begin(), {"up", "--bind", "tcp://127.0.0.1:0"});
-    Process& up = start("ventile", arguments);
-    up.output_lines(1);
-    address = up.output().substr(0, up.output().find('\n'));
-    return up;
-  }
-  // Waits until the broker has so many workers; returns their names.
-  std::vector<std::string> workers(std::size_t count) {
-    std::vector<std::string> names;
-    while (names.size() != count) {
-      Process& status = start("ventile", {"status", "--json", "--connect", address});
-      if (status.wait() != 0) break;
-      names.clear();
-      const nlohmann::json report = nlohmann::json::parse(status.output());
-      for (const nlohmann::json& worker : report["workers"]) names.push_back(worker["name"]);
-    }
-    return names;
-  }
   // A client whose tasks are all done.
   void run_tasks() {
     Process& client = start("ventile", {"bench", "throughput", "--connect", address, "--tasks", "1000", "--json"});
@@ -54,6 +31,7 @@ TEST_F(UpTest, clients_are_served_by_the_workers_it_starts) {
 TEST_F(UpTest, it_says_where_it_is_and_what_to_type_next) {
   Process& up = start_up({"-w", "1", "-j", "3"});
   EXPECT_NE(up.line_with("1 worker with 3 slots at " + address), "");
+  EXPECT_NE(up.line_with("ventile map --connect " + address), "");
   EXPECT_NE(up.line_with("ventile status --connect " + address), "");
   EXPECT_EQ(start("ventile", {"health", "--connect", address}).wait(), 0);
 }
@@ -91,6 +69,7 @@ TEST_F(UpTest, a_worker_that_was_told_to_leave_is_not_replaced) {
 
 TEST_F(UpTest, no_process_is_left_when_it_is_told_to_stop) {
   for (const int signal : {SIGINT, SIGTERM}) {
+    address = "tcp://127.0.0.1:0";
     Process& up = start_up();
     workers(2);
     const std::vector<Witness> children = children_of(up.pid(), 2);

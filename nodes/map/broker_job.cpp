@@ -1,0 +1,194 @@
+#include <nodes/map/broker_job.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <ventile/queue/settlement.hpp>
+
+namespace ventile {
+namespace {
+
+constexpr std::size_t block_bytes = 256 * 1024;
+constexpr std::uint64_t block_tasks = 16 * 1024;
+constexpr std::uint64_t index_block_tasks = 64 * 1024;
+constexpr Range every_number{0, std::numeric_limits<std::uint64_t>::max()};
+constexpr Duration between_questions = std::chrono::seconds{1};
+constexpr Duration silence_max = std::chrono::seconds{3};
+constexpr Duration farewell_max = std::chrono::seconds{2};  // For a broker to hear that the job is over.
+
+}  // namespace
+
+class BrokerJob::Listener final : public JobListener {
+public:
+  explicit Listener(BrokerJob& job) : job_(job) {}
+  void on_results(const Arrival& arrival) override { job_.on_results(arrival); }
+  void on_outcome(const Submission::DeliverOutcome& outcome) override { job_.on_outcome(outcome); }
+  void on_over(const std::string& error) override { job_.on_over(error); }
+
+private:
+  BrokerJob& job_;
+};
+
+BrokerJob::BrokerJob(Context& context, BrokerJobOptions options, std::unique_ptr<Input> input, Conduit& conduit,
+                     KeptInputs& inputs)
+    : options_(std::move(options)),
+      input_(std::move(input)),
+      conduit_(conduit),
+      inputs_(inputs),
+      client_(context, reactor_, {.connect = options_.connect, .build = options_.build, .log = options_.log}) {}
+
+BrokerJob::~BrokerJob() {
+  if (thread_.joinable()) finish();
+}
+
+Status BrokerJob::start() {
+  if (Status started = client_.start(); !started) return started;
+  client_.on_left([this](const std::string&) { refused_ = true; });
+  job_ = client_.open(options_.specification, std::make_shared<Listener>(*this));
+  reactor_.on_turn_end([this] { client_.on_turn_end(); });
+  reactor_.post([this] {
+    moved_ = reactor_.now();
+    ask();
+  });
+  thread_ = std::thread([this] { reactor_.run(); });
+  reader_ = std::thread([this] {
+    input_ == nullptr ? read_index() : read_all();
+    conduit_.on_input_ended();
+    reactor_.post([this] { client_.complete(job_); });
+  });
+  return {};
+}
+
+// --- The reader's thread -----------------------------------------------------------------------------------------
+
+void BrokerJob::read_all() {
+  while (const std::uint64_t room = conduit_.wait_for_room()) {
+    auto block = std::make_shared<PayloadWriter>(0);
+    const Result<bool> read =
+        input_->read(*block, block_bytes, static_cast<std::uint32_t>(std::min(room, block_tasks)));
+    if (block->count() > 0) submit(std::move(block));
+    if (!read) input_error_ = read.error().message;
+    if (!read || !*read) return;
+  }
+}
+
+void BrokerJob::submit(std::shared_ptr<PayloadWriter> payloads) {
+  const std::optional<Range> range = conduit_.on_submitted(payloads->count(), payloads->size());
+  if (!range) return;
+  inputs_.add(*range, payloads->view());
+  reactor_.post([this, payloads = std::move(payloads)] {
+    client_.submit(job_, std::move(*payloads));
+    on_submitted();
+  });
+}
+
+void BrokerJob::read_index() {
+  std::uint64_t left = options_.index_count;
+  while (left > 0) {
+    const std::uint64_t count = std::min({left, conduit_.wait_for_room(), index_block_tasks});
+    if (count == 0 || !conduit_.on_submitted(count, 0)) return;
+    left -= count;
+    reactor_.post([this, count] {
+      client_.submit_index(job_, count);
+      on_submitted();
+    });
+  }
+}
+
+// --- Any thread --------------------------------------------------------------------------------------------------
+
+void BrokerJob::drain() {
+  conduit_.stop_reading();
+  if (input_ != nullptr) input_->interrupt();
+}
+
+void BrokerJob::cancel(const std::string& why) {
+  drain();
+  reactor_.post([this, why] {
+    cancelled_ = why;
+    client_.settle(job_, every_number, Outcome::cancelled, why);
+  });
+}
+
+void BrokerJob::finish() {
+  drain();
+  reader_.join();
+  reactor_.post([this] {
+    finishing_ = true;
+    maybe_leave();
+    reactor_.call_at(reactor_.now() + farewell_max, [this] { leave(); });
+  });
+  thread_.join();
+}
+
+std::array<std::uint64_t, outcome_count> BrokerJob::outcomes() const {
+  std::array<std::uint64_t, outcome_count> counts{};
+  std::copy(outcomes_.begin(), outcomes_.end(), counts.begin());
+  return counts;
+}
+
+// --- The reactor's thread ----------------------------------------------------------------------------------------
+
+void BrokerJob::on_submitted() {
+  if (!cancelled_.empty()) client_.settle(job_, every_number, Outcome::cancelled, cancelled_);
+}
+
+void BrokerJob::on_results(const Arrival& arrival) {
+  moved_ = reactor_.now();
+  workers_seen_.insert(arrival.worker);
+  if (arrival.results->tries > 1) retries_ += (arrival.results->tries - 1) * arrival.range.count;
+  std::uint64_t done = arrival.range.count;
+  for (const RangeOutcome& exception : exceptions_in(*arrival.results, arrival.range)) {
+    outcomes_[static_cast<std::size_t>(exception.outcome)] += exception.range.count;
+    done -= exception.range.count;
+  }
+  outcomes_[static_cast<std::size_t>(Outcome::done)] += done;
+  conduit_.add({arrival.range, arrival});
+}
+
+void BrokerJob::on_outcome(const Submission::DeliverOutcome& outcome) {
+  moved_ = reactor_.now();
+  outcomes_[static_cast<std::size_t>(outcome.outcome)] += outcome.range.count;
+  conduit_.add({outcome.range, outcome});
+}
+
+void BrokerJob::on_over(const std::string& error) {
+  over_ = true;
+  conduit_.on_over(error);
+  if (input_ != nullptr) input_->interrupt();
+  maybe_leave();
+}
+
+void BrokerJob::ask() {
+  if (!std::exchange(asking_, true))
+    client_.ask(Inquire{}, [this](const Message& answer) {
+      asking_ = false;
+      if (const auto* report = std::get_if<Report>(&answer)) on_report(*report);
+    });
+  reactor_.call_at(reactor_.now() + between_questions, [this] { ask(); });
+}
+
+void BrokerJob::on_report(const Report& report) {
+  std::uint64_t slots = 0;
+  for (const WorkerState& worker : report.workers) slots += worker.slots;
+  workers_ = report.workers.size();
+  slots_ = slots;
+  if (reactor_.now() - moved_ < silence_max) return;
+  for (const JobState& job : report.jobs) {
+    if (job.job != job_ || job.waiting_for.empty() || job.waiting_for == said_waiting_) continue;
+    said_waiting_ = job.waiting_for;
+    options_.log.info("waiting for 3 s: " + said_waiting_);
+  }
+}
+
+// Whoever has everything need not wait for a broker that is not there.
+void BrokerJob::maybe_leave() {
+  if (finishing_ && (over_ || !client_.connected())) leave();
+}
+
+void BrokerJob::leave() {
+  client_.leave([this] { reactor_.stop(); });
+}
+
+}  // namespace ventile

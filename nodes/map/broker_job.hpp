@@ -1,0 +1,106 @@
+// A job at a broker: one thread reads its input, one talks to the broker, and its results go into a conduit.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+
+#include <nodes/map/conduit.hpp>
+#include <nodes/map/kept_inputs.hpp>
+#include <ventile/base/log.hpp>
+#include <ventile/base/result.hpp>
+#include <ventile/net/context.hpp>
+#include <ventile/net/endpoint.hpp>
+#include <ventile/net/reactor.hpp>
+#include <ventile/queue/client.hpp>
+#include <ventile/queue/input.hpp>
+
+namespace ventile {
+
+struct BrokerJobOptions {
+  Endpoint connect;
+  std::string build;
+  Submit specification;
+  std::uint64_t index_count = 0;  // Of an index job, which has no input.
+  Log log;
+};
+
+// A broker that goes away is waited for, and is given again what has no outcome yet.
+class BrokerJob {
+public:
+  BrokerJob(Context& context, BrokerJobOptions options, std::unique_ptr<Input> input, Conduit& conduit,
+            KeptInputs& inputs);
+  ~BrokerJob();  // As finish(), if that was not called.
+  BrokerJob(const BrokerJob&) = delete;
+  BrokerJob& operator=(const BrokerJob&) = delete;
+
+  // Code::unavailable if there is no way to such an address. Whether a broker is there is another question.
+  Status start();
+
+  // From any thread. Read nothing more; and let everything without an outcome be cancelled, at once.
+  void drain();
+  void cancel(const std::string& why);
+
+  // Everything that will be written is written: says goodbye. Returns when no thread is left.
+  void finish();
+
+  // A moment ago.
+  std::uint64_t workers() const { return workers_; }
+  std::uint64_t slots() const { return slots_; }
+  std::array<std::uint64_t, outcome_count> outcomes() const;  // Of what has come, be it written or not.
+
+  // After finish().
+  JobId id() const { return job_; }
+  bool is_refused() const { return refused_; }                     // The broker does not want this client.
+  const std::string& input_error() const { return input_error_; }  // Empty: the input was read to its end.
+  std::uint64_t workers_seen() const { return workers_seen_.size(); }
+  std::uint64_t retries() const { return retries_; }
+  std::uint64_t duplicates() const { return client_.duplicates(); }
+
+  const Input* input() const { return input_.get(); }
+
+private:
+  class Listener;
+
+  BrokerJobOptions options_;
+  std::unique_ptr<Input> input_;
+  Conduit& conduit_;
+  KeptInputs& inputs_;
+  Reactor reactor_;
+  Client client_;
+  JobId job_;
+  std::string input_error_;  // The reader's.
+  std::atomic<std::uint64_t> workers_ = 0;
+  std::atomic<std::uint64_t> slots_ = 0;
+  std::array<std::atomic<std::uint64_t>, outcome_count> outcomes_{};
+  // The reactor's.
+  std::string cancelled_;  // Why; empty: it is not.
+  bool refused_ = false;
+  bool over_ = false;
+  bool finishing_ = false;
+  bool asking_ = false;
+  std::set<std::string> workers_seen_;
+  std::uint64_t retries_ = 0;
+  TimePoint moved_;  // Something came.
+  std::string said_waiting_;
+  std::thread reader_;
+  std::thread thread_;
+
+  void read_all();
+  void read_index();
+  void submit(std::shared_ptr<PayloadWriter> payloads);
+  void on_submitted();
+  void on_results(const Arrival& arrival);
+  void on_outcome(const Submission::DeliverOutcome& outcome);
+  void on_over(const std::string& error);
+  void ask();
+  void on_report(const Report& report);
+  void maybe_leave();
+  void leave();
+};
+
+}  // namespace ventile

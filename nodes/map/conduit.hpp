@@ -1,0 +1,63 @@
+// What flows through a map at a broker, between the threads that read, talk and write.
+//
+//   reader ---- room, submitted ----> [window]          <---- written ---- writer
+//   client ---- pieces -------------> [lineup] ---- pieces, in order ----> writer
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include <nodes/map/lineup.hpp>
+#include <nodes/map/map_window.hpp>
+#include <ventile/base/clock.hpp>
+#include <ventile/base/range.hpp>
+
+namespace ventile {
+
+class Conduit {
+public:
+  Conduit(bool ordered, MapWindowOptions window) : lineup_(ordered), window_(window) {}
+
+  // --- Reader ---
+
+  // Waits until more may be submitted: how many tasks; 0: no more is wanted.
+  std::uint64_t wait_for_room();
+  // The numbers of tasks that are about to be submitted. None if they are not wanted any more.
+  std::optional<Range> on_submitted(std::uint64_t count, std::uint64_t bytes);
+  void on_input_ended();  // Nothing more will be submitted.
+
+  // --- Client ---
+
+  void add(Piece piece);
+  void on_over(const std::string& error);  // Nothing more will come. Not empty: why not everything has come.
+
+  // --- Writer ---
+
+  // The next piece, if it comes in time.
+  std::optional<Piece> take(Duration patience);
+  void on_written(Range range);
+  // Everything that was or will be submitted is written, or nothing more will come.
+  bool is_done() const;
+
+  // --- Any ---
+
+  void stop_reading();
+  bool input_ended() const;
+  std::uint64_t submitted() const;
+  std::string error() const;
+
+private:
+  mutable std::mutex mutex_;  // Guards what follows.
+  std::condition_variable changed_;
+  Lineup lineup_;
+  MapWindow window_;
+  bool wanted_ = true;  // More tasks.
+  bool input_ended_ = false;
+  bool over_ = false;
+  std::string error_;
+};
+
+}  // namespace ventile
