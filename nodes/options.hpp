@@ -147,12 +147,12 @@ struct BenchCommand {
 struct MapCommand {
   CommonOptions common;
   std::optional<Endpoint> connect;  // A broker, whose workers run the function.
-  bool insecure = false;
   std::string function;
   std::string args = "[]";
   std::string input = "-";
   InputFormat format = InputFormat::jsonl;
   std::optional<IndexRange> range;
+  bool insecure = false;
   bool skip_bad = false;
   std::string output = "-";
   OutputFormat output_format = OutputFormat::jsonl;

@@ -6,7 +6,7 @@
 namespace ventile {
 
 Status PieceWriter::write(const Piece& piece) {
-  const Status status = std::visit([&](const auto& what) { return write(piece.range, what); }, piece.what);
+  Status status = std::visit([&](const auto& what) { return write(piece.range, what); }, piece.what);
   inputs_.release(piece.range);
   return status;
 }
@@ -22,10 +22,9 @@ Status PieceWriter::write(Range range, const Arrival& arrival) {
     while (failure != results.failures.end() && failure->offset < offset) ++failure;
     const bool failed = failure != results.failures.end() && failure->offset == offset;
     const Bytes payload = results.payloads[offset];
-    const Status status =
-        fold_ != nullptr && !failed
-            ? fold_->add_packed(payload)
-            : output_.write({number, failed ? failure->outcome : Outcome::done, results.tries, payload});
+    Status status = fold_ != nullptr && !failed
+                        ? fold_->add_packed(payload)
+                        : output_.write({number, failed ? failure->outcome : Outcome::done, results.tries, payload});
     if (!status) return status;
   }
   return {};
