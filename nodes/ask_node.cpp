@@ -101,15 +101,29 @@ void print_text(const Report& report) {
                 job.client.c_str(), audit_of(job).c_str());
     if (!job.waiting_for.empty()) std::printf("  waits: %s\n", job.waiting_for.c_str());
   }
-  for (const WorkerState& worker : report.workers)
+  for (const WorkerState& worker : report.workers) {
     std::printf("worker %s: %s, %s leased, %llu finished%s\n", worker.name.c_str(),
                 plural(worker.slots, "slot").c_str(), plural(worker.leased, "task").c_str(),
                 static_cast<unsigned long long>(worker.finished), worker.leaving ? ", leaving" : "");
+    for (const Milestone& milestone : worker.milestones)
+      std::printf("  task %s:%llu is at %s\n", to_string(milestone.job).substr(0, 8).c_str(),
+                  static_cast<unsigned long long>(milestone.task), to_text(milestone).c_str());
+  }
 }
 
 nlohmann::json outcomes_json(const std::array<std::uint64_t, outcome_count>& outcomes) {
   nlohmann::json json;
   for (std::size_t i = 0; i < outcome_count; ++i) json[std::string{to_string(static_cast<Outcome>(i))}] = outcomes[i];
+  return json;
+}
+
+nlohmann::json milestones_json(const std::vector<Milestone>& milestones) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const Milestone& milestone : milestones)
+    json.push_back({{"job", to_string(milestone.job)},
+                    {"task", milestone.task},
+                    {"fraction", milestone.permille / 1000.0},
+                    {"message", milestone.text}});
   return json;
 }
 
@@ -146,7 +160,8 @@ void print_json(const Report& report) {
                                {"leased", worker.leased},
                                {"finished", worker.finished},
                                {"silent_seconds", static_cast<double>(worker.silent_milliseconds) / 1000},
-                               {"leaving", worker.leaving}});
+                               {"leaving", worker.leaving},
+                               {"milestones", milestones_json(worker.milestones)}});
   std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 

@@ -1,5 +1,6 @@
 #include "tests/support/random_message.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <string>
 #include <type_traits>
@@ -97,6 +98,12 @@ void make_fit(Results& results, PayloadWriter& payloads, Random& random) {
 void make_fit(Offer& offer, PayloadWriter& payloads, Random& random) {
   offer.range = {number(random) / 2, random.between(1, 20)};
   if (random.chance(0.8)) write_payloads(offer.range.count, payloads, random);
+}
+void make_fit(Milestones& said, PayloadWriter&, Random&) {
+  for (Milestone& milestone : said.milestones) {
+    milestone.permille %= Milestone::permille_max + 1;
+    std::replace_if(milestone.text.begin(), milestone.text.end(), is_control, ' ');
+  }
 }
 void make_fit(Submit& submit, PayloadWriter&, Random& random) {
   for (RangeOutcome& exception : submit.exceptions) exception.outcome = bad_outcome(random);

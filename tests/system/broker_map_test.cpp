@@ -208,6 +208,34 @@ TEST_F(BrokerMapTest, what_belongs_to_workers_is_refused) {
   }
 }
 
+TEST_F(BrokerMapTest, people_see_how_far_a_running_task_is) {
+  start_up();
+  Gate gate{path("gate")};
+  gate.mark(0);
+  Process& map = start_map({"--range", "0:1", "--function", "hold_half_way", "--args", gate.arguments(), "--json"});
+  gate.next();
+  nlohmann::json said;
+  std::string job;
+  while (said.empty()) {
+    Process& status = start("ventile", {"status", "--json", "--connect", address});
+    ASSERT_EQ(status.wait(), 0);
+    const nlohmann::json report = nlohmann::json::parse(status.output());
+    for (const nlohmann::json& worker : report["workers"])
+      for (const nlohmann::json& milestone : worker["milestones"]) said = milestone;
+    job = report["jobs"][0]["job"];
+  }
+  EXPECT_EQ(said, (nlohmann::json{{"job", job}, {"task", 0}, {"fraction", 0.5}, {"message", "half way"}}));
+  Process& why = start("ventile", {"why", job + ":0", "--connect", address});
+  EXPECT_EQ(why.wait(), 0);
+  EXPECT_NE(why.output().find("is at 50 %: half way"), std::string::npos) << why.output();
+  Process& status = start("ventile", {"status", "--connect", address});
+  EXPECT_EQ(status.wait(), 0);
+  EXPECT_NE(status.output().find("task " + job.substr(0, 8) + ":0 is at 50 %: half way"), std::string::npos)
+      << status.output();
+  gate.open(0);
+  EXPECT_EQ(exact(map).done, 1U);
+}
+
 // Its workers finish what they run, and the client gets it.
 TEST_F(BrokerMapTest, workers_of_up_finish_what_they_run_when_it_is_told_to_stop) {
   Process& up = start_up();

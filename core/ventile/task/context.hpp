@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <stop_token>
+#include <string_view>
 
 #include <ventile/base/clock.hpp>
 #include <ventile/base/ids.hpp>
@@ -27,6 +28,12 @@ public:
   // should look now and then, and end: whatever it returns or throws is then of little interest.
   bool stop_requested() const;
   std::stop_token stop_token() const;
+
+  // How far this call is, from 0 to 1, and in words (a line of up to 256
+  // bytes; control characters become blanks). For people: `ventile why JOB:TASK`,
+  // `ventile status` and Pool::stats() show what was last said, about half a second later. Costs a lock and a copy, so
+  // say it when something has changed and not in every turn of a loop.
+  void progress(double fraction, std::string_view message = {}) const;
 
   TimePoint deadline() const;  // When the job's time-out for this task is over; `never` without one.
 

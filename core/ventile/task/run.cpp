@@ -198,6 +198,21 @@ Bytes TaskRun::packed_index() {
   return packed_index_;
 }
 
+void TaskRun::say(double fraction, std::string_view text) {
+  const double within = fraction > 0 ? std::min(fraction, 1.0) : 0;  // Not a number: 0.
+  Milestone said{job_->id, number(), static_cast<std::uint32_t>(within * Milestone::permille_max),
+                 std::string{text.substr(0, Milestone::text_bytes_max)}};
+  std::replace_if(said.text.begin(), said.text.end(), is_control, ' ');
+  const std::lock_guard lock(milestone_mutex_);
+  milestone_ = std::move(said);
+}
+
+std::optional<Milestone> TaskRun::milestone_of(JobId job, Number number) const {
+  const std::lock_guard lock(milestone_mutex_);
+  if (!milestone_ || milestone_->job != job || milestone_->task != number) return std::nullopt;
+  return milestone_;
+}
+
 TimePoint TaskRun::deadline() {
   if (job_->timeout == Duration::zero()) return never;
   if (deadline_of_ != offset()) {

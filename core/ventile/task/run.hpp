@@ -7,8 +7,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string_view>
 #include <utility>
 
 #include <ventile/base/buffer.hpp>
@@ -17,6 +19,7 @@
 #include <ventile/task/event.hpp>
 #include <ventile/task/function.hpp>
 #include <ventile/task/result_writer.hpp>
+#include <ventile/wire/messages.hpp>
 
 namespace ventile {
 
@@ -75,6 +78,8 @@ public:
   // claimed anew. None if nothing runs or if it cannot be done here. From any thread, but not while the owner's claim()
   // is called.
   std::optional<std::uint32_t> cut_claim();
+  // What this task has said of itself, if it was the last to say something. From any thread.
+  std::optional<Milestone> milestone_of(JobId job, Number number) const;
 
   // On the slot's thread, within a task: reports the results before it, and ends the claim behind it.
   void let_go();
@@ -116,6 +121,7 @@ public:
   std::uint32_t slot() const { return options_.slot; }
   const std::stop_token& stop_token() const { return stop_; }
   TimePoint deadline();
+  void say(double fraction, std::string_view text);
 
 private:
   // What the hot path touches lies together.
@@ -138,6 +144,9 @@ private:
   TimePoint deadline_ = never;     // Of the task deadline_of_.
   std::uint32_t deadline_of_ = no_task;
   Buffer packed_index_;
+
+  mutable std::mutex milestone_mutex_;  // Guards what follows.
+  std::optional<Milestone> milestone_;
 
   bool claim_more(std::uint32_t next) noexcept;
   void end_claim(std::uint32_t next, TimePoint now);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <ventile/base/clock.hpp>
@@ -18,6 +19,7 @@
 #include <ventile/task/batch.hpp>
 #include <ventile/task/event.hpp>
 #include <ventile/task/run.hpp>
+#include <ventile/wire/messages.hpp>
 
 namespace ventile {
 
@@ -40,6 +42,7 @@ struct SlotStatus {
   LeaseId lease;
   Number number = 0;
   TimePoint since;
+  std::optional<Milestone> milestone;  // What the task has said of itself.
 };
 
 // Tasks given back before they began.

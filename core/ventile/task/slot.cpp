@@ -127,6 +127,7 @@ SlotStatus Slot::status() const {
   status.lease = share_.batch->lease();
   status.number = share_.batch->number(running == TaskRun::no_task ? reported_ : running);
   status.since = seen_.claim == claims_ && seen_.offset == running ? seen_.since : claimed_at_;
+  status.milestone = run_.milestone_of(status.job, status.number);
   return status;
 }
 

@@ -158,6 +158,13 @@ const char* complaint(const Cancel& m) { return fits(m.range) ? nullptr : "the r
 const char* complaint(const Propose& m) {
   return fits(m.ranges) && at_most(m.outcome, last_outcome) ? nullptr : "a range or the outcome is out of range";
 }
+const char* complaint(const Milestones& m) {
+  for (const Milestone& milestone : m.milestones)
+    if (milestone.permille > Milestone::permille_max || milestone.text.size() > Milestone::text_bytes_max ||
+        std::any_of(milestone.text.begin(), milestone.text.end(), is_control))
+      return "a milestone is out of range";
+  return nullptr;
+}
 const char* complaint(const Bye& m) { return at_most(m.reason, ByeReason::failed) ? nullptr : "the reason is unknown"; }
 
 template <class M>
@@ -190,11 +197,12 @@ struct TypeInfo {
   const char* name = "unknown";
 };
 
-constexpr std::array names{
-    "HELLO",   "WELCOME", "REFUSED",  "HELLO-AGAIN", "OPEN",        "OPENED",   "ROUTE",   "TASKS",     "PART",
-    "RESULTS", "STORED",  "VERDICTS", "RETRACT",     "RETURN",      "CANCEL",   "PROPOSE", "HEARTBEAT", "PROGRESS",
-    "END",     "CLOSED",  "CLOSE",    "BYE",         "SUBMIT",      "ACCEPTED", "OFFER",   "COMPLETE",  "SERVED",
-    "WAITING", "INQUIRE", "REPORT",   "EXPLAIN",     "EXPLANATION", "DRAIN",    "SEEK",    "STREAM",    "FLOW"};
+constexpr std::array names{"HELLO",   "WELCOME", "REFUSED",   "HELLO-AGAIN", "OPEN",        "OPENED",   "ROUTE",
+                           "TASKS",   "PART",    "RESULTS",   "STORED",      "VERDICTS",    "RETRACT",  "RETURN",
+                           "CANCEL",  "PROPOSE", "HEARTBEAT", "PROGRESS",    "MILESTONES",  "END",      "CLOSED",
+                           "CLOSE",   "BYE",     "SUBMIT",    "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED",
+                           "WAITING", "INQUIRE", "REPORT",    "EXPLAIN",     "EXPLANATION", "DRAIN",    "SEEK",
+                           "STREAM",  "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>

@@ -386,6 +386,36 @@ struct Progress {
   bool operator==(const Progress&) const = default;
 };
 
+// What no terminal should see.
+constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// What a running task says of itself, for people.
+struct Milestone {
+  JobId job;
+  Number task = 0;
+  std::uint32_t permille = 0;  // How far it is: 0 to permille_max.
+  std::string text;            // At most text_bytes_max, none of them is_control().
+
+  static constexpr std::uint32_t permille_max = 1000;
+  static constexpr std::size_t text_bytes_max = 256;
+  static auto fields(auto& m) { return std::tie(m.job, m.task, m.permille, m.text); }
+  bool operator==(const Milestone&) const = default;
+};
+
+// "42 %: epoch 3".
+inline std::string to_text(const Milestone& milestone) {
+  return std::to_string(milestone.permille / 10) + " %" + (milestone.text.empty() ? "" : ": " + milestone.text);
+}
+
+// Worker -> dispatcher: what its running tasks say, in place of what it said before. With its heartbeat, if it differs.
+struct Milestones {
+  static constexpr std::uint8_t type = 0x32;
+  std::vector<Milestone> milestones;
+
+  static auto fields(auto& m) { return std::tie(m.milestones); }
+  bool operator==(const Milestones&) const = default;
+};
+
 // --- Ending ------------------------------------------------------------------------------------------------------
 
 // Dispatcher -> sink: every number below `total` has an outcome, and there are no others. Finalise the output.
@@ -561,9 +591,10 @@ struct WorkerState {
   std::uint64_t finished = 0;  // Tasks, as it last said.
   std::uint64_t silent_milliseconds = 0;
   bool leaving = false;
+  std::vector<Milestone> milestones;  // What its running tasks last said.
 
   static auto fields(auto& m) {
-    return std::tie(m.name, m.slots, m.leased, m.finished, m.silent_milliseconds, m.leaving);
+    return std::tie(m.name, m.slots, m.leased, m.finished, m.silent_milliseconds, m.leaving, m.milestones);
   }
   bool operator==(const WorkerState&) const = default;
 };
@@ -660,9 +691,9 @@ struct Flow {
   }
 };
 
-using Message =
-    std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored, Verdicts,
-                 Retract, Return, Cancel, Propose, Heartbeat, Progress, End, Closed, Close, Bye, Submit, Accepted,
-                 Offer, Complete, Served, Waiting, Inquire, Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
+using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
+                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, Milestones, End, Closed,
+                             Close, Bye, Submit, Accepted, Offer, Complete, Served, Waiting, Inquire, Report, Explain,
+                             Explanation, Drain, Seek, Stream, Flow>;
 
 }  // namespace ventile

@@ -182,6 +182,8 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
     if (job != nullptr) on_return(*peer, *job, *returned, now);
   } else if (const auto* progress = std::get_if<Progress>(&received.message); progress != nullptr && is_worker) {
     on_progress(*peer, *progress, now);
+  } else if (const auto* said = std::get_if<Milestones>(&received.message); said != nullptr && is_worker) {
+    peer->milestones = said->milestones;
   } else if (const auto* waiting = std::get_if<Waiting>(&received.message); waiting != nullptr && is_worker) {
     peer->waiting = std::min(waiting->tasks, lent_slots_max);
     update_hunger(*peer);

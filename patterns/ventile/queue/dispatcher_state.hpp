@@ -29,6 +29,7 @@ struct Dispatcher::Peer {
   std::uint32_t slots = 0;
   std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
   std::uint64_t finished = 0;                          // Tasks, as it last said.
+  std::vector<Milestone> milestones;                   // The same.
   Credit credit;
   std::uint64_t waiting = 0;  // Tasks that wait for others and need no slot.
   std::uint64_t sent_tasks = 0;

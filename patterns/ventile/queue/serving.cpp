@@ -215,8 +215,8 @@ Report Dispatcher::report(TimePoint now) const {
     } else if (peer->role == Role::worker) {
       std::uint64_t leased = 0;
       for (const auto& [job_id, job] : jobs_) leased += job->account.held_by(peer->session);
-      report.workers.push_back(
-          {peer->name, peer->slots, leased, peer->finished, milliseconds(now - peer->heard), peer->leaving});
+      report.workers.push_back({peer->name, peer->slots, leased, peer->finished, milliseconds(now - peer->heard),
+                                peer->leaving, peer->milestones});
     }
   }
   for (const Job* const job : order_) {
@@ -284,6 +284,9 @@ std::string Dispatcher::explain_task(const Job& job, Number number, TimePoint no
                        seconds_text(now - lease->granted) + ", in a batch of " + std::to_string(lease->total);
     if (lease->finished_since) return text + " that has run and waits for its verdicts";
     text += lease->begun ? ", which it has begun" : ", which it has not begun";
+    if (holder != sessions_.end())
+      for (const Milestone& milestone : holder->second->milestones)
+        if (milestone.job == job.id && milestone.task == number) text += ", and is at " + to_text(milestone);
     if (lease->history.tries > 0) text += "; it failed " + std::to_string(lease->history.tries) + " times before";
     return text;
   }

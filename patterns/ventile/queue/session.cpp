@@ -29,6 +29,7 @@ void Session::hello(TimePoint now) {
   granted_ = {};
   update_credit(now);
   said_ = granted_;
+  said_milestones_.clear();
   say(Hello{Role::worker,
             options_.node,
             options_.name,
@@ -330,6 +331,16 @@ void Session::say_progress(TimePoint now, const std::vector<RunningTask>& runnin
   said_ = granted_;
   next_progress_ = now + heartbeat_;
   say(std::move(progress));
+  say_milestones(running);
+}
+
+void Session::say_milestones(const std::vector<RunningTask>& running) {
+  std::vector<Milestone> milestones;
+  for (const RunningTask& task : running)
+    if (task.milestone && leases_.contains(task.lease)) milestones.push_back(*task.milestone);
+  if (milestones == said_milestones_) return;
+  said_milestones_ = milestones;
+  say(Milestones{std::move(milestones)});
 }
 
 void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {

@@ -51,6 +51,7 @@ struct RunningTask {
   LeaseId lease;
   Number number = 0;
   Duration running{0};
+  std::optional<Milestone> milestone = std::nullopt;
 };
 
 class Session {
@@ -190,8 +191,9 @@ private:
   std::uint64_t running_bytes_ = 0;
   std::uint64_t received_tasks_ = 0;  // In this session.
   std::uint64_t received_bytes_ = 0;
-  Credit granted_;  // Highest so far in this session.
-  Credit said_;     // As last sent.
+  Credit granted_;                          // Highest so far in this session.
+  Credit said_;                             // As last sent.
+  std::vector<Milestone> said_milestones_;  // In this session.
   std::uint64_t finished_ = 0;
   std::map<JobId, std::string> refused_;  // Jobs that this worker cannot run, and why.
   bool worked_ = false;
@@ -209,6 +211,7 @@ private:
   void give_back(JobId job, LeaseId lease, Range range, ReturnReason reason);
   void update_credit(TimePoint now);
   void say_progress(TimePoint now, const std::vector<RunningTask>& running);
+  void say_milestones(const std::vector<RunningTask>& running);
   std::vector<HeldRange> held() const;
   void drop(const std::vector<ResultId>& results);
   void leave_if_idle();

@@ -190,7 +190,7 @@ private:
     std::vector<RunningTask> running;
     for (const SlotStatus& slot : runner_.status())
       if (slot.state == SlotStatus::State::running)
-        running.push_back({slot.job, slot.lease, slot.number, now - slot.since});
+        running.push_back({slot.job, slot.lease, slot.number, now - slot.since, slot.milestone});
     session_.on_tick(now, running);
     if (!session_.open() && !said_waiting_ && now - started_ > silence_max) {
       said_waiting_ = true;

@@ -6,7 +6,9 @@
 #include <array>
 #include <atomic>
 #include <latch>
+#include <limits>
 #include <thread>
+#include <tuple>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -297,6 +299,41 @@ TEST_F(RunnerTest, the_status_shows_what_runs_since_when) {
   EXPECT_EQ(running->number, 42u);
   EXPECT_GE(running->since, before);
   EXPECT_LE(running->since, Clock::now());
+}
+
+TEST_F(RunnerTest, the_status_shows_what_a_task_says_of_itself_while_it_runs) {
+  make(1);
+  const std::string long_text(300, 'x');
+  for (const auto& [fraction, text, permille, shown] :
+       {std::tuple{0.42, std::string{"epoch\n3"}, 420U, std::string{"epoch 3"}},
+        {7.0, long_text, 1000U, long_text.substr(0, 256)},
+        {-1.0, std::string{}, 0U, std::string{}},
+        {std::numeric_limits<double>::quiet_NaN(), std::string{}, 0U, std::string{}}}) {
+    gate = std::make_shared<Gate>();
+    const auto job = index_job_of([gate = gate, fraction = fraction, text = text](TaskContext context, int i) {
+      context.progress(fraction, text);
+      gate->wait();
+      return i;
+    });
+    runner->start(index_batch(job, {42, 1}, 6));
+    ASSERT_TRUE(gate->wait_for_visitors(1));
+    EXPECT_EQ(runner->status().at(0).milestone, (Milestone{JobId{1, 2}, 42, permille, shown}));
+    gate->open();
+    while (runner->idle_slots() == 0) std::this_thread::yield();
+    EXPECT_EQ(runner->status().at(0).milestone, std::nullopt);
+  }
+}
+
+TEST_F(RunnerTest, what_a_task_said_is_not_taken_for_what_the_next_one_says) {
+  make(1);
+  const auto job = index_job_of([gate = gate](TaskContext context, int i) {
+    if (i == 0) context.progress(0.5);
+    if (i == 1) gate->wait();
+    return i;
+  });
+  runner->start(index_batch(job, {0, 2}, 6));
+  ASSERT_TRUE(gate->wait_for_visitors(1));
+  EXPECT_EQ(runner->status().at(0).milestone, std::nullopt);
 }
 
 TEST_F(RunnerTest, slots_are_named_and_take_no_signals) {

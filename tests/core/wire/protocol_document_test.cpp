@@ -99,6 +99,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, ClientState>) return "ClientState";
   if constexpr (std::is_same_v<T, JobState>) return "JobState";
   if constexpr (std::is_same_v<T, WorkerState>) return "WorkerState";
+  if constexpr (std::is_same_v<T, Milestone>) return "Milestone";
   if constexpr (ListOf<T>::value && !std::is_same_v<T, std::vector<std::byte>>) return ListOf<T>::name();
   return "a type without a name here";
 }
@@ -223,7 +224,7 @@ TEST(ProtocolDocument, lists_every_field_of_every_message_with_its_type) {
 TEST(ProtocolDocument, lists_every_field_of_every_structure_with_its_type) {
   const auto expected =
       fields_of_structures<FunctionOffer, HeldRange, Credit, IndexRule, SinkCredit, RangeOutcome, Failure, FailureNote,
-                           Settlement, VerdictNote, RunningLease, ClientState, JobState, WorkerState>();
+                           Settlement, VerdictNote, RunningLease, Milestone, ClientState, JobState, WorkerState>();
   EXPECT_THAT(fields_in("structures"), ::testing::ElementsAreArray(expected));
 }
 

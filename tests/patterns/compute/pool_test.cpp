@@ -344,6 +344,24 @@ TEST_F(PoolTest, the_stats_are_those_of_a_brokers_status) {
   EXPECT_EQ(stats.jobs[0].submitted, 1U);
 }
 
+TEST_F(PoolTest, the_stats_show_what_running_tasks_say_of_themselves) {
+  std::latch seen{1};
+  const auto train = tasks.add("train", [&seen](TaskContext context, int epochs) {
+    context.progress(0.25, "epoch 1");
+    seen.wait();
+    return epochs;
+  });
+  Pool pool{tasks, {.threads = 1}};
+  const Future<int> trained = pool.submit(train, 4);
+  std::vector<Milestone> milestones;
+  while (milestones.empty())
+    for (const WorkerState& worker : pool.stats().worker_states) milestones = worker.milestones;
+  EXPECT_EQ(milestones.front().permille, 250U);
+  EXPECT_EQ(milestones.front().text, "epoch 1");
+  EXPECT_EQ(milestones.front().task, 0U);
+  seen.count_down();
+}
+
 TEST_F(PoolTest, a_task_that_hangs_over_its_time_out_fails_and_the_pool_goes_on) {
   auto release = std::make_shared<std::atomic<bool>>(false);
   const auto hang = tasks.add("hang", [release] { release->wait(false); });

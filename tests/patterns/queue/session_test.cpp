@@ -287,6 +287,29 @@ TEST_F(SessionTest, what_a_cancelled_job_still_ran_is_handed_back_as_cancelled) 
   EXPECT_EQ(said<Return>().reason, ReturnReason::cancelled);
 }
 
+TEST_F(SessionTest, passes_on_what_tasks_say_of_themselves_when_it_has_changed) {
+  open();
+  open_job();
+  give({0, 2});
+  const auto heartbeat = [this](std::vector<RunningTask> running) {
+    now = session.next_tick();
+    session.on_tick(now, running);
+    collect();
+  };
+  const Milestone half{job, 1, 500, "half way"};
+  heartbeat({{job, lease, 1, 1s, half}});
+  EXPECT_EQ(said<Milestones>().milestones, std::vector<Milestone>{half});
+  heartbeat({{job, lease, 1, 2s, half}});
+  EXPECT_TRUE(actions.empty());
+  tell(HelloAgain{});
+  did<Session::Say>();  // HELLO, to a dispatcher that knows nothing.
+  tell(Welcome{500, 2000, 2});
+  heartbeat({{job, lease, 1, 2s, half}});
+  EXPECT_EQ(said<Milestones>().milestones.size(), 1U);
+  heartbeat({});
+  EXPECT_TRUE(said<Milestones>().milestones.empty());
+}
+
 // --- Leaving -----------------------------------------------------------------------------------------------------
 
 TEST_F(SessionTest, drains_what_it_has_and_then_leaves) {

@@ -50,6 +50,11 @@ std::int64_t hold(const std::string& folder, std::int64_t number) {
   return number;
 }
 
+std::int64_t hold_half_way(ventile::TaskContext context, const std::string& folder, std::int64_t number) {
+  context.progress(0.5, "half way");
+  return hold(folder, number);
+}
+
 std::int64_t fail_once(const std::string& folder, std::int64_t number) {
   if (take_mark(folder, number)) throw std::runtime_error("failed on purpose");
   return number;
@@ -86,6 +91,7 @@ Obstinate unpackable(std::int64_t) { return {}; }
 
 VENTILE_PLUGIN(registry) {
   registry.add("hold", hold);
+  registry.add("hold_half_way", hold_half_way);
   registry.add("fail_once", fail_once);
   registry.add("square_slowly", square_slowly);
   registry.add("poison", poison);
