@@ -70,6 +70,8 @@ void Runner::claim(Slot& slot, Batch& batch) {
 
 void Runner::finish(Slot& slot, const std::shared_ptr<Claim>& claim) {
   if (slot.claim != claim) return;  // It was cancelled and has ended already.
+  if (process_.now() < stuck_until_)
+    return process_.after(stuck_until_ - process_.now(), [this, &slot, claim] { finish(slot, claim); });
   const Batch& batch = claim->batch;
   std::vector<RunnerEvent> events;
   Results open{.lease = batch.lease, .folded = batch.folded, .tries = batch.tries + 1};
@@ -84,9 +86,11 @@ void Runner::finish(Slot& slot, const std::shared_ptr<Claim>& claim) {
   flush(claim->range.first);
   for (Number number = claim->range.first; number < claim->range.end(); ++number) {
     const Nature nature = scenario_.nature(number);
-    const bool fails = claim->cancelled || nature == Nature::fails ||
+    const bool stopped = claim->cancelled.contains(number);
+    const bool fails = stopped || nature == Nature::fails ||
                        (nature == Nature::fails_once && fates_.failed_once.insert(number).second);
-    if (fails && !claim->cancelled && batch.tries + 1 < scenario_.tries_max) {
+    if (nature == Nature::fails && !stopped) ++fates_.failures[number];
+    if (fails && !stopped && batch.tries + 1 < scenario_.tries_max) {
       flush(number + 1);
       events.push_back(Retry{batch.job, batch.lease, number});
       continue;
@@ -107,6 +111,8 @@ void Runner::finish(Slot& slot, const std::shared_ptr<Claim>& claim) {
 
 void Runner::abandon(Slot& slot, const std::shared_ptr<Claim>& claim) {
   if (slot.claim != claim) return;
+  if (process_.now() < stuck_until_)
+    return process_.after(stuck_until_ - process_.now(), [this, &slot, claim] { abandon(slot, claim); });
   slot.claim.reset();
   slot.abandoned = true;
   const auto left = std::count_if(slots_.begin(), slots_.end(), [](const Slot& one) { return !one.abandoned; });
@@ -151,8 +157,8 @@ void Runner::cancel_if(Matches matches, Range range) {
     // Half of the tasks look at their stop token.
     if (slot.claim == nullptr || !matches(slot.claim->batch) || intersection(slot.claim->range, range).empty())
       continue;
-    if (slot.claim->cancelled || process_.world().random().chance(0.5)) continue;
-    slot.claim->cancelled = true;
+    if (!slot.claim->cancelled.empty() || process_.world().random().chance(0.5)) continue;
+    slot.claim->cancelled.insert(intersection(slot.claim->range, range));
     process_.after(10us, [this, &slot, claim = slot.claim] { finish(slot, claim); });
   }
   if (!events.empty()) on_events_(std::move(events));

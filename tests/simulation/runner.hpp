@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,6 +48,7 @@ struct Retracted {
 // What the world remembers of tasks, whichever worker ran them.
 struct Fates {
   std::set<Number> failed_once;
+  std::map<Number, std::uint32_t> failures;  // Of those that always fail: how often they did.
 };
 
 class Runner {
@@ -62,6 +64,8 @@ public:
   void cancel(LeaseId lease, Range range);
   void cancel(JobId job);
   std::vector<RunningTask> running() const;
+  // Nothing that runs ends before that time, not even by its time-out.
+  void stick(TimePoint until) { stuck_until_ = until; }
 
 private:
   struct Batch {
@@ -77,7 +81,7 @@ private:
     Range range;
     TimePoint since;
     Duration busy{0};
-    bool cancelled = false;
+    IntervalSet cancelled;  // Told to stop.
   };
   struct Slot {
     std::shared_ptr<Claim> claim;
@@ -91,6 +95,7 @@ private:
   std::function<void()> die_;
   std::vector<Slot> slots_;
   std::deque<Batch> batches_;
+  TimePoint stuck_until_{};
 
   void fill();
   void claim(Slot& slot, Batch& batch);

@@ -67,6 +67,7 @@ Scenario::Scenario(std::uint64_t its_seed) : seed(its_seed) {
   sink_crashes = durable ? rate() / 4 : 0;
   stalls = durable ? rate() / 4 : 0;
   sink_dies = sink_dies && !durable;
+  stucks = timeout > 0s ? rate() / 2 : 0;
 }
 
 std::uint64_t Scenario::hash(Number number, std::uint64_t salt) const {
@@ -85,6 +86,25 @@ Nature Scenario::nature(Number number) const {
 
 std::uint64_t Scenario::bytes(Number number) const { return payload_bytes == 0 ? 0 : hash(number, 4) % payload_bytes; }
 
+void Scenario::require_outcome(Number number, Outcome outcome) const {
+  const auto expect = [&](bool holds, const char* because) {
+    if (!holds)
+      throw Violation{"task " + std::to_string(number) + " is " + std::string{to_string(outcome)} + ", but " + because};
+  };
+  switch (nature(number)) {
+    case Nature::good:
+      return expect(outcome == Outcome::done, "it is good");
+    case Nature::fails_once:
+      return expect(outcome == Outcome::done || (tries_max == 1 && outcome == Outcome::failed), "it fails only once");
+    case Nature::fails:
+      return expect(outcome == Outcome::failed, "it always fails");
+    case Nature::poisonous:
+      return expect(outcome == Outcome::dead, "it is poisonous");
+    case Nature::hangs:
+      return expect(outcome == Outcome::failed, "it hangs");
+  }
+}
+
 std::string Scenario::describe() const {
   std::ostringstream text;
   text << tasks << " tasks of " << to_seconds(typical) << " s (spread " << spread << ")"
@@ -96,7 +116,7 @@ std::string Scenario::describe() const {
        << sink_window_tasks << " / " << sink_window_bytes << ", service " << to_seconds(sink_service) << " s, frames "
        << frame_bytes_max << ", delay " << to_seconds(network.delay_max) << " s; faults for " << to_seconds(faults_end)
        << " s: cuts " << cuts << ", partitions " << partitions << ", pauses " << pauses << ", crashes " << crashes
-       << ", departures " << departures << (sink_dies ? ", the sink dies" : "");
+       << ", departures " << departures << ", stuck slots " << stucks << (sink_dies ? ", the sink dies" : "");
   if (durable)
     text << "; durable" << (reread ? ", read again" : "") << ", a sync takes up to " << to_seconds(disk_delay)
          << " s, crashes of the ventilator " << ventilator_crashes << ", of the sink " << sink_crashes << ", stalls "

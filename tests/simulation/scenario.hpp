@@ -57,6 +57,7 @@ struct Scenario {
   double pauses = 0;
   double crashes = 0;
   double departures = 0;
+  double stucks = 0;       // A worker's slots stand still, and it goes on talking.
   bool sink_dies = false;  // Once, and a new one comes without a memory.
 
   // Whether ventilator and sink have disks, and come back to what is on them.
@@ -71,6 +72,10 @@ struct Scenario {
   Nature nature(Number number) const;
   std::uint64_t bytes(Number number) const;
   std::uint64_t value(Number number) const { return number * 3 + 1; }
+
+  // Throws Violation if a task of its nature cannot end like that. Whether one that is none of its own doing may be
+  // dead, lost or cancelled is for the caller to know.
+  void require_outcome(Number number, Outcome outcome) const;
 
   std::string describe() const;
 

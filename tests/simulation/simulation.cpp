@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration end_bound = 20min;  // After the last fault, everything is over by then.
 constexpr std::uint64_t steps_max = 3'000'000;
-constexpr Duration idle_bound = 90s;  // After the job, nobody holds anything by then.
+constexpr Duration idle_bound = 150s;  // After the job, nobody holds anything by then.
 
 }  // namespace
 
@@ -107,6 +107,7 @@ void Simulation::plan_faults() {
   repeat(scenario_.pauses, &Simulation::pause);
   repeat(scenario_.crashes, &Simulation::crash);
   repeat(scenario_.departures, &Simulation::depart);
+  repeat(scenario_.stucks, &Simulation::stick);
   repeat(scenario_.ventilator_crashes, &Simulation::crash_ventilator);
   repeat(scenario_.sink_crashes, &Simulation::crash_sink);
   repeat(scenario_.stalls, &Simulation::stall);
@@ -171,6 +172,13 @@ void Simulation::depart() {
   worker->run([worker] { worker->drain(); });
 }
 
+void Simulation::stick() {
+  Worker* worker = members_[some_member()].worker.get();
+  if (worker == nullptr || worker->stuck_since()) return;
+  ++report_.faults;
+  worker->stick(world_.draw(1s, 120s));
+}
+
 void Simulation::kill_sink() {
   if (calm_ || sink_ == nullptr) return;
   ++report_.faults;
@@ -217,6 +225,7 @@ void Simulation::stall() {
 void Simulation::calm_down() {
   if (std::exchange(calm_, true)) return;
   world_.trace("no more faults");
+  calm_since_ = world_.now();
   network_.calm();
   if (ventilator_ != nullptr) ventilator_->go_on();
   if (sink_ != nullptr) sink_->go_on();
@@ -231,7 +240,27 @@ void Simulation::check() {
   if (ventilator_ != nullptr) ventilator_->check();
   if (sink_ != nullptr) sink_->check();
   for (const Member& member : members_)
-    if (member.worker != nullptr) member.worker->check();
+    if (member.worker != nullptr) {
+      member.worker->check();
+      check_stuck(*member.worker);
+    }
+}
+
+// A lease must be earned: whoever gets nothing done for long has lost it, however alive it is.
+void Simulation::check_stuck(const Worker& worker) const {
+  constexpr Duration slack = 4s;
+  const DispatcherOptions options;
+  // What has not begun waits for what runs, which has its time-out.
+  const Duration limit = scenario_.timeout + std::max(options.lease, scenario_.timeout + options.lease / 2) + slack;
+  const auto since = worker.stuck_since();
+  if (!since || ventilator_ == nullptr || ventilator_->closed() || ventilator_->failed() ||
+      world_.now() - *since < limit || !calm_ || world_.now() - calm_since_ < slack)
+    return;
+  const Account& account = ventilator_->dispatcher().account(Ventilator::job);
+  for (const LeaseId id : account.leases_of(worker.session().id())) {
+    const Lease& lease = *account.find(id);
+    require(lease.finished_since || world_.now() - lease.granted < limit, "who gets nothing done keeps its tasks");
+  }
 }
 
 std::string Simulation::state() const {
@@ -282,30 +311,16 @@ void Simulation::check_end() {
 }
 
 void Simulation::check_outcome(Number number, Outcome outcome) {
-  const auto expect = [&](bool holds, const char* because) {
-    if (!holds)
-      throw Violation{"task " + std::to_string(number) + " is " + std::string{to_string(outcome)} + ", but " + because};
-  };
-  if (outcome == Outcome::cancelled) return expect(scenario_.cancel, "nobody cancelled");
   const Nature nature = scenario_.nature(number);
+  if (outcome == Outcome::cancelled) return require(scenario_.cancel, "a task is cancelled, but nobody cancelled");
   if (outcome == Outcome::dead && nature != Nature::poisonous) {
     ++report_.innocent_dead;
-    return expect(report_.deaths + report_.faults >= DispatcherOptions{}.max_crashes,
-                  "too few workers were lost for that");
+    // Its worker died while it ran there alone. Poison cannot have done it, for that stood in no other's batch.
+    return require(report_.faults >= DispatcherOptions{}.max_crashes, "an innocent task is dead");
   }
-  switch (nature) {
-    case Nature::good:
-      return expect(outcome == Outcome::done, "it is good");
-    case Nature::fails_once:
-      return expect(outcome == Outcome::done || (scenario_.tries_max == 1 && outcome == Outcome::failed),
-                    "it fails only once");
-    case Nature::fails:
-      return expect(outcome == Outcome::failed, "it always fails");
-    case Nature::poisonous:
-      return expect(outcome == Outcome::dead, "it is poisonous");
-    case Nature::hangs:
-      return expect(outcome == Outcome::failed, "it hangs");
-  }
+  scenario_.require_outcome(number, outcome);
+  if (nature == Nature::fails)
+    require(fates_.failures[number] >= scenario_.tries_max, "a task has failed before it was tried as often as it may");
 }
 
 }  // namespace ventile::simulation

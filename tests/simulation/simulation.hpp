@@ -51,6 +51,7 @@ private:
   std::vector<Member> members_;
   std::uint64_t identities_ = 0;
   bool calm_ = false;
+  TimePoint calm_since_ = never;
   bool sink_died_ = false;
   std::uint64_t lives_ = 0;  // Of the ventilator.
   Report report_;
@@ -70,6 +71,7 @@ private:
   void pause();
   void crash();
   void depart();
+  void stick();
   void kill_sink();
   void crash_sink();
   void crash_ventilator();
@@ -82,6 +84,7 @@ private:
   void check();
   bool idle() const;
   std::string state() const;  // Of the job, in words.
+  void check_stuck(const Worker& worker) const;
   void check_end();
   void check_outcome(Number number, Outcome outcome);
 };

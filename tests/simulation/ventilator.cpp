@@ -18,20 +18,30 @@ Ventilator::Ventilator(Network& network, const Scenario& scenario, JobDisk& disk
     : Process(network.world(), "ventilator"),
       network_(network),
       scenario_(scenario),
-      disk_(disk),
+      disk_(&disk),
       incarnation_{0xd15 + life},
       dispatcher_(incarnation_, {}),
+      out_(scenario.frame_bytes_max) {}
+
+Ventilator::Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, std::uint64_t life)
+    : Process(network.world(), "broker"),
+      network_(network),
+      scenario_(scenario),
+      disk_(nullptr),
+      incarnation_{0xd15 + life},
+      dispatcher_(incarnation_, options),
       out_(scenario.frame_bytes_max) {}
 
 void Ventilator::start() {
   network_.listen("dispatcher", shared_from_this(),
                   [this](const std::shared_ptr<Connection>& connection) { accept(connection); });
+  if (disk_ == nullptr) return run([] {});
   JobOptions options{
       .name = "simulated", .function = "work", .timeout = scenario_.timeout, .tries_max = scenario_.tries_max};
   options.index.enabled = scenario_.index_job;
   options.durable = scenario_.durable;
   options.reread = scenario_.reread;
-  options.resumed = std::exchange(disk_.opened, true) && scenario_.durable;
+  options.resumed = std::exchange(disk_->opened, true) && scenario_.durable;
   dispatcher_.open_job(job, options, now());
   if (options.resumed) resume();
   if (!cancelled_) read_input();
@@ -41,8 +51,8 @@ void Ventilator::start() {
 // What cannot be read again has the numbers that it had; the pipe goes on behind it.
 void Ventilator::resume() {
   trace("resumes");
-  const std::optional<std::uint64_t> cancelled_at = disk_.cancelled_at();
-  if (const std::uint64_t count = cancelled_at.value_or(scenario_.reread ? 0 : disk_.offered(true)); count > 0) {
+  const std::optional<std::uint64_t> cancelled_at = disk_->cancelled_at();
+  if (const std::uint64_t count = cancelled_at.value_or(scenario_.reread ? 0 : disk_->offered(true)); count > 0) {
     std::uint64_t bytes = 0;
     for (Number number = 0; number < count; ++number) bytes += scenario_.bytes(number);
     require(dispatcher_.offer_again(job, count, bytes, now()) == Range{0, count}, "a task has lost its number");
@@ -55,21 +65,21 @@ void Ventilator::resume() {
 
 // One sync at a time; what comes meanwhile makes the next.
 void Ventilator::sync() {
-  if (syncing_ || disk_.journal.durable == disk_.journal.entries.size()) return;
+  if (syncing_ || disk_->journal.durable == disk_->journal.entries.size()) return;
   syncing_ = true;
-  const std::size_t taken = disk_.journal.written = disk_.journal.entries.size();
+  const std::size_t taken = disk_->journal.written = disk_->journal.entries.size();
   const Duration stalled = std::max(Duration{0}, stalled_until_ - now());
   after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, taken] {
     syncing_ = false;
-    disk_.journal.durable = taken;
-    dispatcher_.on_persisted(disk_.journal.entries[taken - 1].token, now());
+    disk_->journal.durable = taken;
+    dispatcher_.on_persisted(disk_->journal.entries[taken - 1].token, now());
     sync();
   });
 }
 
 void Ventilator::act(const Persist& persist) {
   require(scenario_.durable, "a job that is not durable asks for the disk");
-  disk_.journal.entries.push_back({persist.token, persist.record});
+  disk_->journal.entries.push_back({persist.token, persist.record});
   sync();
 }
 void Ventilator::act(const JobResumed& resumed) {
@@ -131,8 +141,14 @@ void Ventilator::accept(const std::shared_ptr<Connection>& connection) {
         const auto from = weak.lock();
         if (from == nullptr) return;
         const PeerId peer = peer_of(from);
-        peers_.at(peer).wire.unpack(frame,
-                                    [&](const Received& received) { dispatcher_.on_message(peer, received, now()); });
+        peers_.at(peer).wire.unpack(frame, [&](const Received& received) {
+          note(received);
+          dispatcher_.on_message(peer, received, now());
+          if (disk_ != nullptr) return;
+          received_ = &received;  // Its payloads are kept at once.
+          carry_out();
+          received_ = nullptr;
+        });
       },
       [this, weak] {
         const auto from = weak.lock();
@@ -184,9 +200,10 @@ void Ventilator::act(const Send& say) {
 
 void Ventilator::act(const SendTasks& say) {
   Range rest = say.tasks.range;
-  require(rest.end() <= offered_, "a task was sent that nobody has offered");
-  require(!scenario_.durable || scenario_.reread || rest.end() <= disk_.offered(true),
-          "a task was sent that would be gone after a crash");
+  if (disk_ == nullptr)
+    require(scenario_.index_job || kept_[say.job].contains(rest), "a task was sent whose payload nobody has brought");
+  else
+    require_allowed(rest);
   while (!rest.empty() && peers_.contains(say.to)) {
     PayloadWriter payloads{frame_header_size};
     std::uint64_t count = scenario_.index_job ? rest.count : 0;
@@ -206,6 +223,50 @@ void Ventilator::act(const SendTasks& say) {
   }
 }
 
+void Ventilator::require_allowed(Range range) const {
+  require(range.end() <= offered_, "a task was sent that nobody has offered");
+  require(!scenario_.durable || scenario_.reread || range.end() <= disk_->offered(true),
+          "a task was sent that would be gone after a crash");
+  require(!told_.intersects(range), "a task is run again that the sink has");
+  require(range.end() <= credit_.number_limit, "a task was sent beyond the window of an ordered output");
+  const Account& account = dispatcher_.account(job);
+  require(account.leased_count() + account.ledger().count() <= credit_.tasks, "more is leased than the sink takes");
+}
+
+// What the sink says of itself, to be held against what is done then.
+void Ventilator::note(const Received& received) {
+  const auto grant = [this](const SinkCredit& credit) {
+    credit_ = {std::max(credit_.tasks, credit.tasks), std::max(credit_.bytes, credit.bytes),
+               std::max(credit_.number_limit, credit.number_limit)};
+  };
+  if (const auto* opened = std::get_if<Opened>(&received.message)) {
+    grant(opened->credit);
+    for (const Range range : opened->have) told_.insert(range);
+  } else if (const auto* stored = std::get_if<Stored>(&received.message)) {
+    grant(stored->credit);
+    for (const Settlement& settlement : stored->settlements)
+      if (settlement.verdict == Verdict::stored) told_.insert(settlement.range);
+  }
+}
+
+void Ventilator::act(const Keep& keep) {
+  require(received_ != nullptr, "payloads are to be kept of a message that is gone");
+  const auto& payloads = std::get<Offer>(received_->message).payloads;
+  for (std::uint64_t i = 0; i < keep.range.count; ++i)
+    require(payloads[static_cast<std::uint32_t>(keep.skip + i)].size() == scenario_.bytes(keep.range.first + i),
+            "a task is kept with the payload of another");
+  kept_[keep.job].insert(keep.range);
+  for (Number number = keep.range.first; number < keep.range.end(); ++number)
+    held_bytes_[keep.job] += scenario_.bytes(number);
+  dispatcher_.on_held(keep.job, held_bytes_[keep.job]);
+}
+
+void Ventilator::act(const JobForgotten& forgotten) {
+  settled_.erase(forgotten.job);
+  kept_.erase(forgotten.job);
+  held_bytes_.erase(forgotten.job);
+}
+
 void Ventilator::act(const Forget& forget) {
   const auto it = peers_.find(forget.peer);
   if (it == peers_.end()) return;
@@ -214,15 +275,22 @@ void Ventilator::act(const Forget& forget) {
 }
 
 void Ventilator::act(const Settled& settled) {
-  require(settled_.insert(settled.range) == settled.range.count, "a task is settled twice");
+  require(settled_[settled.job].insert(settled.range) == settled.range.count, "a task is settled twice");
+  if (disk_ != nullptr || !kept_.contains(settled.job)) return;
+  for (const Range range : kept_[settled.job].present(settled.range))
+    for (Number number = range.first; number < range.end(); ++number)
+      held_bytes_[settled.job] -= scenario_.bytes(number);
+  dispatcher_.on_held(settled.job, held_bytes_[settled.job]);
 }
 void Ventilator::act(const JobClosed& closed) {
+  if (disk_ == nullptr) return;
   require(!closed_ && !failed_, "a job ends twice");
-  require(!scenario_.durable || disk_.has(JobRecord::Kind::closed), "a job is over and nobody will know");
+  require(!scenario_.durable || disk_->has(JobRecord::Kind::closed), "a job is over and nobody will know");
   closed_ = closed;
   trace("the job is closed");
 }
 void Ventilator::act(const JobFailed& failed) {
+  require(disk_ != nullptr, "a client's job has failed");
   require(!closed_ && !failed_, "a job ends twice");
   failed_ = failed;
   trace("the job has failed: " + failed.message);

@@ -1,4 +1,5 @@
-// A ventilator: the real Dispatcher, driven as ventilator.cpp drives it, and an input that comes in bits.
+// A ventilator: the real Dispatcher, driven as ventilator.cpp drives it, and an input that comes in bits. Or a broker,
+// as broker.cpp drives it, whose clients bring the input.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,8 @@ public:
 
   // `disk` outlives it. Each life has another number.
   Ventilator(Network& network, const Scenario& scenario, JobDisk& disk, std::uint64_t life);
+  // A broker: it has no job of its own. Only one life at a time.
+  Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, std::uint64_t life);
 
   void start();
   void cancel();
@@ -33,7 +36,7 @@ public:
   bool offered_all() const { return offered_ == scenario_.tasks; }
   const std::optional<JobClosed>& closed() const { return closed_; }
   const std::optional<JobFailed>& failed() const { return failed_; }
-  const IntervalSet& settled() const { return settled_; }
+  const IntervalSet& settled() { return settled_[job]; }
   // What must hold of it, after every turn.
   void check();
 
@@ -50,7 +53,7 @@ private:
 
   Network& network_;
   const Scenario& scenario_;
-  JobDisk& disk_;
+  JobDisk* disk_;  // None: a broker.
   IncarnationId incarnation_;
   Dispatcher dispatcher_;
   Wire out_;
@@ -60,14 +63,20 @@ private:
   std::uint64_t offered_ = 0;
   bool cancelled_ = false;
   bool turned_ = false;  // Since the last check.
-  IntervalSet settled_;
+  std::map<JobId, IntervalSet> settled_;
+  std::map<JobId, IntervalSet> kept_;  // Broker: tasks whose payloads came.
+  std::map<JobId, std::uint64_t> held_bytes_;
+  const Received* received_ = nullptr;  // Broker: the message that is being handled.
+  IntervalSet told_;                    // What the sink has said that it has.
+  SinkCredit credit_;                   // The most it has granted.
   std::optional<JobClosed> closed_;
   std::optional<JobFailed> failed_;
   std::optional<TimePoint> tick_;
   bool syncing_ = false;
   TimePoint stalled_until_{};
 
-  static DispatcherOptions dispatcher_options();
+  void note(const Received& received);
+  void require_allowed(Range range) const;
   void resume();
   void sync();
   void read_input();
@@ -85,8 +94,8 @@ private:
   void act(const Settled& settled);
   void act(const JobClosed& closed);
   void act(const JobFailed& failed);
-  void act(const Keep&) {}          // Only of clients' jobs,
-  void act(const JobForgotten&) {}  // and there are none here.
+  void act(const Keep& keep);
+  void act(const JobForgotten& forgotten);
   void act(const Persist& persist);
   void act(const JobResumed& resumed);
   void act(const Notice& notice);

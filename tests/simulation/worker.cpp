@@ -76,6 +76,13 @@ void Worker::drain() {
   session_.drain(now());
 }
 
+void Worker::stick(Duration duration) {
+  trace("its slots stand still");
+  stuck_since_ = now();
+  stuck_until_ = now() + duration;
+  runner_.stick(stuck_until_);
+}
+
 void Worker::check() const {
   require(session_.held_tasks() <= scenario_.worker_credit_tasks, "a worker holds more tasks than it gave credit for");
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ public:
 
   void start();
   void drain();
+  void stick(Duration duration);
+  // Since when its slots have stood still; nothing if they do not.
+  std::optional<TimePoint> stuck_since() const { return now() < stuck_until_ ? stuck_since_ : std::nullopt; }
 
   const Session& session() const { return session_; }
   // What must hold of it at any time.
@@ -54,6 +58,8 @@ private:
   std::map<JobId, bool> folded_;
   std::map<ResultId, Buffer> kept_;
   std::uint64_t sequence_ = 0;
+  std::optional<TimePoint> stuck_since_;
+  TimePoint stuck_until_{};
 
   static SessionOptions session_options(const Scenario& scenario, const std::string& name, std::uint64_t identity);
   void tick();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/base/planted.hpp>
+
 namespace ventile {
 namespace {
 
@@ -74,7 +76,7 @@ void Resend::erase(SendId id) {
 void Resend::free_lease(LeaseId lease, std::uint64_t count) {
   Held& held = leases_.at(lease);
   tasks_ -= count;
-  freed_.tasks += count;
+  if (!planted("a stream's credit is not given again")) freed_.tasks += count;
   held.left -= count;
   if (held.left > 0) return;
   bytes_ -= held.bytes;
@@ -97,7 +99,7 @@ TimePoint Resend::deadline(const Entry& entry) const {
 void Resend::mark_due(TimePoint now) {
   for (auto& [id, entry] : entries_) {
     if (entry.due) continue;
-    if (!passed(entry) && now < deadline(entry)) break;
+    if ((!passed(entry) && now < deadline(entry)) || planted("a gap is not noticed")) break;
     entry.due = true;
     due_.insert(id);
   }
@@ -105,9 +107,9 @@ void Resend::mark_due(TimePoint now) {
     const Entry& entry = entries_.at(*outstanding_);
     if (now < deadline(entry)) return;
     const SendId id = *std::exchange(outstanding_, {});
-    if (entry.resends >= options_.resends_max)
+    if (entry.resends >= options_.resends_max || planted("a gap is given up at once"))
       give_up(id);
-    else
+    else if (!planted("a gap is sent again once only"))
       due_.insert(id);
   }
   if (!outstanding_ && !due_.empty()) send_again(*due_.begin());
@@ -121,7 +123,7 @@ void Resend::send_again(SendId id) {
     const Range front = entry.missing.front();
     const Range part{front.first, std::min(wanted, front.count)};
     piece.missing.insert(part);
-    entry.missing.erase(part);
+    entry.missing.erase(planted("a gap's rest is forgotten") ? entry.missing.front() : part);
     wanted -= part.count;
   }
   resent_tasks_ += piece.missing.count();

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <numeric>
 
+#include <ventile/base/planted.hpp>
+
 namespace ventile {
 
 std::uint64_t Audit::settled() const { return std::accumulate(outcomes.begin(), outcomes.end(), std::uint64_t{0}); }
@@ -56,6 +58,7 @@ std::vector<Range> Account::adopt(LeaseId id, SessionId holder, Range range, Tim
   std::vector<Range> adopted;
   if (auto it = leases_.find(id); it != leases_.end() && it->second.lease.holder != holder) return adopted;
   for (const Pending& pending : backlog_.remove(range)) {
+    if (planted("an adopted task stays in the queue")) backlog_.add(pending);
     insert_lease(id, holder, pending, now);
     adopted.push_back(pending.range);
   }
@@ -73,6 +76,11 @@ void Account::exonerate(Range range) {
 }
 
 Lease* Account::find(LeaseId id) {
+  auto it = leases_.find(id);
+  return it == leases_.end() ? nullptr : &it->second.lease;
+}
+
+const Lease* Account::find(LeaseId id) const {
   auto it = leases_.find(id);
   return it == leases_.end() ? nullptr : &it->second.lease;
 }
@@ -157,8 +165,8 @@ std::vector<Account::Loser> Account::settle(Range range, const std::vector<Range
   if (it != leases_.end()) take_from(it->second, range);
   std::vector<Loser> losers = take_from_leases(range);  // Not the winner's, which has none of it any more.
   end_if_empty(it);
-  backlog_.remove(range);
-  remove_delayed(range);
+  if (!planted("a late result leaves its task in the queue")) backlog_.remove(range);
+  if (!planted("a late result leaves its task to be retried")) remove_delayed(range);
   awaiting_.erase(range);
   return losers;
 }
@@ -173,7 +181,8 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
         static_cast<std::uint64_t>(static_cast<long double>(lease.bytes) * part.count / lease.remaining.count());
     withdraw_from(it->second, part);
     IntervalSet free{part};
-    if (held_ + part.count > leased_.count())  // Some number has two leases; perhaps one of these.
+    if (held_ + part.count > leased_.count() &&
+        !planted("a copy's other holder is forgotten"))  // Some number has two leases; perhaps one of these.
       for (const Range held : held_by_others(part, id)) free.erase(held);
     for (const Range back : free.ranges()) {
       leased_.erase(back);
@@ -193,7 +202,7 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
 
 std::uint64_t Account::wake_delayed(TimePoint now) {
   std::uint64_t woken = 0;
-  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+  while (!delayed_.empty() && delayed_.begin()->first <= now && !planted("a retry is never due")) {
     const Pending pending = delayed_.begin()->second;
     delayed_.erase(delayed_.begin());
     delayed_numbers_.erase(pending.range);

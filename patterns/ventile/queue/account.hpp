@@ -86,6 +86,7 @@ public:
   void exonerate(Range range);
 
   Lease* find(LeaseId id);
+  const Lease* find(LeaseId id) const;
   std::vector<const Lease*> leases_with(Number number) const;  // Looks at every lease: for people's questions.
   std::vector<LeaseId> leases_of(SessionId holder) const;      // Oldest first.
   const Lease* oldest_of(SessionId holder) const;              // None if it holds none.

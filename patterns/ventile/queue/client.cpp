@@ -48,6 +48,10 @@ Status Client::start() {
   submission.build = options_.build;
   submission.window_tasks = options_.window_tasks;
   submission.window_bytes = options_.window_bytes;
+  submission.bytes_of = [this](JobId id, Range range) {
+    const auto it = jobs_.find(id);
+    return it == jobs_.end() ? 0 : it->second.store.bytes_of(range);
+  };
   submission_ = std::make_unique<Submission>(std::move(submission));
   link_ = std::make_unique<Link>(
       context_, reactor_, incarnation_, options_.frame_bytes_max,

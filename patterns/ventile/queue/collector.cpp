@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ventile/base/crc32c.hpp>
+#include <ventile/base/planted.hpp>
 
 namespace ventile {
 namespace {
@@ -148,7 +149,8 @@ void Collector::say_opened() {
   // What may be gone after a crash is not said here: it is acknowledged when it is on the disk.
   IntervalSet have = ledger_.settled();
   const auto not_yet = [&](const Settlement& settlement) {
-    if (settlement.verdict == Verdict::stored) have.erase(settlement.range);
+    if (settlement.verdict == Verdict::stored && !planted("OPENED says what is not on the disk"))
+      have.erase(settlement.range);
   };
   for (const Settlement& settlement : unsent_) not_yet(settlement);
   for (const InFlight& batch : in_flight_)
@@ -193,11 +195,13 @@ void Collector::on_results(FrameId frame, const Envelope& envelope, const Result
     return;
   }
   uses_[frame] = 1;
-  if (!ledger_.touches(results.range)) {
+  if (planted("results are not deduplicated")) {
+    store(frame, envelope, results, results.range);
+  } else if (!ledger_.touches(results.range)) {
     store(frame, envelope, results, results.range);
   } else if (ledger_.has(results.range)) {
     settle(envelope, results, results.range, Verdict::duplicate);
-  } else if (results.folded) {
+  } else if (results.folded && !planted("part of a fold is taken for all")) {
     settle(envelope, results, results.range, Verdict::overlap);
   } else {
     const IntervalSet before = ledger_.settled();
@@ -281,7 +285,8 @@ void Collector::release(FrameId frame) {
 void Collector::on_propose(const Propose& propose) {
   if (finalising_ || output_failed_) return;
   for (const Range range : propose.ranges) {
-    const std::vector<Range> missing = ledger_.missing(range);
+    std::vector<Range> missing = ledger_.missing(range);
+    if (planted("a proposal overrules a result")) missing = {range};
     for (const Range part : ledger_.settled().present(range))
       unsent_.push_back({{}, {}, part, Verdict::duplicate, 0, 0, {}});
     for (const Range part : missing) {
@@ -297,7 +302,7 @@ void Collector::on_propose(const Propose& propose) {
 
 void Collector::on_written(TimePoint now) {
   if (unsent_.empty() || output_failed_ || !job_) return;
-  if (options_.durable) return persist();
+  if (options_.durable && !planted("results are acknowledged before the sync")) return persist();
   if (!opened_) return;
   acknowledge(std::exchange(unsent_, {}), now);
   maybe_finalise();
@@ -330,13 +335,16 @@ void Collector::persist() {
                std::not_fn(was_written));
   kept_outcomes_.clear();
   actions_.push_back(Persist{++tokens_, std::move(record), std::move(kept)});
+  if (planted("the disk forgets failures")) std::get<Persist>(actions_.back()).record.exceptions.clear();
+  if (planted("kept payloads are not written")) std::get<Persist>(actions_.back()).kept.clear();
   in_flight_.push_back({tokens_, std::exchange(unsent_, {})});
   for (const Kept& one : std::exchange(kept_, {})) release(one.frame);
 }
 
 void Collector::on_persisted(std::uint64_t token, TimePoint now) {
   std::vector<Settlement> safe;
-  for (; !in_flight_.empty() && in_flight_.front().token <= token; in_flight_.pop_front()) {
+  for (; !in_flight_.empty() && (in_flight_.front().token <= token || planted("one sync acknowledges all"));
+       in_flight_.pop_front()) {
     std::vector<Settlement>& settlements = in_flight_.front().settlements;
     safe.insert(safe.end(), std::make_move_iterator(settlements.begin()), std::make_move_iterator(settlements.end()));
   }
@@ -355,7 +363,7 @@ void Collector::on_persisted(std::uint64_t token, TimePoint now) {
 }
 
 void Collector::restore(const SinkRecord& record) {
-  if (job_ != record.job || record.whole) {
+  if (job_ != record.job || (record.whole && !planted("replay counts a snapshot on top"))) {
     job_ = record.job;
     ledger_ = {};
     waiting_.clear();
@@ -371,7 +379,7 @@ void Collector::restore(const SinkRecord& record) {
   }
   digest_ = record.digest;
   duplicates_ = record.duplicates;
-  written_ = record.written;
+  if (!planted("replay forgets how much was written")) written_ = record.written;
   finalising_ = finalised_ = record.finalised;
   while (!waiting_.empty() && waiting_.begin()->first < written_) {
     const Waiting written = std::move(waiting_.begin()->second);
@@ -417,7 +425,7 @@ std::vector<Collector::Kept> Collector::waits() const {
 
 void Collector::on_end(const End& end) {
   total_ = end.total;
-  if (finalised_)
+  if (finalised_ && !planted("CLOSED is said once only"))
     say_closed();  // It was lost with a session.
   else
     maybe_finalise();
@@ -431,7 +439,7 @@ void Collector::maybe_finalise() {
 }
 
 void Collector::on_finalised(TimePoint) {
-  if (options_.durable) {
+  if (options_.durable && !planted("CLOSED comes before the sync")) {
     SinkRecord record{
         .job = *job_, .digest = digest_, .duplicates = duplicates_, .written = written_, .finalised = true};
     actions_.push_back(Persist{final_token_ = ++tokens_, std::move(record), {}});

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include <ventile/base/planted.hpp>
 #include <ventile/queue/dispatcher_state.hpp>
 
 namespace ventile {
@@ -63,7 +64,7 @@ Range Dispatcher::offer(JobId id, std::uint64_t count, std::uint64_t bytes, Time
   Job& job = *jobs_.at(id);
   assert(!job.ended);
   const Range range{job.accepted, count};
-  if (job.options.durable && !job.options.reread) {
+  if (job.options.durable && !job.options.reread && !planted("a task is sent before it is on the disk")) {
     job.accepted += count;
     persist(job, JobRecord::Kind::offered, range);
     job.unpersisted.push_back({next_token_, range, bytes});
@@ -84,7 +85,8 @@ Range Dispatcher::offer_again(JobId id, std::uint64_t count, std::uint64_t bytes
 void Dispatcher::submit(Job& job, Range range, std::uint64_t bytes, TimePoint now) {
   [[maybe_unused]] const Range given = job.account.offer(range.count, bytes);
   assert(given == range);
-  for (const Range known : job.sink_has.present(range)) settle_known(job, known);
+  if (!planted("a resumed job runs what the sink has"))
+    for (const Range known : job.sink_has.present(range)) settle_known(job, known);
   feed_hungry(now);
 }
 
@@ -395,7 +397,7 @@ void Dispatcher::lose_sink(Peer& sink, const std::string& why, TimePoint now) {
     job->sink = nullptr;
     job->sink_lost = now;
     job->sink_ready = false;
-    job->ending = false;
+    if (!planted("END is not said again")) job->ending = false;
     if (!job->closed && !is_client)
       notice(Level::warning, "sink " + sink.name + " lost: " + why + "; its job waits for a sink");
   }
@@ -450,13 +452,14 @@ void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint
 bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
                         const std::vector<RangeOutcome>& exceptions, const SinkCredit& credit, TimePoint now) {
   job.sink_has.clear();
-  job.sink_exceptions = exceptions;
+  if (!planted("the failures that a sink has are forgotten")) job.sink_exceptions = exceptions;
   for (const Range range : have) job.sink_has.insert(range);
   take_in_beyond_end(job);
   for (const Range range : job.sink_has.present({0, job.account.submitted()})) settle_known(job, range);
   std::uint64_t lost = 0;
   for (const Range range : job.account.ledger().settled().ranges())
     for (const Range gone : job.sink_has.missing(range)) lost += gone.count;
+  if (planted("lost results go unnoticed")) lost = 0;
   if (lost > 0) {
     actions_.push_back(JobFailed{
         job.id, lost,
@@ -478,7 +481,8 @@ bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
   job.sink_ready = true;
   job.credit = credit;
   job.stored_bytes = 0;
-  for (const Propose& proposal : job.proposals) send(sink, job.id, proposal);
+  if (!planted("a proposal is made once only"))
+    for (const Propose& proposal : job.proposals) send(sink, job.id, proposal);
   for (const auto& [id, peer] : peers_) {
     if (auto it = peer->opened.find(job.id); it != peer->opened.end()) {
       it->second = {};  // Verdicts may have been lost with the sink's session: the route is said again.
@@ -529,7 +533,8 @@ void Dispatcher::maybe_end(Job& job) {
   if (job.cancelled)  // What has come back since, too.
     propose(job, job.account.propose_waiting(), Outcome::cancelled, 0, "cancelled",
             "the job was ended before this task ran");
-  if (!job.ended || job.ending || job.closed || !job.sink_ready || !job.account.all_settled() ||
+  const bool input_ended = job.ended || planted("END comes before the input has ended");
+  if (!input_ended || job.ending || job.closed || !job.sink_ready || !job.account.all_settled() ||
       !job.unpersisted.empty())
     return;
   job.ending = true;
@@ -541,7 +546,7 @@ void Dispatcher::on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint
   if (job.report) return;  // It said so before, and the disk has not.
   if (closed.error.empty()) {
     job.report = closed;
-    if (!job.options.durable) return finish_job(job, now);
+    if (!job.options.durable || planted("a job is over before the disk knows")) return finish_job(job, now);
     persist(job, JobRecord::Kind::closed, {0, job.account.submitted()});
     job.closed_token = next_token_;
     return;
@@ -583,7 +588,9 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
     if (!known && (settlement.range.empty() || !job.options.resumed))
       return refuse(sink.id, &sink, "STORED names numbers that were never submitted");
     known ? settle(job, settlement, now) : remember_stored(job, settlement);
-    if (settlement.worker)
+    const bool lost = planted("verdicts are lost") ||
+                      (planted("verdicts of duplicates are lost") && settlement.verdict == Verdict::duplicate);
+    if (settlement.worker && !lost)
       verdicts[settlement.worker].verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
   }
   for (auto& [incarnation, message] : verdicts)
@@ -598,6 +605,7 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
 void Dispatcher::remember_stored(Job& job, const Settlement& settlement) {
   job.stored_bytes += settlement.bytes;
   if (settlement.verdict != Verdict::stored) return;
+  if (planted("what is stored ahead of the input is forgotten")) return;
   job.sink_has.insert(settlement.range);
   for (const RangeOutcome& exception : exceptions_of(settlement.failures)) job.sink_exceptions.push_back(exception);
   take_in_beyond_end(job);
@@ -716,7 +724,7 @@ void Dispatcher::on_return(Peer& worker, Job& job, const Return& returned, TimeP
 
 void Dispatcher::on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now) {
   History history = lease.history;
-  ++history.tries;
+  history.tries += planted("tries are not counted") ? 0 : planted("a try is counted twice") ? 2 : 1;
   for (const Range range : returned.ranges) {
     for (const Range held : lease.remaining.present(range)) {
       if (history.tries >= job.options.tries_max) {
@@ -738,20 +746,24 @@ void Dispatcher::on_progress(Peer& worker, const Progress& progress, TimePoint n
   if (!worker.leaving) slots_open_ = slots_open_ - worker.slots + std::min(worker.slots, progress.slots);
   worker.slots = std::min(worker.slots, progress.slots);
   // What has not begun waits its turn, as long as there is something to wait for.
+  const bool alive = planted("a lease is renewed by being alive");
+  const auto in_time = [this](const RunningLease& running) {
+    const auto it = jobs_.find(running.job);
+    const Duration timeout = it == jobs_.end() ? Duration{0} : it->second->options.timeout;
+    return running.running_nanoseconds > 0 &&
+           (timeout.count() == 0 || std::chrono::nanoseconds{running.running_nanoseconds} < timeout);
+  };
   const bool busy = std::exchange(worker.finished, progress.finished) != progress.finished ||
-                    std::any_of(progress.running.begin(), progress.running.end(),
-                                [](const RunningLease& running) { return running.running_nanoseconds > 0; });
+                    std::any_of(progress.running.begin(), progress.running.end(), in_time);
   for (const auto& [id, job] : jobs_)
     for (const LeaseId lease_id : job->account.leases_of(worker.session))
-      if (Lease& lease = *job->account.find(lease_id); busy && !lease.begun) lease.renewed = now;
+      if (Lease& lease = *job->account.find(lease_id); alive || (busy && !lease.begun)) lease.renewed = now;
   for (const RunningLease& running : progress.running) {
     auto it = jobs_.find(running.job);
     Lease* lease = it == jobs_.end() ? nullptr : it->second->account.find(running.lease);
     if (lease == nullptr || lease->holder != worker.session) continue;
-    const Duration timeout = it->second->options.timeout;
-    const bool in_time = timeout.count() == 0 || std::chrono::nanoseconds{running.running_nanoseconds} < timeout;
     lease->begun = true;
-    if (running.finished > lease->finished || (running.running_nanoseconds > 0 && in_time)) lease->renewed = now;
+    if (running.finished > lease->finished || in_time(running)) lease->renewed = now;
     lease->finished = running.finished;
     if (running.finished >= lease->total && running.running_nanoseconds == 0 && !lease->finished_since)
       lease->finished_since = now;

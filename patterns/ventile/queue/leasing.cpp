@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ventile/base/planted.hpp>
 #include <ventile/queue/dispatcher_state.hpp>
 
 namespace ventile {
@@ -18,7 +19,7 @@ constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker c
 // --- Giving ------------------------------------------------------------------------------------------------------
 
 std::uint64_t Dispatcher::sink_room(const Job& job) const {
-  const std::uint64_t leased = job.account.leased_count();
+  const std::uint64_t leased = planted("the sink's credit is not counted") ? 0 : job.account.leased_count();
   const std::uint64_t stored = job.account.ledger().count();
   const std::uint64_t tasks = job.credit.tasks > stored + leased ? job.credit.tasks - stored - leased : 0;
   if (job.result_bytes == 0) return tasks;
@@ -82,8 +83,9 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
   const std::optional<Pending> front = job.account.backlog().front();
   if (!front) return false;
   Backlog::Limits limits{.count = room(worker, job), .below = job.credit.number_limit};
+  if (planted("the ordered window is not kept")) limits.below = UINT64_MAX;
   if (limits.count == 0) return false;
-  const bool has_other = lease_count(worker) > 0;
+  const bool has_other = lease_count(worker) > 0 || !worker.undecided.empty();
   const bool suspect = front->history.suspicion > 0;
   if (suspect && has_other) return false;  // It runs alone, so that its next victim is beyond doubt.
   if (suspect) limits.count = std::min({front->range.count, credit_left(worker), sink_room(job), batch_tasks_max});
@@ -93,7 +95,7 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
   limits.bytes = std::min(options_.batch_bytes_max, std::max<std::uint64_t>(bytes_left, 1));
   Lease* lease = job.account.grant({incarnation_, ++next_lease_}, worker.session, limits, now);
   if (lease == nullptr) return false;
-  worker.quarantined = suspect;
+  worker.quarantined = suspect && !planted("a suspect gets company");
   ++job.counters.batches;
   dispatch(worker, job, *lease);
   return true;
@@ -101,7 +103,7 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
 
 void Dispatcher::dispatch(Peer& worker, Job& job, Lease& lease) {
   open_on(worker, job);
-  worker.sent_tasks += lease.total;
+  if (!planted("the worker's credit is not counted")) worker.sent_tasks += lease.total;
   worker.sent_bytes += lease.bytes;
   worker.nothing_to_retract = false;
   for (const Range range : lease.remaining.ranges())
@@ -178,7 +180,9 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
   History history = lease.history;
   const bool was_suspect = history.suspicion > 0;
   ++history.suspicion;
-  if (alone && lease.remaining.count() == 1) ++history.deaths_alone;
+  const bool alone_too = planted("a batch is blamed for its poison");
+  if (alone && (lease.remaining.count() == 1 || alone_too) && !planted("crashes are not counted"))
+    ++history.deaths_alone;
   if (history.deaths_alone >= options_.max_crashes) {
     const Range task = lease.remaining.front();
     propose(job, job.account.propose(task, id), Outcome::dead, history.tries + 1, "crash",
@@ -197,6 +201,7 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
 }
 
 void Dispatcher::expire_leases(Job& job, TimePoint now) {
+  if (planted("a lease never expires")) return;
   const Duration limit = std::max(options_.lease, job.options.timeout + options_.lease / 2);
   std::vector<LeaseId> expired;
   for (const LeaseId id : job.account.by_age()) {

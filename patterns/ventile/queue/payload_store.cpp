@@ -55,6 +55,13 @@ std::optional<Bytes> PayloadStore::find(Number number) const {
   return block->second.payloads.view()[static_cast<std::uint32_t>(number - block->first)];
 }
 
+std::uint64_t PayloadStore::bytes_of(Range range) const {
+  const auto block = block_of(range.first);
+  if (block == blocks_.end()) return 0;
+  const auto first = static_cast<std::uint32_t>(range.first - block->first);
+  return block->second.payloads.view().run(first, static_cast<std::uint32_t>(range.count)).size();
+}
+
 void PayloadStore::release(Range range) {
   auto it = blocks_.upper_bound(range.first);
   if (it != blocks_.begin()) --it;

@@ -21,6 +21,8 @@ public:
   std::uint64_t copy(Range range, std::size_t bytes_max, PayloadWriter& out) const;
   // One payload; none if it was released with its block.
   std::optional<Bytes> find(Number number) const;
+  // Of the payloads of these numbers, which were added together and not released.
+  std::uint64_t bytes_of(Range range) const;
   // These numbers have an outcome.
   void release(Range range);
 

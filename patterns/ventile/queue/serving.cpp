@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/base/planted.hpp>
 #include <ventile/queue/dispatcher_state.hpp>
 
 namespace ventile {
@@ -97,6 +98,7 @@ void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint 
   job.offered_bytes += bytes;
   if (offer.payloads.count() > 0) actions_.push_back(Keep{job.id, fresh, skip});
   (void)this->offer(job.id, fresh.count, bytes, now);
+  give_room(job, false);  // What the client has settled before takes none.
 }
 
 void Dispatcher::on_complete(Peer& client, Job& job, const Complete& complete) {
@@ -113,13 +115,15 @@ void Dispatcher::on_held(JobId id, std::uint64_t bytes) {
   give_room(*it->second, false);
 }
 
-// Says so when a quarter of the window has become free.
+// Says so when a quarter of the window has become free. A client that is back waits for it even if there is no more to
+// offer: until then it tells nothing of what it has.
 void Dispatcher::give_room(Job& job, bool at_once) {
-  if (!job.owner || job.sink == nullptr || job.ended) return;
+  if (!job.owner || job.sink == nullptr || (job.ended && !at_once)) return;
   const std::uint64_t tasks_window = options_.client_window_tasks;
   const std::uint64_t bytes_window = options_.client_window_bytes;
   const std::uint64_t tasks = job.options.index.enabled ? UINT64_MAX : job.account.ledger().count() + tasks_window;
-  const std::uint64_t bytes = job.offered_bytes + (bytes_window > job.held_bytes ? bytes_window - job.held_bytes : 0);
+  const std::uint64_t bytes = (planted("room in bytes is not given again") ? 0 : job.offered_bytes) +
+                              (bytes_window > job.held_bytes ? bytes_window - job.held_bytes : 0);
   const Credit room{std::max(job.room.tasks, tasks), std::max(job.room.bytes, bytes)};
   if (!at_once && room.tasks - job.room.tasks < tasks_window / 4 && room.bytes - job.room.bytes < bytes_window / 4)
     return;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/base/planted.hpp>
+
 namespace ventile {
 
 Session::Session(SessionOptions options)
@@ -114,6 +116,7 @@ void Session::on_message(const Received& received, TimePoint now) {
     actions_.push_back(TakeBack{job, retract->lease, retract->count});
   } else if (const auto* cancel = std::get_if<Cancel>(&received.message)) {
     on_cancel(job, *cancel);
+    update_credit(now);
   } else if (std::holds_alternative<Close>(received.message)) {
     on_close(job, now);
   } else if (std::holds_alternative<Drain>(received.message)) {
@@ -139,7 +142,7 @@ void Session::on_route(JobId job, const Route& route) {
   const IncarnationId before = std::exchange(routes_[job], route.sink);
   actions_.push_back(ConnectSink{route.sink, route.address});
   outbox_.on_route(job, route.sink);
-  if (!routed_.insert(job).second) outbox_.send_again(job);
+  if (!routed_.insert(job).second && !planted("a route that is said again is ignored")) outbox_.send_again(job);
   const bool used =
       std::any_of(routes_.begin(), routes_.end(), [&](const auto& entry) { return entry.second == before; });
   if (before && !used) actions_.push_back(DisconnectSink{before});
@@ -175,7 +178,7 @@ void Session::on_close(JobId job, TimePoint now) {
 
 void Session::on_tasks(JobId job, const Tasks& tasks) {
   const std::uint64_t bytes = tasks.payloads.count() == 0 ? 0 : tasks.payloads.end_of(tasks.payloads.count() - 1);
-  received_tasks_ += tasks.range.count;
+  if (!planted("credit is not given again")) received_tasks_ += tasks.range.count;
   received_bytes_ += bytes;
   const auto refused = refused_.find(job);
   if (refused != refused_.end() || !jobs_.contains(job)) {
@@ -232,7 +235,8 @@ ResultId Session::on_finished(JobId job, LeaseId lease, Range range, std::uint64
   const auto held = leases_.find(lease);
   if (failures > 0 && (abandoned_ || cancelled_.contains(job))) {
     give_back(job, lease, range, abandoned_ ? ReturnReason::not_begun : ReturnReason::cancelled);
-  } else if (failures > 0 && held != leases_.end() && held->second.cancelled.intersects(range)) {
+  } else if (failures > 0 && held != leases_.end() && held->second.cancelled.intersects(range) &&
+             !planted("a task that was stopped has failed")) {
     const std::vector<Range> ours = held->second.cancelled.missing(range);
     take_from_lease(lease, range);
     if (!ours.empty()) say(Return{lease, ours, ReturnReason::not_begun, {}, {}}, job);
@@ -266,6 +270,8 @@ void Session::on_failed_try(JobId job, LeaseId lease, Number number, std::string
 
 void Session::on_retracted(JobId job, LeaseId lease, const std::vector<Range>& ranges, TimePoint now) {
   for (const Range range : ranges) take_from_lease(lease, range);
+  if (planted("a hand-back forgets its last range") && !ranges.empty())
+    return say(Return{lease, {ranges.begin(), ranges.end() - 1}, ReturnReason::not_begun, {}, {}}, job);
   say(Return{lease, ranges, cancelled_.contains(job) ? ReturnReason::cancelled : ReturnReason::not_begun, {}, {}}, job);
   forget_if_done(lease);
   update_credit(now);

@@ -149,6 +149,7 @@ public:
 
   bool open() const { return state_ == State::open || state_ == State::draining; }
   bool draining() const { return leaving_; }
+  SessionId id() const { return session_; }  // None while nobody has answered.
   std::uint64_t held_tasks() const { return running_tasks_ + outbox_.tasks(); }
   std::uint64_t finished_tasks() const { return finished_; }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/base/planted.hpp>
+
 namespace ventile {
 namespace {
 
@@ -131,12 +133,12 @@ void Submission::say_submit(JobId id, Job& job) {
   job.accepted = job.said_complete = job.ending = false;
   job.offered = job.offered_bytes = 0;
   job.room = {};
-  job.said = job.ledger.settled();
+  if (!planted("a client forgets what it said it has")) job.said = job.ledger.settled();
   job.early.clear();
   job.received_bytes = 0;
   for (const Settlement& settlement : job.unsent) job.received_bytes += settlement.bytes;
   Submit submit = job.specification;
-  submit.have = job.ledger.settled().ranges();
+  if (!planted("a client does not say what it has")) submit.have = job.ledger.settled().ranges();
   submit.exceptions = job.ledger.exceptions();
   submit.credit = credit(job);
   say(id, std::move(submit));
@@ -149,10 +151,11 @@ SinkCredit Submission::credit(const Job& job) const {
 void Submission::on_accepted(JobId id, Job& job, const Accepted& accepted) {
   if (!accepted.refusal.empty()) return end(id, "the broker refused the job: " + accepted.refusal);
   if (!std::exchange(job.accepted, true)) {
-    job.offered = accepted.submitted;
+    job.offered = planted("a client offers from where it was") ? job.submitted : accepted.submitted;
     if (accepted.submitted > job.submitted) return end(id, "the broker knows tasks that were never submitted");
   }
   job.room = {std::max(job.room.tasks, accepted.credit.tasks), std::max(job.room.bytes, accepted.credit.bytes)};
+  if (!job.unsent.empty()) unsettled_.push_back(id);  // Of what was decided before, too.
   offer(id, job);
 }
 
@@ -172,14 +175,26 @@ void Submission::complete(JobId id) {
   offer(id, job);
 }
 
-// How many of `count` tasks of the block, from `first` on, are within the credit. When nothing else is there, one is.
-std::uint64_t Submission::fitting(const Job& job, Number first, const Block& block, std::uint64_t count) const {
-  if (job.room.tasks <= first) return 0;
-  count = std::min(count, job.room.tasks - first);
+std::uint64_t Submission::bytes(JobId id, const Block& block, Range range) const {
+  return options_.bytes_of ? options_.bytes_of(id, range) : share_of(block.bytes, range.count, block.count);
+}
+
+// How many tasks of the range, from its first on, are within the credit. When the dispatcher has nothing else, and
+// knows that, one is.
+std::uint64_t Submission::fitting(JobId id, const Job& job, const Block& block, Range range) const {
+  if (job.room.tasks <= range.first) return 0;
+  range.count = std::min(range.count, job.room.tasks - range.first);
   const std::uint64_t left = job.room.bytes > job.offered_bytes ? job.room.bytes - job.offered_bytes : 0;
-  if (share_of(block.bytes, count, block.count) <= left) return count;
-  const std::uint64_t fits = share_of(block.count, left, block.bytes);
-  return fits == 0 && job.ledger.count() >= job.offered ? 1 : std::min(fits, count);
+  if (bytes(id, block, range) <= left) return range.count;
+  std::uint64_t fits = 0;
+  for (std::uint64_t too_many = range.count; too_many - fits > 1;) {
+    const std::uint64_t middle = fits + (too_many - fits) / 2;
+    (bytes(id, block, {range.first, middle}) <= left ? fits : too_many) = middle;
+  }
+  const auto untold = [&job](const Settlement& settlement) { return settlement.range.first < job.offered; };
+  const bool has_none =
+      job.ledger.low_water() >= job.offered && std::none_of(job.unsent.begin(), job.unsent.end(), untold);
+  return fits == 0 && has_none ? 1 : fits;
 }
 
 void Submission::offer(JobId id, Job& job) {
@@ -206,11 +221,11 @@ void Submission::offer(JobId id, Job& job) {
       continue;
     }
     if (!told.empty()) part = Range::between(first, told.front().first);
-    part.count = fitting(job, first, at->second, part.count);
+    part.count = fitting(id, job, at->second, part);
     if (part.empty()) break;
-    send_offer(id, job, part, share_of(at->second.bytes, part.count, at->second.count));
+    send_offer(id, job, part, bytes(id, at->second, part));
   }
-  if (job.completed && !job.said_complete && job.offered == job.submitted) {
+  if (job.completed && !job.said_complete && job.offered == job.submitted && !planted("COMPLETE is not said")) {
     job.said_complete = true;
     if (!job.unsent.empty()) unsettled_.push_back(id);
     say(id, Complete{job.submitted});
@@ -227,6 +242,22 @@ void Submission::send_offer(JobId id, Job& job, Range range, std::uint64_t bytes
     actions_.push_back(DropPayloads{id, part});
   }
   if (!job.unsent.empty()) unsettled_.push_back(id);
+}
+
+// Only what the client has settled of itself may be known in part.
+void Submission::split_at(Number number, std::vector<Settlement>& settlements) {
+  for (std::size_t i = settlements.size(); i-- > 0;) {
+    const Range range = settlements[i].range;
+    if (range.first >= number || range.end() <= number) continue;
+    Settlement rest = settlements[i];
+    const auto cut = [](Settlement& settlement, Range part) {
+      settlement.range = part;
+      for (FailureNote& note : settlement.failures) note.range = part;
+    };
+    cut(settlements[i], Range::between(range.first, number));
+    cut(rest, Range::between(number, range.end()));
+    settlements.push_back(std::move(rest));
+  }
 }
 
 // --- Outcomes ----------------------------------------------------------------------------------------------------
@@ -268,7 +299,7 @@ void Submission::on_results(FrameId frame, const Envelope& envelope, const Resul
     duplicates_ += part.count;
     settle_one(id, job, settlement_of(envelope, results, part, verdict));
   };
-  if (!job.ledger.touches(results.range)) {
+  if (!job.ledger.touches(results.range) || planted("a client does not deduplicate")) {
     store(results.range);
   } else if (job.ledger.has(results.range)) {
     drop(results.range, Verdict::duplicate);
@@ -320,8 +351,10 @@ void Submission::on_turn_end() {
 // Of numbers that the dispatcher does not know yet nothing can be said.
 void Submission::tell(JobId id, Job& job) {
   if (!job.accepted || job.unsent.empty()) return;
-  const auto known = std::stable_partition(job.unsent.begin(), job.unsent.end(),
-                                           [&job](const Settlement& s) { return s.range.end() <= job.offered; });
+  split_at(job.offered, job.unsent);
+  const auto known = std::stable_partition(job.unsent.begin(), job.unsent.end(), [&job](const Settlement& s) {
+    return s.range.end() <= job.offered || planted("a client settles what it has not offered");
+  });
   std::vector<Settlement> later(std::make_move_iterator(known), std::make_move_iterator(job.unsent.end()));
   job.unsent.erase(known, job.unsent.end());
   for (std::size_t at = 0; at < job.unsent.size(); at += settlements_max) {
@@ -330,6 +363,7 @@ void Submission::tell(JobId id, Job& job) {
     say(id, Stored{{std::make_move_iterator(first), std::make_move_iterator(last)}, credit(job)});
   }
   job.unsent = std::move(later);
+  offer(id, job);
   maybe_close(id, job);
 }
 

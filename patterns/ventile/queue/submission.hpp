@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <variant>
@@ -40,6 +41,8 @@ struct SubmissionOptions {
   std::uint64_t window_bytes = std::uint64_t{64} << 20;      // The same, in bytes.
   Duration hello_interval = std::chrono::milliseconds{200};  // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{2};
+  // Of the payloads of these tasks, which were submitted together. None: they are as large as each other.
+  std::function<std::uint64_t(JobId job, Range range)> bytes_of;
 };
 
 // Pure and not thread-safe, like every decider.
@@ -190,11 +193,13 @@ private:
   void say_submit(JobId id, Job& job);
   void on_accepted(JobId id, Job& job, const Accepted& accepted);
   void offer(JobId id, Job& job);
-  std::uint64_t fitting(const Job& job, Number first, const Block& block, std::uint64_t count) const;
+  std::uint64_t bytes(JobId id, const Block& block, Range range) const;
+  std::uint64_t fitting(JobId id, const Job& job, const Block& block, Range range) const;
   void send_offer(JobId id, Job& job, Range range, std::uint64_t bytes);
   void record(JobId id, Job& job, Range range, const std::vector<RangeOutcome>& exceptions);
   void on_propose(JobId id, Job& job, const Propose& propose);
   void settle_one(JobId id, Job& job, Settlement settlement);
+  static void split_at(Number number, std::vector<Settlement>& settlements);
   void tell(JobId id, Job& job);
   void maybe_close(JobId id, Job& job);
   void end(JobId id, const std::string& error);

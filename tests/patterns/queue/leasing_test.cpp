@@ -778,6 +778,22 @@ TEST_F(Leasing, what_waits_behind_a_long_task_does_not_expire) {
   EXPECT_EQ(audit().leased, 2U);
 }
 
+TEST_F(Leasing, what_waits_behind_a_task_that_is_over_its_time_expires_like_that) {
+  open_job({.name = "squares", .function = "square", .timeout = 2s});
+  new_sink().hello().opens();
+  offer(10);
+  Worker& alice = worker(1);
+  teach(alice, 1s, 10);
+  offer(2);
+  const auto batches = alice.all_tasks();
+  ASSERT_EQ(batches.size(), 2U);
+  alice.running = {runs(batches[0], 0, 3s)};  // It hangs, and its worker talks on.
+  pass(5s);
+  EXPECT_EQ(alice.next<Cancel>().lease, batches[0].lease);
+  EXPECT_EQ(alice.next<Cancel>().lease, batches[1].lease);
+  alice.read_all();
+}
+
 TEST_F(Leasing, a_finished_batch_whose_result_is_lost_is_leased_again_while_others_are_acknowledged) {
   job_of(0);
   Worker& alice = worker(1);

@@ -75,7 +75,11 @@ protected:
   void collect() {
     for (auto& action : session.take_actions()) {
       const auto* say = std::get_if<Session::Say>(&action);
-      if (say == nullptr || !std::holds_alternative<Progress>(say->message)) actions.push_back(std::move(action));
+      const auto* progress = say == nullptr ? nullptr : std::get_if<Progress>(&say->message);
+      if (progress != nullptr)
+        last_progress = *progress;
+      else
+        actions.push_back(std::move(action));
     }
   }
   template <class A>
@@ -109,6 +113,7 @@ protected:
   TimePoint now{1h};
   Session session;
   std::deque<Session::Action> actions;
+  Progress last_progress;
 };
 
 // --- Opening -----------------------------------------------------------------------------------------------------
@@ -275,6 +280,21 @@ TEST_F(SessionTest, forgets_a_job_that_is_over) {
   EXPECT_EQ(did<Session::DisconnectSink>().sink, sink);
   EXPECT_FALSE(finish({4, 6}));
   EXPECT_EQ(session.held_tasks(), 0U);
+}
+
+// Found by simulation of clients, seed 1880: after a restart of its broker a worker was given nothing any more.
+TEST_F(SessionTest, results_that_nobody_wants_any_more_give_their_credit_back) {
+  open();
+  open_job();
+  give({0, 100});
+  finish({0, 100});
+  tell(HelloAgain{});
+  const auto hello = said<Hello>();
+  EXPECT_EQ(hello.credit.tasks, 0U);
+  tell(Welcome{500, 2000, hello.greeting});
+  tell(Cancel{lease, {0, 100}});
+  pass(1s);
+  EXPECT_EQ(last_progress.credit.tasks, 100U);
 }
 
 TEST_F(SessionTest, what_a_cancelled_job_still_ran_is_handed_back_as_cancelled) {

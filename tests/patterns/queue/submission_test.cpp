@@ -163,6 +163,75 @@ TEST_F(SubmissionTest, what_is_cancelled_before_it_was_offered_is_offered_and_th
   EXPECT_EQ(said<Stored>().size(), 1U);
 }
 
+TEST_F(SubmissionTest, part_of_a_block_is_offered_by_what_its_payloads_take_and_not_by_their_share) {
+  SubmissionOptions options{.node = {1, 1}, .incarnation = {5}, .name = "client"};
+  options.bytes_of = [](JobId, Range range) { return (range.contains(0) ? 90 : 0) + range.count; };
+  submission = Submission{options};
+  begin();
+  submission.submit(job, 10, 100);
+  hear(Accepted{{}, 0, {10, 50}}, job);
+  const auto first = done<Submission::SendOffer>();
+  ASSERT_EQ(first.size(), 1U);  // The large one, as there is nothing else.
+  EXPECT_EQ(first[0].range, (Range{0, 1}));
+  hear(Accepted{{}, 1, {10, 95}}, job);
+  EXPECT_EQ(done<Submission::SendOffer>().at(0).range, (Range{1, 4}));
+}
+
+TEST_F(SubmissionTest, a_task_larger_than_the_credit_is_not_offered_on_the_strength_of_what_was_cancelled) {
+  begin();
+  submission.submit(job, 3, 6000);
+  hear(Accepted{{}, 0, {100, 10}}, job);
+  submission.settle(job, {2, 1}, Outcome::cancelled, "not wanted");
+  EXPECT_EQ(done<Submission::SendOffer>().size(), 1U);
+  hear(Accepted{{}, 1, {100, 10}}, job);
+  EXPECT_TRUE(done<Submission::SendOffer>().empty());  // The dispatcher still has task 0.
+}
+
+TEST_F(SubmissionTest, a_task_larger_than_the_credit_is_offered_once_the_dispatcher_knows_that_nothing_else_is_there) {
+  begin();
+  submission.submit(job, 3, 6000);
+  hear(Accepted{{}, 0, {100, 10}}, job);
+  submission.settle(job, {2, 1}, Outcome::cancelled, "not wanted");
+  (void)submission.take_actions();
+  result({0, 1});
+  hear(Accepted{{}, 1, {100, 10}}, job);
+  EXPECT_TRUE(done<Submission::SendOffer>().empty());  // It would come before STORED.
+  submission.on_turn_end();
+  EXPECT_EQ(done<Submission::SendOffer>().at(0).range, (Range{1, 1}));
+}
+
+TEST_F(SubmissionTest, what_is_cancelled_before_all_of_it_was_offered_is_told_as_far_as_it_was) {
+  begin();
+  submission.submit(job, 4, 40);
+  submission.settle(job, {0, 4}, Outcome::cancelled, "not wanted");
+  hear(Accepted{{}, 0, {3, 1000}}, job);
+  submission.on_turn_end();
+  const auto first = said<Stored>();
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].settlements.at(0).range, (Range{0, 3}));
+  EXPECT_EQ(first[0].settlements.at(0).failures.at(0).range, (Range{0, 3}));
+  hear(Accepted{{}, 3, plenty}, job);
+  submission.on_turn_end();
+  EXPECT_EQ(said<Stored>().at(0).settlements.at(0).range, (Range{3, 1}));
+}
+
+// Found by simulation of clients, seed 2434: the job did not end.
+TEST_F(SubmissionTest, the_verdict_on_a_proposal_that_comes_before_ACCEPTED_is_told_after_it) {
+  begin();
+  hear(Accepted{{}, 0, plenty}, job);
+  submission.submit(job, 1, 10);
+  submission.complete(job);
+  submission.on_turn_end();
+  hear(HelloAgain{});
+  meet();
+  hear(Propose{{{0, 1}}, Outcome::dead, 3, "crash", "its worker died"}, job);
+  submission.on_turn_end();
+  (void)submission.take_actions();
+  hear(Accepted{{}, 1, plenty}, job);
+  submission.on_turn_end();
+  EXPECT_EQ(said<Stored>().size(), 1U);
+}
+
 TEST_F(SubmissionTest, a_completed_job_is_closed_when_the_broker_says_that_all_is_settled) {
   begin();
   hear(Accepted{{}, 0, plenty}, job);
