@@ -8,6 +8,9 @@
 #include <string>
 
 namespace ventile::simulation {
+
+void PrintTo(const PlantedFault& fault, std::ostream* out) { *out << fault.name; }
+
 namespace {
 
 std::string again(const PlantedFault& fault) {
