@@ -76,6 +76,11 @@ class Package:
             tripled = run(ventile, "map", "--quiet", "--plugin", folder / "triple.so", "--function", "triple",
                           "--range", "5:6", **options)
             check('"value":15' in tripled, f"the plugin from outside said {tripled!r}")
+            readings = self.scratch / "readings.jsonl"
+            readings.write_text('["t1", 2.5]\n')
+            tripled = run(ventile, "map", "--quiet", "--plugin", folder / "triple.so", "--function", "triple_reading",
+                          "--input", readings, **options)
+            check('"value":["t1",7.5]' in tripled, f"of a type with MSGPACK_DEFINE the plugin made {tripled!r}")
 
 
 def an_installed_header_includes_only_installed_headers(package):

@@ -26,6 +26,7 @@ class IncludeTableTest(unittest.TestCase):
         self.assertEqual([], self.check(
             core__ventile__base__range_hpp="#include <cstdint>\n#include <sys/uio.h>\n",
             core__ventile__wire__pack_hpp="#include <ventile/base/range.hpp>\n",
+            core__ventile__wire__msgpack_define_hpp="#include <msgpack.hpp>\n",
             core__ventile__wire__pack_cpp="#include <msgpack.hpp>\n#include <ventile/wire/pack.hpp>\n",
             core__ventile__net__socket_cpp="#include <zmq_addon.hpp>\n#include <thread>\n",
             patterns__ventile__queue__ledger_hpp="#include <ventile/wire/pack.hpp>\n// Never Clock::now().\n",
