@@ -83,6 +83,19 @@ TEST_F(SystemTest, a_worker_and_a_sink_of_another_version_than_the_dispatcher_sa
   }
 }
 
+TEST_F(SystemTest, a_client_of_another_version_than_the_broker_says_both_and_ends) {
+  for (const Arguments& command : {Arguments{"health"}, {"map", "--range", "0:1", "--function", "index"}}) {
+    ForeignDispatcher dispatcher;
+    Arguments arguments = command;
+    arguments.insert(arguments.end(), {"--connect", dispatcher.address(), "--patience", "100s"});
+    if (command.front() == "map") arguments.resize(arguments.size() - 2);
+    Process& client = start("ventile", arguments);
+    dispatcher.answer(of_another_version(frame_of(Welcome{500, 2000, 1})));
+    EXPECT_EQ(client.wait(), 4);
+    EXPECT_NE(client.errors().find("version 2, this client version 1"), std::string::npos) << client.errors();
+  }
+}
+
 TEST_F(SystemTest, a_dispatcher_names_both_versions_and_serves_its_own) {
   Process& ventilator = start_ventilator({"--range", "0:1000", "--function", "index"});
   const Endpoint endpoint = *Endpoint::parse(address_);

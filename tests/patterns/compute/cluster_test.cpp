@@ -65,6 +65,44 @@ private:
   std::jthread thread_;
 };
 
+// A client that ends without a word, as when its process is killed.
+class DyingClient {
+public:
+  DyingClient(const Endpoint& broker, const std::string& function, std::uint64_t tasks)
+      : client_(context_, reactor_, options(broker)) {
+    EXPECT_TRUE(client_.start());
+    Submit submit;
+    submit.function = function;
+    submit.index.enabled = true;
+    client_.submit_index(client_.open(submit, std::make_shared<Deaf>()), tasks);
+    reactor_.on_turn_end([this] { client_.on_turn_end(); });
+    thread_ = std::thread([this] { reactor_.run(); });
+  }
+  ~DyingClient() {
+    reactor_.stop();
+    thread_.join();
+  }
+  DyingClient(const DyingClient&) = delete;
+  DyingClient& operator=(const DyingClient&) = delete;
+
+private:
+  struct Deaf : JobListener {
+    void on_results(const Arrival&) override {}
+    void on_outcome(const Submission::DeliverOutcome&) override {}
+    void on_over(const std::string&) override {}
+  };
+  static ClientOptions options(const Endpoint& broker) {
+    ClientOptions options;
+    options.connect = broker;
+    return options;
+  }
+
+  Context context_;
+  Reactor reactor_;
+  Client client_;
+  std::thread thread_;
+};
+
 class ClusterTest : public ::testing::Test {
 protected:
   TaskRegistry tasks;
@@ -174,6 +212,26 @@ TEST_F(ClusterTest, a_client_that_vanishes_has_its_tasks_dropped) {
   }
   Pool pool{tasks, broker.address.to_string()};
   EXPECT_EQ(pool.submit(square, 2).get(), 4U);  // The slots are free, or one of them is; both soon.
+}
+
+TEST_F(ClusterTest, a_client_that_is_killed_has_its_tasks_cancelled_even_those_that_run) {
+  std::latch begun{1};
+  std::latch stopped{1};
+  const auto forever = tasks.add("forever", [&](const TaskContext& context, std::int64_t) {
+    begun.count_down();
+    const std::stop_callback stop{context.stop_token(), [&] { stopped.count_down(); }};
+    stopped.wait();
+  });
+  RunningBroker broker;
+  RunningWorker worker{tasks, broker.address, "worker"};
+  {
+    const DyingClient client{broker.address, forever.name, 1};
+    begun.wait();
+  }
+  stopped.wait();
+  Pool pool{tasks, broker.address.to_string()};
+  EXPECT_EQ(pool.submit(square, 2).get(), 4U);
+  for (const JobState& job : pool.stats().jobs) EXPECT_NE(job.function, forever.name);
 }
 
 TEST_F(ClusterTest, an_address_that_is_none_is_refused_at_once) {
