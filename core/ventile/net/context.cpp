@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <ventile/net/context_state.hpp>
+#include <ventile/net/gatekeeper.hpp>
 
 #if defined(__SANITIZE_THREAD__)
 // What libzmq does to its own memory is its own affair; see handover.hpp for ours. Nor is libstdc++ instrumented: it is
@@ -26,6 +27,8 @@ Context::State::State(ContextOptions options, Log where) : handle(zmq_ctx_new())
 }
 
 Context::State::~State() {
+  if (keeper != nullptr) zmq_ctx_shutdown(handle);  // Ends its thread.
+  keeper.reset();
   while (zmq_ctx_term(handle) != 0 && errno == EINTR) {
   }
 }
@@ -49,6 +52,12 @@ void Context::State::close(const void* owner, void* socket) {
 void Context::State::describe(const void* owner, const std::string& use) {
   std::lock_guard lock(mutex);
   open_sockets.at(owner) += " " + use;
+}
+
+Gatekeeper& Context::State::gatekeeper() {
+  std::lock_guard lock(mutex);
+  if (keeper == nullptr) keeper = std::make_unique<Gatekeeper>(handle, log);
+  return *keeper;
 }
 
 Context::Context(ContextOptions options, Log log) : state_(std::make_shared<State>(options, std::move(log))) {}

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
 #include <ventile/net/context.hpp>
 
 namespace ventile {
+
+class Gatekeeper;
 
 struct Context::State {
   State(ContextOptions options, Log log);
@@ -19,10 +22,14 @@ struct Context::State {
   void close(const void* owner, void* socket);
   void describe(const void* owner, const std::string& use);  // Adds to the name by which the log knows a socket.
 
+  // Begins to work when it is first asked for. From any thread. Throws std::runtime_error.
+  Gatekeeper& gatekeeper();
+
   void* const handle;
   const Log log;
   mutable std::mutex mutex;
   std::map<const void*, std::string> open_sockets;  // Owner to name. Guarded by mutex.
+  std::unique_ptr<Gatekeeper> keeper;               // Null before anybody wants one. Guarded by mutex.
 };
 
 }  // namespace ventile

@@ -18,6 +18,11 @@ zmq_msg_t* message_in(std::byte* memory) { return reinterpret_cast<zmq_msg_t*>(m
 // libzmq's getters take pointers to mutable messages, and change nothing.
 zmq_msg_t* message_in(const std::byte* memory) { return message_in(const_cast<std::byte*>(memory)); }
 
+std::string_view property(const zmq_msg_t* message, const char* name) {
+  const char* const text = zmq_msg_gets(message, name);
+  return text == nullptr ? std::string_view{} : std::string_view{text};
+}
+
 void free_memory(void* memory, void*) {
   take_over(memory);
   std::free(memory);
@@ -82,9 +87,7 @@ Bytes Frame::bytes() const {
 
 int Frame::source_descriptor() const { return zmq_msg_get(message_in(message_), ZMQ_SRCFD); }
 
-std::string_view Frame::peer_address() const {
-  const char* const address = zmq_msg_gets(message_in(message_), "Peer-Address");
-  return address == nullptr ? std::string_view{} : std::string_view{address};
-}
+std::string_view Frame::peer_address() const { return property(message_in(message_), "Peer-Address"); }
+std::string_view Frame::user_id() const { return property(message_in(message_), "User-Id"); }
 
 }  // namespace ventile

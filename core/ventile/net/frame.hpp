@@ -36,6 +36,9 @@ public:
   // address. -1 and empty if it came by inproc or was not received.
   int source_descriptor() const;
   std::string_view peer_address() const;
+  // Of a received frame: the public key that its sender has proved to have. Empty if there are no keys, and by inproc.
+  // Valid as long as bytes().
+  std::string_view user_id() const;
 
 private:
   friend class Socket;

@@ -45,7 +45,15 @@ bool has_descriptor(Kind kind) {
 
 bool has_error(Kind kind) { return kind == Kind::accept_failed || kind == Kind::handshake_failed; }
 
+constexpr int zap_errors_from = 300;
+constexpr int zap_errors_to = 599;
+
 }  // namespace
+
+bool ConnectionEvent::shut_out() const {
+  if (kind != Kind::handshake_failed) return false;
+  return (error >= zap_errors_from && error <= zap_errors_to) || error == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH;
+}
 
 std::string_view to_string(Kind kind) {
   switch (kind) {

@@ -24,6 +24,10 @@ struct ConnectionEvent {
   int descriptor = -1;  // Of connected, accepted and disconnected; the one Frame::source_descriptor answers.
   int error = 0;  // An errno of accept_failed and handshake_failed, or libzmq's ZMQ_PROTOCOL_ERROR_… or ZAP status.
   std::string address;  // The address that was bound or connected to, not the peer's.
+
+  // Of handshake_failed: the other side does not want this key, or only one of the two has keys. libzmq does not try
+  // again: to do so, disconnect and connect.
+  bool shut_out() const;
 };
 
 std::string_view to_string(ConnectionEvent::Kind kind);

@@ -7,8 +7,10 @@
 #include <cerrno>
 
 #include <ventile/net/context_state.hpp>
+#include <ventile/net/gatekeeper.hpp>
 #include <ventile/net/handover.hpp>
 #include <ventile/net/listener.hpp>
+#include <ventile/net/trial.hpp>
 
 namespace ventile {
 
@@ -16,6 +18,9 @@ namespace {
 
 // A peer that sends nothing but malformed messages must not keep a reactor in one call.
 constexpr int malformed_burst_max = 100;
+
+// libzmq honours it, but Debian's header hides it among the drafts.
+constexpr int zap_enforce_domain = 93;
 
 const char* name_of(int kind) {
   switch (kind) {
@@ -59,7 +64,10 @@ Socket::Socket(Context& context, int kind)
   set_option(ZMQ_LINGER, 0);
 }
 
-Socket::~Socket() { context_->close(this, handle_); }
+Socket::~Socket() {
+  context_->close(this, handle_);
+  if (!domain_.empty()) context_->gatekeeper().close(domain_);
+}
 
 void Socket::set_option(int option, int value) {
   [[maybe_unused]] const int result = zmq_setsockopt(handle_, option, &value, sizeof value);
@@ -85,6 +93,42 @@ void Socket::set_connection_options(const ConnectionOptions& options) {
   set_option(ZMQ_TCP_KEEPALIVE_IDLE, to_whole_seconds(options.keepalive_idle));
   set_option(ZMQ_TCP_KEEPALIVE_INTVL, to_whole_seconds(options.keepalive_interval));
   set_option(ZMQ_TCP_KEEPALIVE_CNT, options.keepalive_probes);
+  curve_ = options.curve;
+}
+
+void Socket::set_key(int option, const char* raw, std::size_t size) {
+  [[maybe_unused]] const int result = zmq_setsockopt(handle_, option, raw, size);
+  assert(result == 0 || errno == ETERM);
+}
+
+Status Socket::guard(const Endpoint& endpoint) {
+  if (!curve_ || endpoint.transport == Transport::inproc) return {};
+  if (curve_.admission == nullptr) return cannot_bind(endpoint, "there are keys, but no list of those who may come in");
+  if (domain_.empty()) domain_ = context_->gatekeeper().open(curve_.admission);
+  set_option(ZMQ_CURVE_SERVER, 1);
+  set_key(ZMQ_CURVE_SECRETKEY, curve_.own->raw_secret(), 32);
+  set_key(ZMQ_ZAP_DOMAIN, domain_.data(), domain_.size());
+  set_option(zap_enforce_domain, 1);
+  return {};
+}
+
+Status Socket::try_as_stranger(const Endpoint& bound) const {
+  if (!curve_ || bound.transport == Transport::inproc) return {};
+  const auto stranger = KeyPair::make();
+  context_->gatekeeper().expect(stranger->public_key());
+  return ventile::try_as_stranger(context_->handle, kind_ == ZMQ_PULL ? ZMQ_PUSH : ZMQ_DEALER, bound,
+                                  curve_.own->public_key(), *stranger);
+}
+
+Status Socket::show_keys(const Endpoint& endpoint) {
+  if (!curve_ || endpoint.transport == Transport::inproc) return {};
+  if (!is_curve_key(curve_.server_key))
+    return Error{Code::invalid,
+                 "Cannot connect to " + endpoint.to_string() + ": the key that must be there is not known."};
+  set_key(ZMQ_CURVE_SERVERKEY, curve_.server_key.data(), curve_.server_key.size());
+  set_key(ZMQ_CURVE_PUBLICKEY, curve_.own->public_key().data(), curve_.own->public_key().size());
+  set_key(ZMQ_CURVE_SECRETKEY, curve_.own->raw_secret(), 32);
+  return {};
 }
 
 Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
@@ -96,6 +140,7 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
       return cannot_bind(endpoint, "the path is taken by " + *obstacle);
     }
   }
+  if (Status guarded = guard(*address); !guarded) return guarded.error();
   set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
   if (zmq_bind(handle_, address->to_string().c_str()) != 0) {
     const int error = errno;
@@ -107,7 +152,13 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   std::size_t size = sizeof bound;
   if (zmq_getsockopt(handle_, ZMQ_LAST_ENDPOINT, bound, &size) != 0) return cannot_bind(endpoint, zmq_strerror(errno));
   context_->describe(this, std::string("bound to ") + bound);
-  return Endpoint::parse(bound);
+  Result<Endpoint> listening = Endpoint::parse(bound);
+  if (!listening) return listening;
+  if (Status refused = try_as_stranger(*listening); !refused) {
+    zmq_unbind(handle_, bound);
+    return refused.error();
+  }
+  return listening;
 }
 
 Status Socket::connect(const Endpoint& endpoint) {
@@ -119,6 +170,7 @@ Status Socket::connect(const Endpoint& endpoint) {
   if (endpoint.is_wildcard() || (endpoint.transport == Transport::tcp && endpoint.port == 0)) {
     return Error{Code::invalid, "Cannot connect to " + endpoint.to_string() + ": expected one host and its port."};
   }
+  if (Status shown = show_keys(endpoint); !shown) return shown;
   const Result<Endpoint> address = resolve(endpoint);
   if (!address) return address.error();
   set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);

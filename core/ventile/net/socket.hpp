@@ -15,6 +15,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/result.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/curve.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/frame.hpp>
 
@@ -29,6 +30,7 @@ struct ConnectionOptions {
   Duration keepalive_idle = std::chrono::seconds{30};     // Then probe every keepalive_interval; dead after
   Duration keepalive_interval = std::chrono::seconds{5};  // keepalive_probes without an answer.
   int keepalive_probes = 3;
+  Curve curve;  // On every transport but inproc.
 };
 
 // High waters are counted in messages per connection; on inproc both ends' add up. 0, which libzmq reads as unlimited,
@@ -105,11 +107,15 @@ public:
   // Returns the address with the port that was really bound, for others to connect to. Code::unavailable if it cannot
   // be had; if it is taken, the message says who has it, as far as this process may know. May be called for several
   // addresses. libzmq closes in the background: the address of a destroyed socket is free a moment later.
+  //
+  // With keys, the context's gatekeeper asks `curve.admission` about whoever connects. Before this returns, a stranger
+  // of our own has knocked and was refused; if it was let in, the address is given up again and the answer is
+  // Code::failed.
   Result<Endpoint> bind(const Endpoint& endpoint);
 
   // Looks the name up, once, which may take the name service's time, and from then on connects in the background, again
   // and again; success says nothing about the peer. To look the name up anew, disconnect and connect. One address at a
-  // time: Code::invalid while there is another.
+  // time: Code::invalid while there is another, or if there are keys but none that the other side must have.
   Status connect(const Endpoint& endpoint);
 
   // Drops the connection and what waits in it; nothing happens if there is none. libzmq does so in the background, and
@@ -150,9 +156,15 @@ private:
   void* handle_;
   int kind_;
   std::string connected_to_;  // Empty if to nothing.
+  Curve curve_;
+  std::string domain_;  // The gatekeeper's, once it is bound with keys.
   std::uint64_t malformed_count_ = 0;
   OwnerThread owner_;
 
+  void set_key(int option, const char* raw, std::size_t size);
+  Status guard(const Endpoint& endpoint);               // Before binding, so that nobody comes in unasked.
+  Status try_as_stranger(const Endpoint& bound) const;  // After it.
+  Status show_keys(const Endpoint& endpoint);           // Before connecting.
   Events events();         // Forgets what the descriptor had to say, so call it before waiting for the descriptor.
   int descriptor() const;  // Readable (edge-triggered) when events() is worth a call.
 };
