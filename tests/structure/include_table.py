@@ -9,13 +9,14 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-CORE = {"base", "wire", "net", "journal", "metrics", "task"}
+CORE = {"base", "wire", "net", "keys", "journal", "metrics", "task"}
 
 # What a folder may include beside itself and the standard library.
 MAY_INCLUDE = {
     "base": set(),
     "wire": {"base"},
     "net": {"base", "wire"},
+    "keys": {"base", "net"},
     "journal": {"base"},
     "metrics": {"base"},
     "task": {"base", "wire"},

@@ -1,0 +1,175 @@
+#include <ventile/keys/keys.hpp>
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include <ventile/keys/key_files.hpp>
+
+namespace ventile {
+namespace {
+
+using Guests = std::map<std::string, Guest, std::less<>>;
+
+// By which a file is known to be the one that was read.
+struct Stamp {
+  ino_t inode = 0;
+  off_t size = 0;
+  timespec changed{};
+
+  bool operator==(const Stamp& other) const {
+    return inode == other.inode && size == other.size && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
+std::optional<Stamp> stamp_of(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return Stamp{status.st_ino, status.st_size, status.st_mtim};
+}
+
+bool has_key(const std::string& folder) { return stamp_of(folder + "/" + std::string(key_file)).has_value(); }
+
+// Whom an owner of that role lets in.
+bool may_visit(KeyRole owner, KeyRole guest) {
+  if (owner == KeyRole::dispatcher) return true;
+  return owner == KeyRole::sink && guest == KeyRole::worker;
+}
+
+std::string names_of(const std::vector<KeyRole>& roles) {
+  std::string text;
+  for (const KeyRole role : roles) text += (text.empty() ? "" : " or ") + std::string(one(role));
+  return text;
+}
+
+}  // namespace
+
+class Keys::Book final : public Admission {
+public:
+  Book(std::string folder, OwnKey own, Log log)
+      : folder_(std::move(folder)),
+        own_(std::move(own)),
+        log_(std::move(log)),
+        caution_(own_.others_may_read ? "others than their owner may read the secret in " + folder_ + "; chmod 600 " +
+                                            folder_ + "/" + std::string(key_file)
+                                      : std::string{}) {}
+
+  const OwnKey& own() const { return own_; }
+  const std::string& caution() const { return caution_; }
+  std::uint64_t changes() const { return changes_; }
+
+  std::string key_of(KeyRole role) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = servers_.find(role);
+    return found == servers_.end() ? std::string{} : found->second;
+  }
+
+  std::optional<Guest> guest(std::string_view public_key) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = guests_.find(public_key);
+    return found == guests_.end() ? std::nullopt : std::optional{found->second};
+  }
+
+  bool admits(std::string_view public_key) const override { return guest(public_key).has_value(); }
+
+  Status load() {
+    const std::optional<Stamp> stamp = stamp_of(folder_ + "/" + std::string(peers_file));
+    Result<std::vector<KnownPeer>> peers = read_peers(folder_);
+    const std::lock_guard lock(mutex_);
+    stamp_ = stamp;
+    if (!peers) return peers.error();
+    take(*peers);
+    return {};
+  }
+
+  void refresh() override {
+    const std::optional<Stamp> stamp = stamp_of(folder_ + "/" + std::string(peers_file));
+    {
+      const std::lock_guard lock(mutex_);
+      if (stamp == stamp_) return;
+    }
+    if (Status loaded = load(); !loaded)
+      log_.error(loaded.error().message + "; going on with the keys as they were");
+    else
+      log_.info("read the keys in " + folder_ + " again: " + std::to_string(guest_count()) + " may come in");
+  }
+
+private:
+  const std::string folder_;
+  const OwnKey own_;
+  const Log log_;
+  const std::string caution_;
+  std::atomic<std::uint64_t> changes_ = 0;
+  mutable std::mutex mutex_;  // Guards what follows.
+  Guests guests_;
+  std::map<KeyRole, std::string> servers_;
+  std::optional<Stamp> stamp_;
+
+  // Whoever serves may ask itself how it is: that is what a health check beside it does.
+  void take(const std::vector<KnownPeer>& peers) {
+    guests_.clear();
+    servers_.clear();
+    for (const KnownPeer& peer : peers) {
+      if (peer.revoked) continue;
+      servers_.try_emplace(peer.role, peer.public_key);
+      if (may_visit(own_.role, peer.role)) guests_.insert_or_assign(peer.public_key, Guest{peer.role, peer.name});
+    }
+    if (own_.role == KeyRole::dispatcher) {
+      servers_.insert_or_assign(KeyRole::dispatcher, own_.pair->public_key());
+      guests_.insert_or_assign(own_.pair->public_key(), Guest{own_.role, own_.name});
+    }
+    ++changes_;
+  }
+
+  std::size_t guest_count() const {
+    const std::lock_guard lock(mutex_);
+    return guests_.size();
+  }
+};
+
+Keys::Keys(std::shared_ptr<Book> book) : book_(std::move(book)) {}
+
+Result<Keys> Keys::open(const std::string& folder, const std::vector<KeyRole>& roles, Log log) {
+  std::string own = folder.size() > 1 && folder.ends_with('/') ? folder.substr(0, folder.size() - 1) : folder;
+  if (!has_key(own)) {
+    const auto role = std::find_if(roles.begin(), roles.end(),
+                                   [&](KeyRole one) { return has_key(own + "/" + std::string(to_string(one))); });
+    own += "/" + std::string(to_string(role == roles.end() ? roles.front() : *role));
+  }
+  Result<OwnKey> key = read_key(own);
+  if (!key) return key.error();
+  if (std::find(roles.begin(), roles.end(), key->role) == roles.end())
+    return Error{Code::invalid,
+                 own + " holds the key of " + std::string(one(key->role)) + ", expected that of " + names_of(roles)};
+  auto book = std::make_shared<Book>(own, *std::move(key), std::move(log));
+  if (Status loaded = book->load(); !loaded) return loaded.error();
+  return Keys(std::move(book));
+}
+
+KeyRole Keys::role() const { return book_->own().role; }
+const std::string& Keys::name() const { return book_->own().name; }
+const std::string& Keys::caution() const { return book_->caution(); }
+
+Curve Keys::to_serve() const {
+  if (book_ == nullptr) return {};
+  return {book_->own().pair, {}, book_};
+}
+
+Curve Keys::to_meet(KeyRole other) const {
+  if (book_ == nullptr) return {};
+  return {book_->own().pair, book_->key_of(other), nullptr};
+}
+
+std::optional<Guest> Keys::guest(std::string_view public_key) const {
+  return book_ == nullptr ? std::nullopt : book_->guest(public_key);
+}
+
+std::uint64_t Keys::changes() const { return book_ == nullptr ? 0 : book_->changes(); }
+Status Keys::reload() const { return book_ == nullptr ? Status{} : book_->load(); }
+
+}  // namespace ventile

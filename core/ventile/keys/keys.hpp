@@ -1,0 +1,63 @@
+// The keys of one role, as its sockets and its driver use them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ventile/base/log.hpp>
+#include <ventile/base/result.hpp>
+#include <ventile/keys/key_role.hpp>
+#include <ventile/net/curve.hpp>
+
+namespace ventile {
+
+// Somebody whose key is known.
+struct Guest {
+  KeyRole role = KeyRole::worker;
+  std::string name;
+};
+
+// A small value; copies share what was read. A default one stands for no keys at all, which suits addresses that nobody
+// else can reach. From any thread.
+//
+// Of those who serve, the list of guests follows its file: within a second of a change, or at once by reload().
+class Keys {
+public:
+  Keys() = default;
+
+  // Reads a role's folder: `folder` itself if it holds a key, or else the folder in it that is named after the first of
+  // the `roles` that has one. Code::invalid if the key there is for another role, Code::unavailable and Code::corrupt
+  // as reading files has it. `log` hears of changes.
+  static Result<Keys> open(const std::string& folder, const std::vector<KeyRole>& roles, Log log = {});
+
+  explicit operator bool() const { return book_ != nullptr; }
+
+  // Not of a default one.
+  KeyRole role() const;
+  const std::string& name() const;
+  // What its owner should hear: that others may read the secret. Empty: nothing.
+  const std::string& caution() const;
+
+  // For a socket that binds, and for one that connects to a peer of that role. Without keys both answer none.
+  Curve to_serve() const;
+  Curve to_meet(KeyRole other) const;
+
+  // Who has this public key and may come in here; none if that is nobody, or somebody no longer.
+  std::optional<Guest> guest(std::string_view public_key) const;
+  // Grows whenever the guests may be others.
+  std::uint64_t changes() const;
+  // Reads the list of guests again. On an error the list stays as it was.
+  Status reload() const;
+
+private:
+  class Book;
+  std::shared_ptr<Book> book_;
+
+  explicit Keys(std::shared_ptr<Book> book);
+};
+
+}  // namespace ventile
