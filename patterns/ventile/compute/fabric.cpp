@@ -42,6 +42,13 @@ private:
   sigset_t before_;
 };
 
+Keys client_keys(const PoolOptions& options) {
+  if (options.keys.empty()) return {};
+  Result<Keys> keys = Keys::open(options.keys, {KeyRole::client}, options.log);
+  if (!keys) throw std::invalid_argument("ventile::Pool: " + keys.error().message);
+  return *std::move(keys);
+}
+
 }  // namespace
 
 struct Fabric::Roles {
@@ -82,6 +89,7 @@ Fabric::Fabric(const TaskRegistry& tasks, const std::optional<std::string>& addr
     const Result<Endpoint> endpoint = Endpoint::parse(*address);
     if (!endpoint) throw std::invalid_argument("ventile::Pool: " + endpoint.error().message);
     client.connect = *endpoint;
+    client.keys = client_keys(options_);
   } else {
     const std::string unique = "ventile-pool-" + to_string(random_incarnation());
     client.connect = {Transport::inproc, unique, 0};

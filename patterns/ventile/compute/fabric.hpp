@@ -30,6 +30,7 @@ struct PoolOptions {
   Shutdown on_destruction = Shutdown::finish;
   Context* context = nullptr;  // Shared with others, whom it must outlive; none: the pool makes its own.
   std::string name;            // For people, in a broker's status; empty: host:pid.
+  std::string keys;            // A folder of `ventile keygen` with a client's key, for a broker that has keys.
   Duration keep{0};            // How long a broker keeps the tasks of a client that it has lost; at least 10 s.
   Log log;                     // Nothing is said anywhere else.
 };

@@ -130,8 +130,8 @@ public:
   // Threads of this process. The registry is copied: what is added later is not known here.
   explicit Pool(const TaskRegistry& tasks, PoolOptions options = {})
       : fabric_(std::make_unique<detail::Fabric>(tasks, std::nullopt, std::move(options))) {}
-  // A broker's workers. Throws std::invalid_argument if `address` is none. Whether somebody is there is not waited for:
-  // tasks wait, and the log says what for.
+  // A broker's workers. Throws std::invalid_argument if `address` is none or there is no key in `options.keys`. Whether
+  // somebody is there is not waited for: tasks wait, and the log says what for.
   Pool(const TaskRegistry& tasks, const std::string& address, PoolOptions options = {})
       : fabric_(std::make_unique<detail::Fabric>(tasks, address, std::move(options))) {}
   // As PoolOptions::on_destruction says. In a fork of the process nothing is touched.

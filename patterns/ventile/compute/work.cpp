@@ -28,6 +28,11 @@ WorkerReport work(const TaskRegistry& tasks, const std::string& address, WorkOpt
   worker_options.once = options.once;
   worker_options.drain_timeout = options.drain_timeout;
   worker_options.log = options.log;
+  if (!options.keys.empty()) {
+    Result<Keys> keys = Keys::open(options.keys, {KeyRole::worker}, options.log);
+    if (!keys) throw std::invalid_argument("ventile::work: " + keys.error().message);
+    worker_options.keys = *std::move(keys);
+  }
   Context context{{}, options.log};
   Worker worker{context, tasks, std::move(worker_options)};
   const std::stop_callback stop{options.stop, [&worker] { worker.drain(); }};

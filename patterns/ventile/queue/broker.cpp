@@ -19,7 +19,7 @@ Broker::Broker(Context& context, Reactor& reactor, BrokerOptions options)
       log_(options_.log),
       incarnation_(random_incarnation()),
       dispatcher_(incarnation_, options_.dispatcher),
-      exchange_(context, reactor, incarnation_, options_.frame_bytes_max, handlers()),
+      exchange_(context, reactor, incarnation_, options_.frame_bytes_max, handlers(), options_.keys),
       refusals_(refusal_interval) {}
 
 Broker::~Broker() = default;
@@ -49,6 +49,11 @@ ExchangeHandlers Broker::handlers() {
   handlers.on_malformed = [this](PeerId from, const Error& error, std::optional<std::uint16_t> version) {
     dispatcher_.on_malformed(from, error, version, reactor_.now());
   };
+  handlers.on_unauthorized = [this](PeerId peer, const std::string& why) {
+    dispatcher_.on_unauthorized(peer, why, reactor_.now());
+  };
+  handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
+  handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
   handlers.on_part = [this](PeerId from) { dispatcher_.on_part(from, reactor_.now()); };
   handlers.on_unreachable = [this](PeerId peer) { dispatcher_.on_unreachable(peer, reactor_.now()); };
   return handlers;

@@ -6,6 +6,7 @@
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/reactor.hpp>
@@ -20,6 +21,7 @@ struct BrokerOptions {
   Endpoint bind;
   DispatcherOptions dispatcher;
   std::size_t frame_bytes_max = frame_bytes_default;
+  Keys keys;  // A dispatcher's. None: whoever connects may take part.
   Log log;
 };
 

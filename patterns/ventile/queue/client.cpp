@@ -34,6 +34,8 @@ Client::~Client() {
 
 Status Client::start() {
   SubmissionOptions submission;
+  if (options_.results && options_.keys)
+    return Error{Code::invalid, "with keys, results come by way of the broker: workers know the key of no client"};
   if (options_.results) {
     PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}};
     pull_ = std::make_unique<PullSocket>(context_, pull);
@@ -60,7 +62,7 @@ Status Client::start() {
         submission_->on_malformed(error, version);
         carry_out();
       },
-      [this] { submission_->on_part(reactor_.now()); });
+      [this] { submission_->on_part(reactor_.now()); }, options_.keys);
   if (Status connected = link_->connect(options_.connect); !connected) return connected;
   reactor_.post([this, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;

@@ -11,6 +11,7 @@
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/reactor.hpp>
@@ -23,9 +24,11 @@ namespace ventile {
 
 struct ClientOptions {
   Endpoint connect;   // The broker's address.
+  Keys keys;          // A client's or an admin's, if the broker has any.
   std::string name;   // For people; empty: host:pid.
   std::string build;  // Version of the program, for people.
   // Where workers send results; none: by way of the broker, so that nobody need reach this process.
+  // With keys always so, for workers know the key of no client.
   std::optional<Endpoint> results;
   std::size_t frame_bytes_max = frame_bytes_default;
   std::uint64_t window_tasks = std::uint64_t{1} << 22;

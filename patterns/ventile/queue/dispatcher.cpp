@@ -162,6 +162,29 @@ void Dispatcher::on_malformed(PeerId from, const Error& error, std::optional<std
   feed_hungry(now);
 }
 
+void Dispatcher::on_unauthorized(PeerId from, const std::string& why, TimePoint now) {
+  ++refused_;
+  const auto it = peers_.find(from);
+  notice(Level::warning,
+         "refused a message" + (it != peers_.end() ? " of " + it->second->name : std::string{}) + ": " + why);
+  actions_.push_back(Send{from, {}, {}, Refused{Refusal::unauthorized, why}});
+  if (it != peers_.end()) end_session(*it->second, "it did what it has no right to", false, now);
+  feed_hungry(now);
+}
+
+void Dispatcher::on_revoked(PeerId peer, TimePoint now) {
+  if (const auto it = peers_.find(peer); it != peers_.end()) {
+    notice(Level::warning, "the key of " + it->second->name + " was revoked");
+    end_session(*it->second, "its key was revoked", false, now);
+  }
+  feed_hungry(now);
+}
+
+void Dispatcher::on_stranger() {
+  ++refused_;
+  notice(Level::warning, "refused a message: the key of its sender is not on the list any more");
+}
+
 void Dispatcher::on_part(PeerId from, TimePoint now) {
   if (auto it = peers_.find(from); it != peers_.end()) it->second->heard = now;
 }

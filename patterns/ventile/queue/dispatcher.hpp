@@ -208,6 +208,12 @@ public:
   void on_message(PeerId from, const Received& received, TimePoint now);
   // A frame that could not be decoded. Ends the peer's session if it has one.
   void on_malformed(PeerId from, const Error& error, std::optional<std::uint16_t> version, TimePoint now);
+  // A message that the peer's key does not entitle it to. The peer is told, and its session ends if it has one.
+  void on_unauthorized(PeerId from, const std::string& why, TimePoint now);
+  // The peer's key is not wanted any more. Its session ends, and it is told nothing.
+  void on_revoked(PeerId peer, TimePoint now);
+  // A message of nobody in particular; counted.
+  void on_stranger();
   // A piece of a message has come from the peer: it lives.
   void on_part(PeerId from, TimePoint now);
   // The transport says that the peer cannot be reached.

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <ventile/queue/rights.hpp>
+
 namespace ventile {
 namespace {
 
@@ -11,14 +13,16 @@ constexpr int high_water = 10'000;  // Messages a peer.
 }  // namespace
 
 Exchange::Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
-                   ExchangeHandlers handlers)
+                   ExchangeHandlers handlers, Keys keys)
     : reactor_(reactor),
       incarnation_(incarnation),
       frame_bytes_max_(frame_bytes_max),
       handlers_(std::move(handlers)),
+      keys_(std::move(keys)),
       socket_(context, {.send_high_water = high_water,
                         .receive_high_water = high_water,
-                        .connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max)}}),
+                        .connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max),
+                                       .curve = keys_.to_serve()}}),
       monitor_(context, socket_) {
   reactor_.add(
       socket_, [this] { return receive(); }, [this] { flush_all(); });
@@ -28,6 +32,13 @@ Exchange::Exchange(Context& context, Reactor& reactor, IncarnationId incarnation
 Exchange::~Exchange() {
   reactor_.remove(monitor_);
   reactor_.remove(socket_);
+}
+
+Result<Endpoint> Exchange::bind(const Endpoint& endpoint) {
+  guarded_ = keys_ && endpoint.transport != Transport::inproc;
+  Result<Endpoint> bound = socket_.bind(endpoint);
+  if (bound && guarded_) sweep();
+  return bound;
 }
 
 std::vector<PeerId> Exchange::peers() const {
@@ -57,18 +68,59 @@ Reading Exchange::receive() {
   RoutingId routing_id;
   Frame frame;
   if (!socket_.receive(routing_id, frame)) return Reading::drained;
-  take(peer_of(routing_id, frame.source_descriptor()), frame);
+  if (!guarded_)
+    take(peer_of(routing_id, frame.source_descriptor()), frame);
+  else if (const std::optional<PeerId> peer = guest_of(routing_id, frame))
+    take(*peer, frame);
   return Reading::more;
 }
 
+// A connection keeps the key that it began with, and a routing id may be taken over with ROUTER_HANDOVER only, which we
+// never ask for; so a peer with two keys would be a bug of the transport, and is not heard either.
+std::optional<PeerId> Exchange::guest_of(const RoutingId& routing_id, const Frame& frame) {
+  const std::string_view key = frame.user_id();
+  const std::optional<Guest> guest = keys_.guest(key);
+  if (!guest) {
+    handlers_.on_stranger();
+    return std::nullopt;
+  }
+  const PeerId peer = peer_of(routing_id, frame.source_descriptor());
+  Link& link = peers_.at(peer);
+  if (link.key.empty()) {
+    link.key = key;
+    link.role = guest->role;
+  }
+  if (link.key == key) return peer;
+  handlers_.on_stranger();
+  return std::nullopt;
+}
+
+void Exchange::sweep() {
+  if (const std::uint64_t changes = keys_.changes(); swept_ != changes) {
+    swept_ = changes;
+    for (const PeerId peer : peers()) {
+      if (keys_.guest(peers_.at(peer).key)) continue;
+      forget(peer);
+      handlers_.on_revoked(peer);
+    }
+  }
+  reactor_.call_at(reactor_.now() + sweep_interval, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) sweep();
+  });
+}
+
 void Exchange::take(PeerId peer, Frame& frame) {
-  if (handlers_.divert && handlers_.divert(peer, frame)) return;
+  const bool may_divert = !guarded_ || peers_.at(peer).role == KeyRole::worker;
+  if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
   const Bytes bytes = frame.bytes();
   const Result<Received> received = decode(bytes);
   if (!received) {
     const Result<std::uint16_t> version = peek_version(bytes);
     return handlers_.on_malformed(peer, received.error(), version ? std::optional{*version} : std::nullopt);
   }
+  if (guarded_)
+    if (const std::string why = objection_to(peers_.at(peer).role, received->message); !why.empty())
+      return handlers_.on_unauthorized(peer, why);
   const auto* part = std::get_if<Part>(&received->message);
   if (part == nullptr) return handlers_.on_message(peer, *received);
   Result<Buffer> whole = peers_.at(peer).parts.add(*part);

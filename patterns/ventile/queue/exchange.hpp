@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/monitor.hpp>
@@ -28,21 +29,30 @@ struct ExchangeHandlers {
   std::function<void(PeerId)> on_part;         // A piece of a message that is not whole yet.
   std::function<void(PeerId)> on_unreachable;  // The transport knows no such peer any more; it is forgotten.
   std::function<void(PeerId)> on_connection_lost = [](PeerId) {};  // Perhaps: it is being probed.
+  // With keys: a guest has said what its key does not entitle it to, and why not. Not heard.
+  std::function<void(PeerId, const std::string& why)> on_unauthorized = [](PeerId, const std::string&) {};
+  // The peer's key is not on the list any more; it is forgotten.
+  std::function<void(PeerId)> on_revoked = [](PeerId) {};
+  // A message came from nobody whose key is known: of somebody who was revoked while connected. Not heard.
+  std::function<void()> on_stranger = [] {};
   // Sees every whole message first, and may take it by answering true.
   std::function<bool(PeerId, Frame&)> divert;
 };
 
 // Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order, for
 // each peer by itself, within the credit that the peer has given.
+//
+// With keys, and on any transport but inproc, every message is held against the key of its sender: see rights.hpp. Who
+// is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to.
 class Exchange {
 public:
   Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
-           ExchangeHandlers handlers);
+           ExchangeHandlers handlers, Keys keys = {});
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  Result<Endpoint> bind(const Endpoint& endpoint) { return socket_.bind(endpoint); }
+  Result<Endpoint> bind(const Endpoint& endpoint);
 
   void send(PeerId peer, JobId job, SessionId session, const Message& message);
   // TASKS with payloads from the store, in as many messages as its size asks for; without any if there is no store.
@@ -57,6 +67,8 @@ public:
   std::vector<PeerId> peers() const;
   std::uint64_t malformed_count() const { return socket_.malformed_count(); }
 
+  static constexpr Duration sweep_interval = std::chrono::milliseconds{100};
+
 private:
   struct Link {
     RoutingId routing_id;
@@ -64,12 +76,17 @@ private:
     std::uint64_t sequence = 0;
     int descriptor = -1;
     Assembler parts;
+    std::string key;  // With keys: the public one, and what it is for.
+    KeyRole role = KeyRole::worker;
   };
 
   Reactor& reactor_;
   IncarnationId incarnation_;
   std::size_t frame_bytes_max_;
   ExchangeHandlers handlers_;
+  Keys keys_;
+  bool guarded_ = false;
+  std::uint64_t swept_ = 0;  // The list of guests as it was when it was last held against the peers.
   RouterSocket socket_;
   Monitor monitor_;
   std::unordered_map<RoutingId, PeerId> ids_;
@@ -81,6 +98,8 @@ private:
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // For timers that outlive this.
 
   PeerId peer_of(const RoutingId& routing_id, int descriptor);
+  std::optional<PeerId> guest_of(const RoutingId& routing_id, const Frame& frame);  // None: nobody that may be heard.
+  void sweep();
   Reading receive();
   void take(PeerId peer, Frame& frame);
   Reading on_connection();

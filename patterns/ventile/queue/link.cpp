@@ -5,19 +5,26 @@
 namespace ventile {
 
 Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
-           OnMessage on_message, OnMalformed on_malformed, OnPart on_part)
+           OnMessage on_message, OnMalformed on_malformed, OnPart on_part, const Keys& keys)
     : reactor_(reactor),
       incarnation_(incarnation),
       frame_bytes_max_(frame_bytes_max),
       on_message_(std::move(on_message)),
       on_malformed_(std::move(on_malformed)),
       on_part_(std::move(on_part)),
-      socket_(context, {.connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max)}}) {
+      has_keys_(keys),
+      socket_(context, {.connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max),
+                                       .curve = keys.to_meet(KeyRole::dispatcher)}}),
+      monitor_(context, socket_) {
   reactor_.add(
       socket_, [this] { return receive(); }, [this] { flush(); });
+  reactor_.add(monitor_, [this] { return on_connection(); });
 }
 
-Link::~Link() { reactor_.remove(socket_); }
+Link::~Link() {
+  reactor_.remove(monitor_);
+  reactor_.remove(socket_);
+}
 
 void Link::send(JobId job, SessionId session, const Message& message) {
   send(job, session, message, PayloadWriter{frame_header_size});
@@ -54,6 +61,16 @@ Reading Link::receive() {
   if (!socket_.receive(*frame)) return Reading::drained;
   const Bytes bytes = frame->bytes();
   take(bytes, std::move(frame));
+  return Reading::more;
+}
+
+Reading Link::on_connection() {
+  ConnectionEvent event;
+  if (!monitor_.receive(event)) return Reading::drained;
+  if (!event.shut_out()) return Reading::more;
+  const std::string why = has_keys_ ? "its list has not the key that we have (any more), or it has no keys at all"
+                                    : "it asks for keys, and we have none; name them with --keys";
+  on_message_({{}, Refused{Refusal::unauthorized, why}}, nullptr);
   return Reading::more;
 }
 

@@ -8,15 +8,19 @@
 
 #include <ventile/base/ids.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
+#include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
 #include <ventile/wire/codec.hpp>
 
 namespace ventile {
 
-// Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order.
+// Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order. A
+// dispatcher that shuts us out, for our key or because only one side has keys, is heard as if it had said
+// REFUSED(unauthorized).
 class Link {
 public:
   // A message, with the memory that its views point into; keep it to keep them.
@@ -28,7 +32,7 @@ public:
   using OnPart = std::function<void()>;
 
   Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max, OnMessage on_message,
-       OnMalformed on_malformed, OnPart on_part);
+       OnMalformed on_malformed, OnPart on_part, const Keys& keys = {});
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -48,13 +52,16 @@ private:
   OnMessage on_message_;
   OnMalformed on_malformed_;
   OnPart on_part_;
+  bool has_keys_;
   DealerSocket socket_;
+  Monitor monitor_;
   std::deque<Frame> queue_;
   Assembler parts_;
   std::uint64_t sequence_ = 0;
   std::uint64_t transfers_ = 0;
 
   Reading receive();
+  Reading on_connection();
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
   void send_parts(Buffer frame, const Envelope& envelope);
   void flush();

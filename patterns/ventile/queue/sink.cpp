@@ -40,10 +40,12 @@ public:
     if (!options_.fold.empty() && tasks_.find_fold(options_.fold) == nullptr)
       return Error{Code::invalid,
                    "there is no reducer '" + options_.fold + "'; load the plugin that has it with --plugin"};
-    PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}};
+    PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max),
+                                    .curve = options_.keys.to_serve()}};
     pull_ = std::make_unique<PullSocket>(context_, pull);
     Result<Endpoint> bound = options_.bind ? pull_->bind(*options_.bind) : bind_beside_dispatcher();
     if (!bound) return bound.error();
+    guarded_ = options_.keys && bound->transport != Transport::inproc;
     address_ = options_.advertise.value_or(*bound);
     if (address_->is_wildcard()) {
       const Result<std::string> local = local_address_towards(options_.connect);
@@ -65,7 +67,7 @@ public:
           collector_->on_malformed(error, version, reactor_.now());
           carry_out();
         },
-        [this] { collector_->on_part(reactor_.now()); });
+        [this] { collector_->on_part(reactor_.now()); }, options_.keys);
     if (Status connected = link_->connect(options_.connect); !connected) return connected.error();
     reactor_.add(*pull_, [this] { return receive(); });
     reactor_.on_turn_end([this] { acknowledge(); });
@@ -117,6 +119,7 @@ private:
   Reactor reactor_;
   std::unique_ptr<PullSocket> pull_;
   std::optional<Endpoint> address_;
+  bool guarded_ = false;  // Every message is held against the key of its sender.
   std::unique_ptr<Collector> collector_;
   std::unique_ptr<Link> link_;
   std::unordered_map<FrameId, std::unique_ptr<Held>> held_;
@@ -269,6 +272,10 @@ private:
   Reading receive() {
     auto held = std::make_unique<Held>();
     if (!pull_->receive(held->frame)) return Reading::drained;
+    if (guarded_ && !options_.keys.guest(held->frame.user_id())) {
+      refuse("the key of their sender is not on the list any more");
+      return Reading::more;
+    }
     const Bytes bytes = held->frame.bytes();
     take(std::move(held), bytes);
     return Reading::more;

@@ -10,6 +10,7 @@
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/queue/output.hpp>
@@ -20,6 +21,7 @@ namespace ventile {
 
 struct SinkOptions {
   Endpoint connect;                   // The dispatcher's address.
+  Keys keys;                          // A sink's, if the dispatcher has any.
   std::optional<Endpoint> bind;       // For results; none: chosen after the dispatcher's, see below.
   std::optional<Endpoint> advertise;  // What workers are told; none: what was bound.
   std::string name;                   // For people; empty: host:pid.

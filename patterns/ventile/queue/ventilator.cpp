@@ -45,7 +45,7 @@ public:
         input_(std::move(input)),
         dispatcher_(incarnation_, options_.dispatcher),
         feed_(options_.feed),
-        exchange_(context, reactor_, incarnation_, options_.frame_bytes_max, handlers()),
+        exchange_(context, reactor_, incarnation_, options_.frame_bytes_max, handlers(), options_.keys),
         blocks_(reactor_, blocks_waiting_max, [this] { take_blocks(); }) {
     assign_random(job_);
   }
@@ -360,6 +360,11 @@ private:
     handlers.on_malformed = [this](PeerId peer, const Error& error, std::optional<std::uint16_t> version) {
       dispatcher_.on_malformed(peer, error, version, reactor_.now());
     };
+    handlers.on_unauthorized = [this](PeerId peer, const std::string& why) {
+      dispatcher_.on_unauthorized(peer, why, reactor_.now());
+    };
+    handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
+    handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
     handlers.on_part = [this](PeerId peer) { dispatcher_.on_part(peer, reactor_.now()); };
     handlers.on_unreachable = [this](PeerId peer) {
       on_answer(peer);

@@ -9,6 +9,7 @@
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/queue/dispatcher.hpp>
@@ -21,6 +22,7 @@ namespace ventile {
 
 struct VentilatorOptions {
   Endpoint bind;
+  Keys keys;       // A dispatcher's. None: whoever connects may take part.
   JobOptions job;  // With an index rule, `index_count` tasks; otherwise the input's.
   std::uint64_t index_count = 0;
   FeedOptions feed;

@@ -24,6 +24,7 @@ namespace {
 constexpr Duration tick_longest = std::chrono::milliseconds{100};
 constexpr Duration tick_with_timeouts = std::chrono::milliseconds{10};
 constexpr Duration silence_max = std::chrono::seconds{3};  // Then whoever waits says what for.
+constexpr Duration shut_out_pause = std::chrono::seconds{1};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr std::size_t events_max = 64 * 1024;  // Between slots and reactor; a full channel holds slots up.
 
@@ -49,7 +50,7 @@ public:
               session_.on_malformed(error, version, reactor_.now());
               carry_out();
             },
-            [this] { session_.on_part(reactor_.now()); }),
+            [this] { session_.on_part(reactor_.now()); }, options_.keys),
         events_(reactor_, events_max, [this] { on_runner_events(); }),
         runner_(RunnerOptions{.slots = options_.slots,
                               .run = {.limits = {.headroom = frame_header_size,
@@ -109,8 +110,9 @@ private:
   static constexpr std::size_t result_bytes_max = message_bytes_default - 4096;  // A larger one fails its task.
 
   struct SinkLink {
-    SinkLink(Context& context, std::int64_t frame_bytes_max)
-        : socket(context, {.connection = {.frame_bytes_max = frame_bytes_max}}), monitor(context, socket) {}
+    SinkLink(Context& context, std::int64_t frame_bytes_max, Curve curve)
+        : socket(context, {.connection = {.frame_bytes_max = frame_bytes_max, .curve = std::move(curve)}}),
+          monitor(context, socket) {}
     PushSocket socket;
     Monitor monitor;
     std::deque<Frame> queue;  // Parts of one result, in order.
@@ -349,7 +351,8 @@ private:
     if (sinks_.contains(sink)) return;
     const Result<Endpoint> endpoint = Endpoint::parse(address);
     if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
-    auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max));
+    auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max),
+                                           options_.keys.to_meet(KeyRole::sink));
     SinkLink& opened = *link;
     opened.address = endpoint->to_string();
     opened.connected = endpoint->transport == Transport::inproc;  // Nothing is said of these.
@@ -383,8 +386,19 @@ private:
       link.queue.clear();
       session_.outbox().on_disconnected(sink);
       if (std::exchange(link.connected, false)) link.apart_since = reactor_.now();
+    } else if (event.shut_out()) {
+      reactor_.call_at(reactor_.now() + shut_out_pause, [this, sink, &link] { knock_again(sink, link); });
     }
     return Reading::more;
+  }
+
+  // It may learn of our key later, but libzmq does not try again.
+  void knock_again(IncarnationId sink, const SinkLink& link) {
+    const auto it = sinks_.find(sink);
+    if (it == sinks_.end() || it->second.get() != &link) return;
+    it->second->socket.disconnect();
+    const Result<Endpoint> endpoint = Endpoint::parse(link.address);
+    if (endpoint) (void)it->second->socket.connect(*endpoint);
   }
 
   void say_apart(SinkLink& link, TimePoint now) {

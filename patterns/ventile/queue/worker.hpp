@@ -10,6 +10,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/reactor.hpp>
@@ -21,6 +22,7 @@ namespace ventile {
 
 struct WorkerOptions {
   Endpoint connect;         // The dispatcher's address.
+  Keys keys;                // A worker's, if the dispatcher has any.
   std::uint32_t slots = 1;  // Tasks at once, each on a thread of its own.
   std::string name;         // For people; empty: host:pid.
   std::string build;        // Version of the program, for people.

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include <tests/nodes/io/temporary.hpp>
+#include <ventile/keys/key_tree.hpp>
 #include <ventile/queue/broker.hpp>
 #include <ventile/ventile.hpp>
 
@@ -22,7 +24,8 @@ namespace {
 // A broker with its thread.
 class RunningBroker {
 public:
-  explicit RunningBroker(std::uint16_t port = 0) : broker_(context_, reactor_, options(port)) {
+  explicit RunningBroker(std::uint16_t port = 0, Keys keys = {})
+      : broker_(context_, reactor_, options(port, std::move(keys))) {
     const Result<Endpoint> bound = broker_.bind();
     EXPECT_TRUE(bound) << bound.error().message;
     address = *bound;
@@ -45,8 +48,9 @@ private:
   Broker broker_;
   std::thread thread_;
 
-  static BrokerOptions options(std::uint16_t port) {
+  static BrokerOptions options(std::uint16_t port, Keys keys) {
     BrokerOptions options;
+    options.keys = std::move(keys);
     options.bind = {Transport::tcp, "127.0.0.1", port};
     options.dispatcher.client_grace = std::chrono::milliseconds{300};
     options.dispatcher.heartbeat = std::chrono::milliseconds{100};
@@ -132,6 +136,26 @@ TEST_F(ClusterTest, the_same_program_runs_on_a_brokers_workers) {
     EXPECT_EQ(error.message(), "unlucky");
     EXPECT_THAT(error.worker(), ::testing::AnyOf("one", "two"));
   }
+}
+
+TEST_F(ClusterTest, with_keys_the_same_program_takes_a_folder_more) {
+  const TemporaryFolder folder;
+  const std::string keys = folder.path("keys");
+  ASSERT_TRUE(make_key_tree(keys));
+  RunningBroker broker{0, *Keys::open(keys, {KeyRole::dispatcher})};
+  std::jthread worker{[&](std::stop_token stop) {
+    work(tasks, broker.address.to_string(), {.slots = 1, .keys = keys, .stop = std::move(stop)});
+  }};
+  Pool pool{tasks, broker.address.to_string(), {.keys = keys}};
+  EXPECT_EQ(pool.submit(square, 12).get(), 144U);
+}
+
+TEST_F(ClusterTest, a_folder_without_the_key_of_the_role_is_refused) {
+  const TemporaryFolder folder;
+  const std::string keys = folder.path("keys");
+  ASSERT_TRUE(make_key_tree(keys));
+  EXPECT_THROW((Pool{tasks, "tcp://127.0.0.1:5570", {.keys = keys + "/worker"}}), std::invalid_argument);
+  EXPECT_THROW(work(tasks, "tcp://127.0.0.1:5570", {.keys = keys + "/client"}), std::invalid_argument);
 }
 
 TEST_F(ClusterTest, a_large_argument_and_a_large_result_come_through_the_broker) {

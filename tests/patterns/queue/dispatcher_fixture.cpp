@@ -135,6 +135,16 @@ void DispatcherTest::unreachable(const Puppet& peer) {
   act();
 }
 
+void DispatcherTest::unauthorized(const Puppet& peer, const std::string& why) {
+  dispatcher->on_unauthorized(peer.id, why, now);
+  act();
+}
+
+void DispatcherTest::revoked(const Puppet& peer) {
+  dispatcher->on_revoked(peer.id, now);
+  act();
+}
+
 void DispatcherTest::malformed(const Puppet& peer, std::optional<std::uint16_t> version) {
   dispatcher->on_malformed(peer.id, {Code::invalid, "the checksum is wrong"}, version, now);
   act();

@@ -107,6 +107,8 @@ protected:
   void pass(Duration duration);  // Everybody who is not silent stays in touch.
   void unreachable(const Puppet& peer);
   void malformed(const Puppet& peer, std::optional<std::uint16_t> version = protocol_version);
+  void unauthorized(const Puppet& peer, const std::string& why);
+  void revoked(const Puppet& peer);
 
   // --- Puppets ---
   Worker& new_worker(std::uint32_t slots = 1);  // Has not said hello.

@@ -568,6 +568,25 @@ TEST_F(Liar, a_malformed_message_ends_the_session_of_its_sender) {
   EXPECT_EQ(audit().leased, 0U);
 }
 
+TEST_F(Liar, who_does_what_its_key_does_not_entitle_it_to_is_told_so_and_loses_its_session) {
+  unauthorized(*alice, "it may not");
+  const auto refused = alice->next<Refused>();
+  EXPECT_EQ(refused.reason, Refusal::unauthorized);
+  EXPECT_EQ(refused.message, "it may not");
+  EXPECT_EQ(next<Forget>().peer, alice->id);
+  EXPECT_EQ(audit().leased, 0U);
+  EXPECT_EQ(dispatcher->refused_count(), 1U);
+}
+
+TEST_F(Liar, who_is_revoked_is_told_nothing_and_its_tasks_are_not_suspect) {
+  revoked(*alice);
+  EXPECT_EQ(next<Forget>().peer, alice->id);
+  EXPECT_EQ(audit().leased, 0U);
+  EXPECT_GT(audit().queued, 0U);
+  EXPECT_EQ(dispatcher->counters(job).workers_lost, 0U);
+  EXPECT_FALSE(alice->has_mail());
+}
+
 TEST_F(Liar, a_stranger_of_another_version_is_told_both_versions) {
   Worker& stranger = new_worker();
   malformed(stranger, std::uint16_t{7});

@@ -1,0 +1,190 @@
+// The dispatcher's end with keys: who is heard, by what right, and until when.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <tests/nodes/io/temporary.hpp>
+#include <ventile/keys/key_tree.hpp>
+#include <ventile/net/monitor.hpp>
+#include <ventile/queue/exchange.hpp>
+
+namespace ventile {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class GuestsTest : public testing::Test {
+protected:
+  GuestsTest() {
+    EXPECT_TRUE(make_key_tree(root));
+    keys = *Keys::open(root, {KeyRole::dispatcher});
+    exchange.emplace(context, reactor, incarnation, std::size_t{1} << 20, handlers(), keys);
+    address = *exchange->bind(*Endpoint::parse("tcp://127.0.0.1:0"));
+  }
+
+  ExchangeHandlers handlers() {
+    ExchangeHandlers all;
+    all.on_message = [this](PeerId peer, const Received& received) {
+      heard.push_back(name_of(received.message));
+      last = peer;
+    };
+    all.on_malformed = [this](PeerId, const Error& error, auto) { heard.push_back(error.message); };
+    all.on_part = [](PeerId) {};
+    all.on_unreachable = [](PeerId) {};
+    all.on_unauthorized = [this](PeerId, const std::string& why) { objections.push_back(why); };
+    all.on_revoked = [this](PeerId peer) { revoked.push_back(peer); };
+    all.on_stranger = [this] { ++strangers; };
+    all.divert = [this](PeerId, Frame& frame) {
+      if (!results_job(frame.bytes())) return false;
+      ++diverted;
+      return true;
+    };
+    return all;
+  }
+
+  // A peer with the key in that folder.
+  struct Peer {
+    Peer(GuestsTest& test, const Keys& own)
+        : reactor(test.reactor), socket(test.context, {.connection = {.curve = own.to_meet(KeyRole::dispatcher)}}) {
+      EXPECT_TRUE(socket.connect(test.address));
+      reactor.add(socket, [this] {
+        Frame frame;
+        if (!socket.receive(frame)) return Reading::drained;
+        ++answers;
+        return Reading::more;
+      });
+    }
+    ~Peer() { reactor.remove(socket); }
+    Peer(const Peer&) = delete;
+    Peer& operator=(const Peer&) = delete;
+
+    Reactor& reactor;
+    DealerSocket socket;
+    int answers = 0;
+  };
+  Keys keys_of(const std::string& name) const {
+    return *Keys::open(root + "/" + name, {KeyRole::worker, KeyRole::sink, KeyRole::client, KeyRole::admin});
+  }
+
+  void say(Peer& peer, const Message& message) {
+    const Envelope envelope{assigned<JobId>(), assigned<IncarnationId>(), {}, 1};
+    PayloadWriter payloads{frame_header_size};
+    if (std::holds_alternative<Results>(message)) payloads.append(Bytes{});
+    Frame frame{encode(envelope, message, std::move(payloads))};
+    ASSERT_TRUE(turn_until([&] { return peer.socket.send(frame) == SendOutcome::sent; }));
+  }
+  template <class IdType>
+  static IdType assigned() {
+    IdType id;
+    assign_random(id);
+    return id;
+  }
+
+  bool turn_until(const std::function<bool()>& done) {
+    bool is_done = false;
+    const TimerId give_up = reactor.call_at(reactor.now() + std::chrono::seconds{60}, [this] { reactor.stop(); });
+    TimerId tick;
+    const std::function<void()> set_tick = [&] {
+      tick = reactor.call_at(reactor.now() + std::chrono::milliseconds{1}, set_tick);
+    };
+    set_tick();
+    reactor.on_turn_end([&] {
+      is_done = is_done || done();
+      if (is_done) reactor.stop();
+    });
+    reactor.run();
+    reactor.on_turn_end({});
+    reactor.cancel(tick);
+    reactor.cancel(give_up);
+    return is_done;
+  }
+
+  TemporaryFolder folder;
+  std::string root = folder.path("keys");
+  Keys keys;
+  Context context;
+  Reactor reactor;
+  IncarnationId incarnation = assigned<IncarnationId>();
+  std::optional<Exchange> exchange;
+  Endpoint address;
+  std::vector<std::string> heard;
+  std::vector<std::string> objections;
+  std::vector<PeerId> revoked;
+  int strangers = 0;
+  int diverted = 0;
+  PeerId last;
+};
+
+TEST_F(GuestsTest, who_has_the_right_is_heard) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  EXPECT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  EXPECT_THAT(heard, ElementsAre("PROGRESS"));
+  EXPECT_THAT(objections, IsEmpty());
+}
+
+TEST_F(GuestsTest, who_has_not_the_right_is_not_heard_whatever_it_claims_to_be) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Drain{"somebody"});
+  say(worker, Submit{});
+  say(worker, Stored{});
+  Hello hello;
+  hello.role = Role::client;
+  say(worker, hello);
+  EXPECT_TRUE(turn_until([&] { return objections.size() == 4; }));
+  EXPECT_THAT(heard, IsEmpty());
+}
+
+// Results are passed on without being unpacked, and so past the look at what is unpacked.
+TEST_F(GuestsTest, only_a_worker_has_results_passed_on) {
+  Results results;
+  results.range = {0, 1};
+  Peer client{*this, keys_of("client")};
+  say(client, results);
+  EXPECT_TRUE(turn_until([&] { return objections.size() == 1; }));
+  EXPECT_EQ(diverted, 0);
+  Peer worker{*this, keys_of("worker")};
+  say(worker, results);
+  EXPECT_TRUE(turn_until([&] { return diverted == 1; }));
+  EXPECT_THAT(objections, SizeIs(1));
+}
+
+TEST_F(GuestsTest, who_is_revoked_is_neither_heard_nor_spoken_to_from_then_on) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  exchange->send(last, {}, {}, Heartbeat{});
+  ASSERT_TRUE(turn_until([&] { return worker.answers == 1; }));
+
+  ASSERT_TRUE(revoke_key(root, "worker"));
+  ASSERT_TRUE(turn_until([&] { return revoked.size() == 1; }));
+  EXPECT_EQ(revoked.front(), last);
+  exchange->send(last, {}, {}, Heartbeat{});
+  say(worker, Progress{});
+  EXPECT_TRUE(turn_until([&] { return strangers == 1; }));
+  EXPECT_THAT(heard, SizeIs(1));
+  EXPECT_EQ(worker.answers, 1);
+  EXPECT_THAT(exchange->peers(), IsEmpty());
+}
+
+TEST_F(GuestsTest, others_stay_when_one_is_revoked_and_who_is_added_comes_in) {
+  Peer client{*this, keys_of("client")};
+  say(client, Inquire{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
+  ASSERT_TRUE(revoke_key(root, "worker"));
+  ASSERT_TRUE(keys.reload());
+  Peer added{*this, keys_of("worker-gpu-3")};
+  say(added, Progress{});
+  say(client, Inquire{});
+  EXPECT_TRUE(turn_until([&] { return heard.size() == 3; }));
+  EXPECT_THAT(revoked, IsEmpty());
+}
+
+}  // namespace
+}  // namespace ventile
