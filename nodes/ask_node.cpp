@@ -4,11 +4,13 @@
 #include <charconv>
 #include <cstdio>
 #include <optional>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/reactor.hpp>
@@ -17,62 +19,54 @@
 namespace ventile {
 namespace {
 
-// One question, one answer, or none in time.
-std::optional<Message> ask(const AskCommand& command, Message question, const Log& log) {
-  Context context{{}, log};
-  Reactor reactor;
-  ClientOptions options;
-  options.connect = command.connect;
-  options.log = log;
-  Client client{context, reactor, std::move(options)};
-  std::optional<Message> answer;
-  if (Status started = client.start(); !started) {
-    log.error(started.error().message);
-    return answer;
-  }
-  client.ask(std::move(question), [&](const Message& said) {
-    answer = said;
-    client.leave([&reactor] { reactor.stop(); });
-  });
-  client.on_left([&reactor](const std::string&) { reactor.stop(); });
-  reactor.on_turn_end([&client] { client.on_turn_end(); });
-  reactor.call_at(reactor.now() + command.patience, [&reactor] { reactor.stop(); });
-  reactor.run();
-  return answer;
-}
-
-// Whether a dispatcher is there: nobody, or one that does not want us, or one that has opened a session.
-enum class Health : std::uint8_t { silent, refused, answers };
+// What came of a question: nobody answered, or one who does not want us, or here it is.
+enum class Response : std::uint8_t { silent, refused, answers };
 
 struct Finding {
-  Health health = Health::silent;
+  Response response = Response::silent;
   std::string why;  // It refused.
+  std::optional<Message> answer;
 };
 
-Finding examine(const AskCommand& command, const Log& log) {
+// Asks one question or, without one, only whether a session can be had.
+Finding ask(const AskCommand& command, const Keys& keys, const std::optional<Message>& question, const Log& log) {
   Context context{{}, log};
   Reactor reactor;
   ClientOptions options;
   options.connect = command.connect;
+  options.keys = keys;
   options.log = Log{[log](Level level, std::string_view line) {
     if (level != Level::error) log.write(level, line);  // Errors are the last words.
   }};
   Client client{context, reactor, std::move(options)};
   Finding finding;
-  if (Status started = client.start(); !started) return {Health::silent, started.error().message};
+  if (Status started = client.start(); !started) return {Response::silent, started.error().message, {}};
+  const auto leave = [&] {
+    finding.response = Response::answers;
+    client.leave([&reactor] { reactor.stop(); });
+  };
   client.on_left([&](const std::string& why) {
-    finding = {Health::refused, why};
+    finding = {Response::refused, why, {}};
     reactor.stop();
   });
+  if (question)
+    client.ask(*question, [&](const Message& said) {
+      finding.answer = said;
+      leave();
+    });
   reactor.on_turn_end([&] {
     client.on_turn_end();
-    if (finding.health != Health::silent || !client.connected()) return;
-    finding.health = Health::answers;
-    client.leave([&reactor] { reactor.stop(); });
+    if (!question && finding.response == Response::silent && client.connected()) leave();
   });
   reactor.call_at(reactor.now() + command.patience, [&reactor] { reactor.stop(); });
   reactor.run();
   return finding;
+}
+
+// Those of an admin, a client or, beside it, of the dispatcher itself.
+Result<Keys> keys_to_ask(const AskCommand& command, Console& console) {
+  warn_if_open(console, command.connect, {command.keys, command.insecure});
+  return open_keys(command.keys, {KeyRole::admin, KeyRole::client, KeyRole::dispatcher}, console.log());
 }
 
 std::string plural(std::uint64_t count, const std::string& word) {
@@ -195,12 +189,24 @@ int run_question(const std::string& name, const Invocation& invocation, const st
   const Message question = name == "status" ? Message{Inquire{}}
                            : name == "why"  ? Message{question_of(argument)}
                                             : Message{Drain{argument}};
-  const std::optional<Message> answer = ask(command, question, console.log());
-  if (!answer) {
-    console.error(ExitCode::unreachable, "no broker answers at " + command.connect.to_string(),
-                  "Start one with `ventile broker`, or name its address with --connect.");
+  const Result<Keys> keys = keys_to_ask(command, console);
+  if (!keys) {
+    console.error(ExitCode::usage, keys.error().message);
+    return to_int(ExitCode::usage);
+  }
+  const Finding finding = ask(command, *keys, question, console.log());
+  if (finding.response == Response::refused) {
+    console.error(ExitCode::mismatch, finding.why);
+    return to_int(ExitCode::mismatch);
+  }
+  if (!finding.answer) {
+    console.error(
+        ExitCode::unreachable,
+        "no broker answers at " + command.connect.to_string() + (finding.why.empty() ? "" : ": " + finding.why),
+        "Start one with `ventile broker`, or name its address with --connect.");
     return to_int(ExitCode::unreachable);
   }
+  const std::optional<Message>& answer = finding.answer;
   if (const auto* report = std::get_if<Report>(&*answer)) {
     command.common.json ? print_json(*report) : print_text(*report);
     return to_int(ExitCode::success);
@@ -226,18 +232,23 @@ int run_health(const Invocation& invocation) {
   const AskCommand& command = std::get<AskCommand>(parsed);
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
   const std::string address = command.connect.to_string();
-  const Finding finding = examine(command, console.log());
-  switch (finding.health) {
-    case Health::silent:
+  const Result<Keys> keys = keys_to_ask(command, console);
+  if (!keys) {
+    console.error(ExitCode::usage, keys.error().message);
+    return to_int(ExitCode::usage);
+  }
+  const Finding finding = ask(command, *keys, std::nullopt, console.log());
+  switch (finding.response) {
+    case Response::silent:
       console.error(
           ExitCode::unreachable,
           "neither a broker nor a ventilator answers at " + address + (finding.why.empty() ? "" : ": " + finding.why),
           "Name its address with --connect, or give it more time with --patience.");
       return to_int(ExitCode::unreachable);
-    case Health::refused:
+    case Response::refused:
       console.error(ExitCode::mismatch, finding.why);
       return to_int(ExitCode::mismatch);
-    case Health::answers:
+    case Response::answers:
       break;
   }
   if (command.common.json)

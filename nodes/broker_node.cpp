@@ -1,8 +1,11 @@
 // `ventile-broker`: a dispatcher for many clients and workers, until it is told to stop.
 #include <nodes/node.hpp>
 
+#include <utility>
+
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/serving.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
@@ -25,14 +28,23 @@ int serve(const BrokerCommand& command, const std::string& program) {
       reactor.call_at(reactor.now() + farewell_max, [&] { reactor.stop(); });
     });
   };
-  Result<Signals> signals = Signals::listen({.drain = stop, .cancel = [&](ExitCode) { stop({}); }, .reload = [] {}});
+  Keys keys;
+  Result<Signals> signals = Signals::listen(
+      {.drain = stop, .cancel = [&](ExitCode) { stop({}); }, .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) {
     console.error(ExitCode::internal, signals.error().message);
     return to_int(ExitCode::internal);
   }
   raise_file_limit();
+  Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
+  if (!opened) {
+    console.error(ExitCode::usage, opened.error().message);
+    return to_int(ExitCode::usage);
+  }
+  keys = *std::move(opened);
+  warn_if_open(console, command.bind, {command.keys, command.insecure});
   Context context{{}, console.log()};
-  Broker broker{context, reactor, broker_options(command, console.log())};
+  Broker broker{context, reactor, broker_options(command, keys, console.log())};
   running = &broker;
   const Result<Endpoint> bound = broker.bind();
   if (!bound) {

@@ -25,6 +25,8 @@ int run_why(const Invocation& invocation);
 int run_drain(const Invocation& invocation);
 int run_health(const Invocation& invocation);
 int run_bench(const Invocation& invocation);    // `ventile bench …`
+int run_keygen(const Invocation& invocation);   // `ventile keygen …`
+int run_keys(const Invocation& invocation);     // `ventile keys …`
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
 

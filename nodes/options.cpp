@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <nodes/reach.hpp>
 #include <nodes/role_tables.hpp>
 
 namespace ventile {
@@ -13,6 +14,9 @@ namespace {
 
 using Settings = std::vector<Setting>;
 using Objection = std::optional<ExitNow>;
+
+constexpr std::string_view no_keys_in_pipelines =
+    "--keys and --pattern pipeline exclude each other: streams know no keys yet";
 
 ExitNow wrong(std::string text, std::string hint = "") {
   return {ExitCode::usage, std::move(text), std::move(hint), false};
@@ -43,15 +47,9 @@ Objection check_common(const CommonOptions& common) {
   return std::nullopt;
 }
 
-// Addresses that other machines can reach need keys, or a user who knows what he does.
-Objection check_reach(std::string_view option, const Endpoint& endpoint, bool insecure) {
-  if (insecure || endpoint.is_loopback()) return std::nullopt;
-  const std::string address = endpoint.to_string();
-  const std::string local = loopback_endpoint(endpoint.port).to_string();
-  return wrong(fmt::format("refusing to {} {} without keys: whoever is on that network could take part or listen",
-                           option, address),
-               fmt::format("Stay on this machine:  --{0} {1}\nOr accept the risk:    --{0} {2} --insecure", option,
-                           local, address));
+template <class Options>
+Protection protection_of(const Options& options) {
+  return {options.keys, options.insecure};
 }
 
 // A pipeline runs every task once, as far as it knows, and again whenever it does not know.
@@ -64,53 +62,62 @@ Objection check_pipeline(const VentilatorCommand& options, const Settings& setti
     return wrong("--pattern pipeline may run a task twice, and commands must not be run twice",
                  "Leave --pattern out, or name another --function.");
   if (options.failure.retries > 1) return wrong("--retries and --pattern pipeline exclude each other");
-  return options.stream_bind ? check_reach("stream-bind", *options.stream_bind, options.insecure) : std::nullopt;
+  if (!options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
+  return options.stream_bind ? check_reach("stream-bind", *options.stream_bind, protection_of(options)) : std::nullopt;
 }
 
 Objection check(VentilatorCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
   if (!options.durable.empty() && options.job.empty())
     return wrong("--durable needs a name", "Add --job NAME, by which the job is found again.");
-  if (auto objection = check_reach("bind", options.bind, options.insecure)) return objection;
+  if (auto objection = check_reach("bind", options.bind, protection_of(options))) return objection;
   return check_pipeline(options, settings);
 }
 
-Objection check(WorkerCommand& options, const Settings& /*settings*/) {
+Objection check(WorkerCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   if (options.pattern == Pattern::pipeline && !options.exec.empty())
     return wrong("--exec and --pattern pipeline exclude each other: commands must not be run twice");
-  return check_reach("connect", options.connect, options.insecure);
+  if (options.pattern == Pattern::pipeline && !options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
+  return check_reach("connect", options.connect, protection_of(options));
 }
 
 Objection check(SinkCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   if (options.ordered && !options.fold.empty()) return wrong("--ordered and --fold exclude each other");
+  if (options.pattern == Pattern::pipeline && !options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
   if (given(settings, "separator") != nullptr && options.format != OutputFormat::raw) {
     return wrong("--separator is for --format raw only");
   }
-  if (auto objection = check_reach("connect", options.connect, options.insecure)) return objection;
-  return options.bind ? check_reach("bind", *options.bind, options.insecure) : std::nullopt;
+  if (auto objection = check_reach("connect", options.connect, protection_of(options))) return objection;
+  return options.bind ? check_reach("bind", *options.bind, protection_of(options)) : std::nullopt;
 }
 
-Objection check(BrokerCommand& options, const Settings& /*settings*/) {
+Objection check(BrokerCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
-  return check_reach("bind", options.bind, options.insecure);
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
+  return check_reach("bind", options.bind, protection_of(options));
 }
 
 Objection check(UpCommand& options, const Settings& settings) { return check(options.broker, settings); }
 
-Objection check(AskCommand& options, const Settings& /*settings*/) {
+Objection check(AskCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
-  return check_reach("connect", options.connect, options.insecure);
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
+  return check_reach("connect", options.connect, protection_of(options));
 }
 
 Objection check(BenchCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   for (const std::string_view other : {"transport", "workers"})
     if (auto objection = check_together(settings, "connect", other)) return objection;
   if (auto objection = check_together(settings, "tasks", "seconds")) return objection;
-  return options.connect ? check_reach("connect", *options.connect, options.insecure) : std::nullopt;
+  return options.connect ? check_reach("connect", *options.connect, protection_of(options)) : std::nullopt;
 }
 
 // What belongs to workers, and what a client cannot do. Of a configuration file or the environment it is meant for
@@ -127,7 +134,8 @@ Objection check_remote(const MapCommand& options, const Settings& settings) {
   if (options.failure.halt && options.failure.halt->when == HaltRule::When::soon)
     return wrong("--halt soon and --connect exclude each other: a client does not know what has begun",
                  "Say --halt now,… to stop what runs as well.");
-  return check_reach("connect", *options.connect, options.insecure);
+  if (auto objection = check_together(settings, "keys", "insecure")) return objection;
+  return check_reach("connect", *options.connect, protection_of(options));
 }
 
 Objection check(MapCommand& options, const Settings& settings) {

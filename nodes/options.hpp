@@ -47,6 +47,7 @@ struct VentilatorCommand {
   Endpoint bind = loopback_endpoint(dispatcher_port);
   Pattern pattern = Pattern::queue;
   std::optional<Endpoint> stream_bind;  // Of a pipeline; unset: any port beside `bind`.
+  std::string keys;                     // A folder; empty: none.
   bool insecure = false;
   std::string function = "exec";
   std::string args = "[]";  // A JSON array: arguments before each task's own.
@@ -72,6 +73,7 @@ struct WorkerCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
   Pattern pattern = Pattern::queue;
+  std::string keys;  // A folder; empty: none.
   bool insecure = false;
   std::optional<std::uint32_t> slots;  // Unset: what the machine gives.
   std::vector<std::string> plugins;
@@ -90,6 +92,7 @@ struct SinkCommand {
   std::optional<Endpoint> bind;  // Unset: the interface by which the dispatcher is reached.
   std::optional<Endpoint> advertise;
   Pattern pattern = Pattern::queue;  // A sink is the same in both.
+  std::string keys;                  // A folder; empty: none.
   bool insecure = false;
   std::string output = "-";
   OutputFormat format = OutputFormat::jsonl;
@@ -108,6 +111,7 @@ struct SinkCommand {
 struct BrokerCommand {
   CommonOptions common;
   Endpoint bind = loopback_endpoint(dispatcher_port);
+  std::string keys;  // A folder; empty: none.
   bool insecure = false;
   std::uint64_t frame_bytes_max = 1 << 20;
   DispatcherTimings timings;
@@ -127,6 +131,7 @@ struct UpCommand {
 struct AskCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
+  std::string keys;  // A folder; empty: none.
   bool insecure = false;
   Duration patience = std::chrono::seconds{3};
 };
@@ -136,6 +141,7 @@ struct BenchCommand {
   CommonOptions common;
   Transport transport = Transport::inproc;
   std::optional<Endpoint> connect;  // In place of processes of its own.
+  std::string keys;                 // A folder; empty: none.
   bool insecure = false;
   std::optional<std::uint32_t> workers;
   std::uint64_t bytes = 32;

@@ -19,7 +19,8 @@ void add_common(OptionTable& table, CommonOptions& common) {
   table.flag("json", common.json, "Print summaries and errors as JSON.");
 }
 
-void add_insecure(OptionTable& table, bool& insecure) {
+void add_protection(OptionTable& table, std::string& keys, bool& insecure) {
+  table.text("keys", "DIR", keys, "Keys made by `ventile keygen`: all of them, or the folder of this role.");
   table.flag("insecure", insecure, "Allow addresses that other machines can reach, without keys.");
 }
 
@@ -115,7 +116,7 @@ OptionTable table_of(VentilatorCommand& options) {
   add_pattern(table, options.pattern, "How tasks travel: on credit, or down a stream that workers pull from.");
   table.endpoint("stream-bind", options.stream_bind,
                  "Of a pipeline: where its stream is; else on any port beside --bind.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("Tasks");
   add_work(table, options);
   add_input(table, options);
@@ -144,7 +145,7 @@ OptionTable table_of(WorkerCommand& options) {
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The dispatcher's address.");
   add_pattern(table, options.pattern, "That of the ventilator.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("Tasks");
   add_slots(table, options.slots);
   add_plugins(table, options.plugins);
@@ -167,7 +168,7 @@ OptionTable table_of(SinkCommand& options) {
   table.endpoint("bind,b", options.bind, "Where workers send results; else the interface that leads to --connect.");
   table.endpoint("advertise", options.advertise, "The address by which workers reach --bind.");
   add_pattern(table, options.pattern, "That of the ventilator; a sink is the same in both.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("Results");
   add_output(table, options.output, "format", options.format);
   table.escaped_text("separator", options.separator, R"(What follows each raw value; knows \n, \t, \0 and \\.)");
@@ -189,7 +190,7 @@ OptionTable table_of(BrokerCommand& options) {
   OptionTable table{"ventile-broker", "Hands the tasks of many clients to many workers."};
   table.section("Address");
   table.endpoint("bind,b", options.bind, "Where clients and workers connect.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("Advanced");
   add_serving(table, options);
   add_common(table, options.common);
@@ -200,7 +201,7 @@ OptionTable table_of(UpCommand& options) {
   OptionTable table{"ventile up", "Starts a broker and workers on this machine, until it is told to stop."};
   table.section("Address");
   table.endpoint("bind,b", options.broker.bind, "Where clients, and workers from elsewhere, connect.");
-  add_insecure(table, options.broker.insecure);
+  add_protection(table, options.broker.keys, options.broker.insecure);
   table.section("Workers");
   table.integer("workers,w", options.workers, 1, 10'000, "Processes; else as many as give every processor a slot.");
   table.integer("slots,j", options.slots, 1, slots_max, "Tasks that each of them runs at once; else an equal share.");
@@ -217,7 +218,7 @@ OptionTable table_of(AskCommand& options) {
   OptionTable table{"ventile status|why|drain|health", "Asks the broker at --connect; health asks a ventilator, too."};
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The broker's address.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.duration("patience", options.patience, shortest, "How long to wait for an answer.");
   add_common(table, options.common);
   return table;
@@ -234,7 +235,7 @@ OptionTable table_of(BenchCommand& options) {
                "Threads of one process, or a broker and workers as processes of this machine.");
   table.integer("workers,w", options.workers, 1, 10'000, "Threads, or workers with one slot each.");
   table.endpoint("connect,c", options.connect, "A broker; its workers are measured as they are.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("What");
   table.size("bytes", options.bytes, 0, "Of each text that is echoed.");
   table.integer("tasks", options.tasks, 1, 4'000'000'000, "End after so many (overhead: of each length).");
@@ -248,7 +249,7 @@ OptionTable table_of(MapCommand& options) {
                     "Runs a function over an input, all in one process or, with --connect, on a broker's workers."};
   table.section("Where");
   table.endpoint("connect,c", options.connect, "A broker, whose workers have the function; else this process has it.");
-  add_insecure(table, options.insecure);
+  add_protection(table, options.keys, options.insecure);
   table.section("Tasks");
   add_work(table, options);
   add_input(table, options);

@@ -2,9 +2,10 @@
 
 namespace ventile {
 
-BrokerOptions broker_options(const BrokerCommand& command, const Log& log) {
+BrokerOptions broker_options(const BrokerCommand& command, const Keys& keys, const Log& log) {
   BrokerOptions options;
   options.bind = command.bind;
+  options.keys = keys;
   options.dispatcher.heartbeat = command.timings.heartbeat;
   options.dispatcher.lease = command.timings.lease;
   options.frame_bytes_max = command.frame_bytes_max;

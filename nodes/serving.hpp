@@ -5,11 +5,12 @@
 
 #include <nodes/options.hpp>
 #include <ventile/base/log.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/queue/broker.hpp>
 
 namespace ventile {
 
-BrokerOptions broker_options(const BrokerCommand& command, const Log& log);
+BrokerOptions broker_options(const BrokerCommand& command, const Keys& keys, const Log& log);
 
 // Its last words. What is open is not lost: its clients have it, and submit it again when there is a broker.
 std::string farewell(const Report& report);

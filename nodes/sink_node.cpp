@@ -7,6 +7,7 @@
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
@@ -99,6 +100,7 @@ int collect(const SinkCommand& command, const std::string& program) {
   Sink* running = nullptr;
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
+  Keys keys;
   Result<Signals> signals =
       Signals::listen({.drain =
                            [&](const std::string& message) {
@@ -111,12 +113,17 @@ int collect(const SinkCommand& command, const std::string& program) {
                              stopped = code;
                              running->leave();
                            },
-                       .reload = [] {}});
+                       .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
+  Result<Keys> opened = open_keys(command.keys, {KeyRole::sink}, console.log());
+  if (!opened) return fail(ExitCode::usage, opened.error().message);
+  keys = *std::move(opened);
+  warn_if_open(console, command.bind.value_or(command.connect), {command.keys, command.insecure});
   Context context{{}, console.log()};
   SinkOptions options = sink_options(command, console.log());
   options.durable = journal;
+  options.keys = keys;
   Sink sink{context, tasks, std::move(options), [&](std::uint64_t job) { return outputs.next(job); }};
   running = &sink;
   const Result<Endpoint> bound = sink.bind();

@@ -8,6 +8,7 @@
 #include <nodes/durable.hpp>
 #include <nodes/job_run.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/stream_thread.hpp>
 #include <nodes/versions.hpp>
@@ -65,6 +66,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   Ventilator* running = nullptr;
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
+  Keys keys;
   const auto cancel = [&](ExitCode code) {
     stopped = code;
     running->cancel();
@@ -78,9 +80,13 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
                              deadlines->call_after(command.drain_timeout, [&] { running->leave(); });
                            },
                        .cancel = cancel,
-                       .reload = [] {}});
+                       .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
+  Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
+  if (!opened) return fail(ExitCode::usage, opened.error().message);
+  keys = *std::move(opened);
+  warn_if_open(console, command.bind, {command.keys, command.insecure});
   JobRun job{console, job_command(command, invocation)};
   VentilatorOptions options = ventilator_options(command, console.log());
   if (Status prepared = job.prepare(options); !prepared) return fail(ExitCode::usage, prepared.error().message);
@@ -89,6 +95,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
     if (!folder) return fail(ExitCode::usage, folder.error().message);
     options.durable = *folder;
   }
+  options.keys = keys;
   Context context{{}, console.log()};
   Ventilator ventilator{context, std::move(options), job.take_input(), job.callbacks()};
   running = &ventilator;

@@ -53,8 +53,8 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 15>& commands() {
-  static const std::array<Command, 15> all{{
+const std::array<Command, 17>& commands() {
+  static const std::array<Command, 17> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, here or on a broker's workers", run_map},
       {"up", "start a broker and workers on this machine", run_up},
@@ -67,6 +67,8 @@ const std::array<Command, 15>& commands() {
       {"drain", "let a worker finish what it runs, and leave", run_drain},
       {"health", "say whether a broker or a ventilator answers: for a container's health check", run_health},
       {"bench", "measure this machine, or a broker's workers", run_bench},
+      {"keygen", "make keys, with which a fabric may stand on a network", run_keygen},
+      {"keys", "list or revoke keys, or have them read again", run_keys},
       {"journal", "inspect, verify or repair what a durable role keeps", run_journal},
       {"config", "show the settings in effect and where they come from", show_settings},
       {"version", "show the versions of program, protocol and libzmq", show_version},

@@ -2,10 +2,12 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
 
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
 #include <nodes/stage_node.hpp>
@@ -79,8 +81,16 @@ int work(const WorkerCommand& command, const std::string& program) {
     return to_int(ExitCode::internal);
   }
   raise_file_limit();
+  Result<Keys> keys = open_keys(command.keys, {KeyRole::worker}, console.log());
+  if (!keys) {
+    console.error(ExitCode::usage, keys.error().message);
+    return to_int(ExitCode::usage);
+  }
+  warn_if_open(console, command.connect, {command.keys, command.insecure});
+  WorkerOptions options = worker_options(command, slots, console.log());
+  options.keys = *std::move(keys);
   Context context{{}, console.log()};
-  Worker worker{context, tasks, worker_options(command, slots, console.log())};
+  Worker worker{context, tasks, std::move(options)};
   running = &worker;
   SignalThread signal_thread{std::move(*signals)};
   console.write(Level::info, "working for " + command.connect.to_string() + " with " + std::to_string(slots) +

@@ -21,6 +21,7 @@
 #include <nodes/builtin_tasks.hpp>
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/slots.hpp>
 #include <nodes/versions.hpp>
 
@@ -143,6 +144,11 @@ int measure(const std::string& what, const BenchCommand& command) {
   LocalCluster cluster;
   std::optional<std::string> address;
   if (command.connect) {
+    if (const Result<Keys> keys = open_keys(command.keys, {KeyRole::client}, console.log()); !keys) {
+      console.error(ExitCode::usage, keys.error().message);
+      return to_int(ExitCode::usage);
+    }
+    warn_if_open(console, *command.connect, {command.keys, command.insecure});
     address = command.connect->to_string();
   } else if (command.transport != Transport::inproc) {
     if (Status started = cluster.start(command.transport, workers); !started) {
@@ -154,6 +160,7 @@ int measure(const std::string& what, const BenchCommand& command) {
   TaskRegistry tasks;
   add_builtin_tasks(tasks);
   PoolOptions options{.threads = workers, .on_destruction = Shutdown::cancel, .log = console.log()};
+  if (command.connect) options.keys = command.keys;
   Pool pool = address ? Pool{tasks, *address, std::move(options)} : Pool{tasks, std::move(options)};
   const std::uint64_t slots = wait_for_slots(pool, command.connect ? 0 : workers);
   if (slots == 0) {

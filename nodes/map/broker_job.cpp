@@ -36,7 +36,8 @@ BrokerJob::BrokerJob(Context& context, BrokerJobOptions options, std::unique_ptr
       input_(std::move(input)),
       conduit_(conduit),
       inputs_(inputs),
-      client_(context, reactor_, {.connect = options_.connect, .build = options_.build, .log = options_.log}) {}
+      client_(context, reactor_,
+              {.connect = options_.connect, .keys = options_.keys, .build = options_.build, .log = options_.log}) {}
 
 BrokerJob::~BrokerJob() {
   if (thread_.joinable()) finish();

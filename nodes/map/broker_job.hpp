@@ -13,6 +13,7 @@
 #include <nodes/map/kept_inputs.hpp>
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/reactor.hpp>
@@ -23,6 +24,7 @@ namespace ventile {
 
 struct BrokerJobOptions {
   Endpoint connect;
+  Keys keys;  // A client's.
   std::string build;
   Submit specification;
   std::uint64_t index_count = 0;  // Of an index job, which has no input.

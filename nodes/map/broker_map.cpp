@@ -10,6 +10,7 @@
 #include <nodes/map/broker_job.hpp>
 #include <nodes/map/conduit.hpp>
 #include <nodes/map/piece_writer.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
@@ -179,6 +180,9 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
                                              .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
+  const Result<Keys> keys = open_keys(command.keys, {KeyRole::client}, console.log());
+  if (!keys) return fail(ExitCode::usage, keys.error().message);
+  warn_if_open(console, *command.connect, {command.keys, command.insecure});
   JobRun job{console, std::move(job_command)};
   VentilatorOptions prepared;
   if (Status status = job.prepare(prepared); !status) return fail(ExitCode::usage, status.error().message);
@@ -192,6 +196,7 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
   Context context{{}, console.log()};
   BrokerJob remote{context,
                    {.connect = *command.connect,
+                    .keys = *keys,
                     .build = versions().program,
                     .specification = specification_of(prepared.job, command.fold),
                     .index_count = prepared.index_count,

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
 #include <nodes/quantity.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/serving.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
@@ -63,6 +65,7 @@ std::vector<std::string> worker_words(const UpCommand& command, const Endpoint& 
                                  common.verbose ? "--verbose" : "--no-verbose",
                                  common.json ? "--json" : "--no-json"};
   if (command.broker.insecure) words.emplace_back("--insecure");
+  if (!command.broker.keys.empty()) words.push_back("--keys=" + command.broker.keys);
   if (!common.config.empty()) words.push_back("--config=" + common.config);
   for (const std::string& plugin : command.plugins) words.push_back("--plugin=" + plugin);
   if (!command.exec.empty()) words.push_back("--exec=" + command.exec);
@@ -99,6 +102,7 @@ int up(const UpCommand& command) {
   Reactor reactor;
   Crew* crew = nullptr;
   ExitCode stopped = ExitCode::success;
+  Keys keys;
   Result<Signals> signals =
       Signals::listen({.drain =
                            [&](const std::string& message) {
@@ -113,14 +117,21 @@ int up(const UpCommand& command) {
                                crew->cancel();
                              });
                            },
-                       .reload = [] {}});
+                       .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) {
     console.error(ExitCode::internal, signals.error().message);
     return to_int(ExitCode::internal);
   }
   raise_file_limit();
+  Result<Keys> opened = open_keys(command.broker.keys, {KeyRole::dispatcher}, console.log());
+  if (!opened) {
+    console.error(ExitCode::usage, opened.error().message);
+    return to_int(ExitCode::usage);
+  }
+  keys = *std::move(opened);
+  warn_if_open(console, command.broker.bind, {command.broker.keys, command.broker.insecure});
   Context context{{}, console.log()};
-  Broker broker{context, reactor, broker_options(command.broker, console.log())};
+  Broker broker{context, reactor, broker_options(command.broker, keys, console.log())};
   const Result<Endpoint> bound = broker.bind();
   if (!bound)
     return fail(console, bound.error(),

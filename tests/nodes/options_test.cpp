@@ -256,8 +256,9 @@ TEST_F(OptionsTest, an_address_that_others_can_reach_needs_keys_or_insecure) {
   EXPECT_EQ(exit.code, ExitCode::usage);
   EXPECT_THAT(exit.text, StartsWith("refusing to bind tcp://0.0.0.0:5570 without keys"));
   EXPECT_EQ(exit.hint,
-            "Stay on this machine:  --bind tcp://127.0.0.1:5570\n"
-            "Or accept the risk:    --bind tcp://0.0.0.0:5570 --insecure");
+            "Make keys, once:      ventile keygen --out keys\n"
+            "And use them here:    --bind tcp://0.0.0.0:5570 --keys keys");
+  EXPECT_EQ(ventilator({"--bind", "tcp://0.0.0.0:5570", "--keys", "keys"}).keys, "keys");
   EXPECT_TRUE(ventilator({"--bind", "tcp://0.0.0.0:5570", "--insecure"}).insecure);
   EXPECT_EQ(sink_refusal({"--bind", "tcp://10.0.0.1:0"}).code, ExitCode::usage);
   EXPECT_EQ(sink_refusal({"--connect", "tcp://10.0.0.1:5570"}).code, ExitCode::usage);
@@ -266,6 +267,19 @@ TEST_F(OptionsTest, an_address_that_others_can_reach_needs_keys_or_insecure) {
   for (const auto* address : {"ipc:///tmp/ventile", "inproc://tasks", "tcp://[::1]:5570", "tcp://localhost:5570"}) {
     EXPECT_FALSE(ventilator({"--bind", address}).insecure);
   }
+}
+
+TEST_F(OptionsTest, keys_are_either_used_or_done_without) {
+  EXPECT_EQ(worker_refusal({"--keys", "keys", "--insecure"}).text, "--keys and --insecure exclude each other");
+}
+
+TEST_F(OptionsTest, a_pipeline_refuses_keys_instead_of_passing_tasks_around_without_them) {
+  EXPECT_THAT(ventilator_refusal({"--keys", "keys", "--pattern", "pipeline", "--function", "echo"}).text,
+              StartsWith("--keys and --pattern pipeline exclude each other"));
+  EXPECT_THAT(worker_refusal({"--keys", "keys", "--pattern", "pipeline"}).text,
+              StartsWith("--keys and --pattern pipeline exclude each other"));
+  EXPECT_THAT(sink_refusal({"--keys", "keys", "--pattern", "pipeline"}).text,
+              StartsWith("--keys and --pattern pipeline exclude each other"));
 }
 
 TEST_F(OptionsTest, a_sink_either_orders_or_folds) {

@@ -82,10 +82,11 @@ TEST_F(CommandTest, a_sink_that_cannot_be_reached_is_named_by_the_worker) {
 
 TEST_F(CommandTest, an_address_that_others_can_reach_needs_keys_or_insecure) {
   for (const char* program : {"ventile-ventilator", "ventile-sink"})
-    expect_error(start(program, {"--bind", "tcp://0.0.0.0:0"}), 2, "--insecure");
+    expect_error(start(program, {"--bind", "tcp://0.0.0.0:0"}), 2, "ventile keygen --out keys");
   Process& allowed =
       start("ventile-ventilator", {"--bind", "tcp://0.0.0.0:0", "--insecure", "--range", "0:1", "--function", "index"});
   EXPECT_NE(allowed.line_with("serving tasks of"), "");
+  EXPECT_NE(allowed.errors().find("--insecure: whoever can reach"), std::string::npos) << allowed.errors();
 }
 
 // --- Signals -------------------------------------------------------------------------------------------------------
