@@ -158,6 +158,7 @@ struct MapCommand {
   std::string input = "-";
   InputFormat format = InputFormat::jsonl;
   std::optional<IndexRange> range;
+  std::string keys;  // A folder; empty: none.
   bool insecure = false;
   bool skip_bad = false;
   std::string output = "-";

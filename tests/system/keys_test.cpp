@@ -248,11 +248,12 @@ TEST_F(KeysSystemTest, up_gives_its_workers_theirs) {
 }
 
 TEST_F(KeysSystemTest, who_is_shut_out_ends_and_says_why) {
-  ventilate({"--range", "0:1", "--function", "index"});
+  Process& ventilator = ventilate({"--range", "0:1", "--function", "index"});
   Process& without = start_worker();
   EXPECT_EQ(without.wait(), 4);
   EXPECT_THAT(without.errors(), HasSubstr("it asks for keys, and we have none"));
   ASSERT_EQ(start("ventile", {"keys", "revoke", "worker", "--keys", keys()}).wait(), 0);
+  ventilator.line_with("again: 4 may come in");
   Process& revoked = work();
   EXPECT_EQ(revoked.wait(), 4);
   EXPECT_THAT(revoked.errors(), HasSubstr("its list has not the key that we have"));
