@@ -205,6 +205,17 @@ TEST_F(CurveTest, a_socket_that_lets_a_stranger_in_is_not_served) {
   EXPECT_THAT(bound.error().message, HasSubstr("a stranger"));
 }
 
+// The trial once left libzmq's I/O thread waiting for somebody to listen, now and then.
+TEST_F(CurveTest, after_the_trial_others_are_served_however_often_one_binds) {
+  for (int i = 0; i < 100; ++i) {
+    RouterSocket router(context, {.connection = serving()});
+    const Endpoint address = listen(router);
+    echo(router);
+    ASSERT_TRUE(is_let_in(address, meeting(known))) << i;
+    reactor.remove(router);
+  }
+}
+
 TEST_F(CurveTest, nothing_is_bound_without_a_list_nor_connected_without_the_other_key) {
   RouterSocket router(context, {.connection = {.curve = {server, {}, nullptr}}});
   EXPECT_FALSE(router.bind(endpoint("tcp://127.0.0.1:0")));
