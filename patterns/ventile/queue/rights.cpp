@@ -19,7 +19,7 @@ const Types& common() {
 }
 
 const Types& own(KeyRole key) {
-  static const Types worker{Results::type, Return::type, Progress::type, Waiting::type};
+  static const Types worker{Results::type, Return::type, Progress::type, Milestones::type, Waiting::type};
   static const Types sink{Opened::type, Stored::type, Closed::type};
   static const Types client{Submit::type, Offer::type,   Complete::type, Stored::type,
                             Closed::type, Inquire::type, Explain::type};

@@ -11,7 +11,7 @@ namespace ventile {
 // Every message is looked at, whatever its sender claims to be:
 //
 //   key          introduces itself as   and may say, beside HEARTBEAT, PART and BYE
-//   worker       worker                 RESULTS, RETURN, PROGRESS, WAITING
+//   worker       worker                 RESULTS, RETURN, PROGRESS, MILESTONES, WAITING
 //   sink         sink                   OPENED, STORED, CLOSED
 //   client       client                 SUBMIT, OFFER, COMPLETE, STORED, CLOSED, INQUIRE, EXPLAIN
 //   admin        client                 INQUIRE, EXPLAIN, DRAIN

@@ -1,4 +1,6 @@
 // The table of rights.hpp, cell by cell.
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -37,8 +39,14 @@ std::set<std::string> sayable(KeyRole key) {
 
 using Names = std::set<std::string>;
 
+template <std::size_t... types>
+Names names_of_all(std::index_sequence<types...>) {
+  return {name_of(Message{std::variant_alternative_t<types, Message>{}})...};
+}
+
 TEST(Rights, a_worker_works_and_cannot_submit_cancel_acknowledge_or_drain) {
-  EXPECT_EQ(sayable(KeyRole::worker), (Names{"BYE", "HEARTBEAT", "PART", "PROGRESS", "RESULTS", "RETURN", "WAITING"}));
+  EXPECT_EQ(sayable(KeyRole::worker),
+            (Names{"BYE", "HEARTBEAT", "MILESTONES", "PART", "PROGRESS", "RESULTS", "RETURN", "WAITING"}));
 }
 
 TEST(Rights, a_sink_acknowledges_and_cannot_submit) {
@@ -56,6 +64,19 @@ TEST(Rights, an_admin_asks_and_drains_and_cannot_submit) {
 
 TEST(Rights, a_dispatcher_that_asks_itself_only_asks) {
   EXPECT_EQ(sayable(KeyRole::dispatcher), (Names{"BYE", "EXPLAIN", "HEARTBEAT", "INQUIRE", "PART"}));
+}
+
+// A new message is refused to all until somebody has thought of who may say it.
+TEST(Rights, what_no_key_may_say_is_said_by_dispatchers_or_in_streams_only) {
+  Names somebody{"HELLO"};
+  const Names all = names_of_all(std::make_index_sequence<std::variant_size_v<Message>>{});
+  for (const KeyRole key : {KeyRole::worker, KeyRole::sink, KeyRole::client, KeyRole::admin, KeyRole::dispatcher})
+    somebody.merge(sayable(key));
+  Names rest;
+  std::set_difference(all.begin(), all.end(), somebody.begin(), somebody.end(), std::inserter(rest, rest.end()));
+  EXPECT_EQ(rest, (Names{"ACCEPTED", "CANCEL", "CLOSE", "END", "EXPLANATION", "FLOW", "HELLO-AGAIN", "OPEN", "PROPOSE",
+                         "REFUSED", "REPORT", "RETRACT", "ROUTE", "SEEK", "SERVED", "STREAM", "TASKS", "VERDICTS",
+                         "WELCOME"}));
 }
 
 TEST(Rights, nobody_introduces_itself_as_what_its_key_is_not) {
