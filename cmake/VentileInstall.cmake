@@ -32,5 +32,5 @@ install(FILES "${PROJECT_BINARY_DIR}/ventile.pc" DESTINATION "${CMAKE_INSTALL_LI
 if(VENTILE_BUILD_NODES)
   get_property(programs GLOBAL PROPERTY VENTILE_PROGRAMS)
   install(TARGETS ${programs} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
-  install(FILES man/ventile-map.1 man/ventile-run.1 man/ventile-up.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
+  install(FILES man/ventile-keygen.1 man/ventile-map.1 man/ventile-run.1 man/ventile-up.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
 endif()
