@@ -52,22 +52,22 @@ SinkOptions companion_sink(const Endpoint& dispatcher, const Log& log) {
   return options;
 }
 
-Companions::Companions(Context& context, const TaskRegistry& tasks, WorkerOptions worker, SinkOptions sink,
-                       std::unique_ptr<Output> output)
-    : worker_(context, tasks, std::move(worker)),
+Companions::Companions(Context& context, const TaskRegistry& tasks, std::optional<WorkerOptions> worker,
+                       SinkOptions sink, std::unique_ptr<Output> output)
+    : worker_(worker ? std::make_unique<Worker>(context, tasks, std::move(*worker)) : nullptr),
       output_(std::move(output)),
       sink_(context, tasks, std::move(sink),
             [this](std::uint64_t) -> Result<std::unique_ptr<Output>> { return std::move(output_); }) {}
 
 Companions::~Companions() {
-  if (worker_thread_.joinable()) stop();  // Nobody has seen the job to its end.
+  if (sink_thread_.joinable()) stop();  // Nobody has seen the job to its end.
   join();
 }
 
 Status Companions::start() {
   if (const Result<Endpoint> bound = sink_.bind(); !bound) return bound.error();
   sink_thread_ = std::thread([this] { (void)sink_.run(); });
-  worker_thread_ = std::thread([this] { (void)worker_.run(); });
+  if (worker_ != nullptr) worker_thread_ = std::thread([this] { (void)worker_->run(); });
   return {};
 }
 
@@ -80,7 +80,7 @@ void Companions::finish(const Result<VentilatorReport>& report, SignalThread& si
 }
 
 void Companions::stop() {
-  worker_.abandon();
+  if (worker_ != nullptr) worker_->abandon();
   sink_.leave();
 }
 

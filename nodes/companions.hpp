@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -30,8 +31,8 @@ SinkOptions companion_sink(const Endpoint& dispatcher, const Log& log);
 // Each has a thread of its own; the ventilator keeps the caller's.
 class Companions {
 public:
-  // `output` belongs to the one job that there is.
-  Companions(Context& context, const TaskRegistry& tasks, WorkerOptions worker, SinkOptions sink,
+  // `output` belongs to the one job that there is. Without `worker` all workers are elsewhere.
+  Companions(Context& context, const TaskRegistry& tasks, std::optional<WorkerOptions> worker, SinkOptions sink,
              std::unique_ptr<Output> output);
   ~Companions();
   Companions(const Companions&) = delete;
@@ -45,7 +46,7 @@ public:
   void finish(const Result<VentilatorReport>& report, SignalThread& signals);
 
 private:
-  Worker worker_;
+  std::unique_ptr<Worker> worker_;  // Null: none.
   std::unique_ptr<Output> output_;
   Sink sink_;
   std::thread worker_thread_;

@@ -149,7 +149,8 @@ OptionTable table_of(WorkerCommand& options) {
   table.section("Tasks");
   add_slots(table, options.slots);
   add_plugins(table, options.plugins);
-  add_exec(table, options.exec);
+  table.text("exec", "'CMD {}'", options.exec,
+             "What the function exec runs, {} is the task's text; * : what `ventile run` sends.");
   table.flag("once", options.once, "Leave after the first job.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");

@@ -8,11 +8,13 @@
 #include <nodes/functions.hpp>
 #include <nodes/options.hpp>
 #include <nodes/reach.hpp>
+#include <nodes/run/lent_slots.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
 #include <nodes/stage_node.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/queue/names.hpp>
 #include <ventile/queue/worker.hpp>
 
 namespace ventile {
@@ -24,6 +26,7 @@ WorkerOptions worker_options(const WorkerCommand& command, std::uint32_t slots, 
   options.slots = slots;
   options.build = versions().program;
   options.once = command.once;
+  options.stop_when_alone = command.exec == exec_anything;
   options.drain_timeout = command.drain_timeout;
   options.frame_bytes_max = command.frame_bytes_max;
   options.credit_tasks = command.credit_tasks;
@@ -56,13 +59,15 @@ int work(const WorkerCommand& command, const std::string& program) {
     zygote = std::make_shared<const Zygote>(std::move(*started));
   }
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  const AvailableSlots available = available_slots(Machine::here());
+  const std::uint32_t slots = command.slots.value_or(available.count);
+  const bool lends = command.exec == exec_anything;
   TaskRegistry tasks;
-  if (Status added = add_functions(tasks, command.plugins, command.exec, zygote); !added) {
+  if (Status added = add_functions(tasks, command.plugins, lends ? std::string{} : command.exec, zygote); !added) {
     console.error(ExitCode::usage, added.error().message);
     return to_int(ExitCode::usage);
   }
-  const AvailableSlots available = available_slots(Machine::here());
-  const std::uint32_t slots = command.slots.value_or(available.count);
+  if (lends) add_lent_run(tasks, zygote, slots, host_name());
   Worker* running = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
   Result<Signals> signals = Signals::listen({.drain =

@@ -7,8 +7,6 @@
 #include <optional>
 #include <string_view>
 
-#include <nodes/run/task_report.hpp>
-#include <ventile/task/context.hpp>
 #include <ventile/wire/convert.hpp>
 
 namespace ventile {
@@ -51,8 +49,11 @@ std::string last_lines(std::string tail) {
 // What a command writes, and where that goes.
 class Streams {
 public:
-  Streams(const CommandTaskServices& services, OutputMode mode, const std::string& tag)
-      : mode_(mode),
+  Streams(const CommandTaskServices& services, const CommandTaskOptions& options, const std::string& tag)
+      : spill_(*services.spill),
+        mode_(options.output),
+        travels_(!options.host.empty()),
+        bytes_max_(options.output_bytes_max),
         captured_output_(*services.spill),
         captured_error_(*services.spill),
         live_output_(*services.live, STDOUT_FILENO, tag),
@@ -62,10 +63,10 @@ public:
     command.inherit_output = mode_ == OutputMode::direct;
     if (mode_ == OutputMode::direct) return;
     command.on_stdout = [this](std::string_view chunk) {
-      return mode_ == OutputMode::lines ? live_output_.add(chunk) : captured_output_.add(chunk);
+      return mode_ == OutputMode::lines ? live_output_.add(chunk) : keep(captured_output_, chunk, "stdout");
     };
     command.on_stderr = [this](std::string_view chunk) {
-      if (mode_ == OutputMode::grouped) return captured_error_.add(chunk);
+      if (mode_ == OutputMode::grouped) return keep(captured_error_, chunk, "stderr");
       tail_.append(chunk);
       if (tail_.size() > 8 * tail_bytes_max) tail_.erase(0, tail_.size() - 2 * tail_bytes_max);
       return live_error_.add(chunk);
@@ -75,6 +76,10 @@ public:
     error_tail_ = last_lines(mode_ == OutputMode::grouped ? captured_error_.tail(2 * tail_bytes_max) : tail_);
     report.standard_output = captured_output_.take();
     report.standard_error = captured_error_.take();
+    report.spill_key = spill_.key();
+    if (travels_)
+      for (CapturedOutput* output : {&report.standard_output, &report.standard_error})
+        if (Status gathered = output->gather(spill_); !gathered) return gathered;
     if (mode_ != OutputMode::lines) return {};
     if (Status finished = live_output_.finish(); !finished) return finished;
     return live_error_.finish();
@@ -82,107 +87,110 @@ public:
   const std::string& error_tail() const { return error_tail_; }
 
 private:
+  SpillFile& spill_;
   OutputMode mode_;
+  bool travels_;
+  std::uint64_t bytes_max_;
   OutputCapture captured_output_;
   OutputCapture captured_error_;
   LiveLines live_output_;
   LiveLines live_error_;
   std::string tail_;
   std::string error_tail_;
-};
 
-class CommandTask {
-public:
-  CommandTask(CommandTaskOptions options, CommandTaskServices services)
-      : options_(std::move(options)), services_(std::move(services)) {}
-
-  RunReport operator()(TaskContext context, const PackedArguments& packed) const {
-    Result<RunInput> input = unpack_from<RunInput>(packed.payload);
-    if (!input) throw TaskFailure{"arguments", input.error().message};
-    const Pass pass{*services_.gate, context};
-    if (!pass.granted()) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
-    try {
-      RunReport report = run(context, std::move(*input), pass.slot());
-      services_.halt->on_ended(true);
-      return report;
-    } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
-      if (context.attempt() >= services_.tries_max) services_.halt->on_ended(false);
-      throw;
-    }
-  }
-
-private:
-  CommandTaskOptions options_;
-  CommandTaskServices services_;
-
-  RunReport run(const TaskContext& context, RunInput input, std::uint32_t slot) const {
-    const TaskPlace place{input.sequence, slot + 1};
-    RunReport report;
-    report.sequence = input.sequence;
-    if (!options_.tag.empty()) report.tag = options_.tag.text(input.arguments, place) + "\t";
-    Command command = command_for(context, input, place);
-    if (options_.reports_command) report.command = quoted_for_reading(command.argv);
-    if (options_.says_commands) (void)services_.live->write(STDERR_FILENO, quoted_for_reading(command.argv) + "\n");
-    Streams streams{services_, options_.output, report.tag};
-    streams.connect(command);
-    report.started = unix_seconds();
-    const Result<ProcessOutcome> outcome = services_.zygote->run(command, context.stop_token());
-    if (!outcome) throw TaskFailure{std::string{run_failure::spawn}, outcome.error().message};
-    report.seconds = outcome->wall_seconds;
-    report.exit_code = outcome->exit_code;
-    report.signal = outcome->signal;
-    const Status finished = streams.finish(report);
-    if (options_.reports_arguments) report.arguments = std::move(input.arguments);
-    if (!finished) throw TaskFailure{std::string{run_failure::output}, finished.error().message, report};
-    check(*outcome, streams.error_tail(), report);
-    return report;
-  }
-
-  Command command_for(const TaskContext& context, RunInput& input, TaskPlace place) const {
-    Command command;
-    command.standard_input = std::move(input.standard_input);
-    if (options_.arguments_to_input) {
-      for (const std::string& argument : input.arguments) command.standard_input += argument + "\n";
-      command.argv = options_.command.words({}, place);
-    } else {
-      command.argv = options_.command.words(input.arguments, place);
-    }
-    command.argv.insert(command.argv.begin(), options_.before.begin(), options_.before.end());
-    command.environment = {{"VENTILE_JOB", to_string(context.job())},
-                           {"VENTILE_TASK", std::to_string(context.number())},
-                           {"VENTILE_ATTEMPT", std::to_string(context.attempt())},
-                           {"VENTILE_SLOT", std::to_string(place.slot - 1)},
-                           {"PARALLEL_SEQ", std::to_string(place.sequence)},
-                           {"PARALLEL_JOBSLOT", std::to_string(place.slot)}};
-    command.directory = options_.directory;
-    command.nice = options_.nice;
-    command.timeout = services_.time_limit->fixed();
-    if (services_.time_limit->relative()) command.time_limit = [limit = services_.time_limit] { return limit->now(); };
-    return command;
-  }
-
-  void check(const ProcessOutcome& outcome, const std::string& tail, RunReport& report) const {
-    const auto fail = [&](std::string_view kind, const std::string& message) {
-      throw TaskFailure{std::string{kind}, tail.empty() ? message : message + "\n" + tail, report};
-    };
-    if (outcome.start_error) {
-      report.exit_code = 127;  // As a shell would say it.
-      fail(run_failure::spawn, *outcome.start_error);
-    }
-    if (outcome.output_error) fail(run_failure::output, *outcome.output_error);
-    if (outcome.timed_out) fail(run_failure::timeout, "over its time-out");
-    if (outcome.stopped) fail(run_failure::cancelled, "stopped, for the run has ended");
-    services_.time_limit->add(from_seconds(report.seconds));
-    if (outcome.signal != 0)
-      fail(run_failure::signal, "signal " + std::to_string(outcome.signal) + " (" + strsignal(outcome.signal) + ")");
-    if (outcome.exit_code != 0) fail(run_failure::exit, "exit status " + std::to_string(outcome.exit_code));
+  Status keep(OutputCapture& capture, std::string_view chunk, const char* stream) const {
+    if (capture.size() + chunk.size() <= bytes_max_) return capture.add(chunk);
+    return Error{Code::overloaded, std::string{stream} + " is over " + std::to_string(bytes_max_ >> 20) +
+                                       " MiB, the most that comes back from another machine; write it to a file there"};
   }
 };
 
 }  // namespace
 
+RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
+  Result<RunInput> input = unpack_from<RunInput>(payload);
+  if (!input) throw TaskFailure{"arguments", input.error().message};
+  const Pass pass{*services_.gate, context};
+  if (!pass.granted()) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
+  try {
+    RunReport report = run(context, std::move(*input), pass.slot());
+    services_.halt->on_ended(true);
+    return report;
+  } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
+    if (context.attempt() >= services_.tries_max) services_.halt->on_ended(false);
+    throw;
+  }
+}
+
+RunReport CommandTask::run(const TaskContext& context, RunInput input, std::uint32_t slot) const {
+  const TaskPlace place{input.sequence, slot + 1};
+  RunReport report;
+  report.sequence = input.sequence;
+  report.host = options_.host;
+  if (!options_.tag.empty()) report.tag = options_.tag.text(input.arguments, place) + "\t";
+  Command command = command_for(context, input, place);
+  if (options_.reports_command) report.command = quoted_for_reading(command.argv);
+  if (options_.says_commands) (void)services_.live->write(STDERR_FILENO, quoted_for_reading(command.argv) + "\n");
+  Streams streams{services_, options_, report.tag};
+  streams.connect(command);
+  report.started = unix_seconds();
+  const Result<ProcessOutcome> outcome = services_.zygote->run(command, context.stop_token());
+  if (!outcome) throw TaskFailure{std::string{run_failure::spawn}, outcome.error().message};
+  report.seconds = outcome->wall_seconds;
+  report.exit_code = outcome->exit_code;
+  report.signal = outcome->signal;
+  const Status finished = streams.finish(report);
+  if (options_.reports_arguments) report.arguments = std::move(input.arguments);
+  if (!finished) throw TaskFailure{std::string{run_failure::output}, finished.error().message, report};
+  check(*outcome, streams.error_tail(), report);
+  return report;
+}
+
+Command CommandTask::command_for(const TaskContext& context, RunInput& input, TaskPlace place) const {
+  Command command;
+  command.standard_input = std::move(input.standard_input);
+  if (options_.arguments_to_input) {
+    for (const std::string& argument : input.arguments) command.standard_input += argument + "\n";
+    command.argv = options_.command.words({}, place);
+  } else {
+    command.argv = options_.command.words(input.arguments, place);
+  }
+  command.argv.insert(command.argv.begin(), options_.before.begin(), options_.before.end());
+  command.environment = {{"VENTILE_JOB", to_string(context.job())},
+                         {"VENTILE_TASK", std::to_string(context.number())},
+                         {"VENTILE_ATTEMPT", std::to_string(context.attempt())},
+                         {"VENTILE_SLOT", std::to_string(place.slot - 1)},
+                         {"PARALLEL_SEQ", std::to_string(place.sequence)},
+                         {"PARALLEL_JOBSLOT", std::to_string(place.slot)}};
+  command.environment.insert(command.environment.end(), options_.environment.begin(), options_.environment.end());
+  command.directory = options_.directory;
+  command.nice = options_.nice;
+  command.timeout = services_.time_limit->fixed();
+  if (services_.time_limit->relative()) command.time_limit = [limit = services_.time_limit] { return limit->now(); };
+  return command;
+}
+
+void CommandTask::check(const ProcessOutcome& outcome, const std::string& tail, RunReport& report) const {
+  const auto fail = [&](std::string_view kind, const std::string& message) {
+    throw TaskFailure{std::string{kind}, tail.empty() ? message : message + "\n" + tail, report};
+  };
+  if (outcome.start_error) {
+    report.exit_code = 127;  // As a shell would say it.
+    fail(run_failure::spawn, *outcome.start_error);
+  }
+  if (outcome.output_error) fail(run_failure::output, *outcome.output_error);
+  if (outcome.timed_out) fail(run_failure::timeout, "over its time-out");
+  if (outcome.stopped) fail(run_failure::cancelled, "stopped, for the run has ended");
+  services_.time_limit->add(from_seconds(report.seconds));
+  if (outcome.signal != 0)
+    fail(run_failure::signal, "signal " + std::to_string(outcome.signal) + " (" + strsignal(outcome.signal) + ")");
+  if (outcome.exit_code != 0) fail(run_failure::exit, "exit status " + std::to_string(outcome.exit_code));
+}
+
 void add_command_task(TaskRegistry& tasks, CommandTaskOptions options, CommandTaskServices services) {
-  tasks.add("run", CommandTask{std::move(options), std::move(services)},
+  tasks.add("run",
+            [task = CommandTask{std::move(options), std::move(services)}](
+                TaskContext context, const PackedArguments& packed) { return task(context, packed.payload); },
             {.repeatable = false, .enforces_timeout = true});
 }
 

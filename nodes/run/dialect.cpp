@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <nodes/options.hpp>
 #include <nodes/role_tables.hpp>
 #include <nodes/run/time_limit.hpp>
 
@@ -53,7 +54,8 @@ bool is_granted(std::string_view name) {
 
 // What GNU Parallel has and we do not, and what comes nearest.
 const std::map<std::string_view, std::string_view>& nearest_things() {
-  static constexpr std::string_view remote = "nothing yet: a run stays on this machine";
+  static constexpr std::string_view remote =
+      "--bind tcp://HOST:5570 here, and on the others ventile worker --exec '*' --connect tcp://HOST:5570";
   static constexpr std::string_view with_n = "-n N, so many arguments per command";
   static constexpr std::string_view with_pipe = "--pipe, by which blocks come from standard input";
   static constexpr std::string_view with_results = "--results DIR, which keeps outputs in files";
@@ -283,9 +285,19 @@ std::optional<ExitNow> check(RunCommand& run) {
         exclude(run.line_buffer, "--line-buffer", run.keep_order, "--keep-order"),
         exclude(run.line_buffer, "--line-buffer", !run.results.empty(), "--results"),
         exclude(run.null_delimited, "--null", !run.delimiter.empty(), "--delimiter"),
+        exclude(run.bind.has_value(), "--bind", run.ungroup || run.line_buffer || run.says_commands,
+                "--ungroup, --line-buffer and --show-commands, which only this machine's commands could obey"),
         exclude(run.retry_failed, "--retry-failed", !run.command.empty() || !run.sources.empty(),
                 "a command or arguments: what is run comes from --joblog")})
     if (objection) return objection;
+  if (run.remote_only && !run.bind)
+    return usage_error("--remote-only needs other machines", "Add --bind ADDRESS, to which they connect.");
+  if (run.bind && (run.bind->transport != Transport::tcp || run.bind->is_wildcard()))
+    return usage_error(
+        fmt::format("--bind {} is no address by which other machines reach this one", run.bind->to_string()),
+        "Give one, such as tcp://192.168.0.1:5570 or tcp://eth0:5570.");
+  if (run.bind)
+    if (auto objection = check_reach("bind", *run.bind, run.insecure)) return objection;
   if ((run.resume || run.resume_failed || run.retry_failed) && run.joblog.empty())
     return usage_error("--resume, --resume-failed and --retry-failed read a log: give --joblog FILE", "");
   if (!run.header.empty() && run.header != ":") return usage_error("--header: expected :, got " + run.header);
@@ -396,6 +408,7 @@ at once, and writes each one's output in one piece. No shell is involved.
 Arguments: -a FILE -0 -d C -C REGEX -I TEXT -n N -r --header : --link --trim
 Input:     --stdin --pipe --block SIZE --recend TEXT --recstart TEXT
 Output:    --tagstring T --line-buffer -u --results DIR -t --json -q -v
+Machines:  --bind ADDRESS --remote-only --insecure; `worker --exec '*'` there
 More:      --resume-failed --retry-failed --delay T --memfree SIZE --nice N
            --env NAME --workdir DIR --config FILE     `man ventile-run` has all
 )";

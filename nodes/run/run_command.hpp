@@ -9,6 +9,7 @@
 #include <nodes/option_table.hpp>
 #include <nodes/options.hpp>
 #include <nodes/run/source_spec.hpp>
+#include <ventile/net/endpoint.hpp>
 
 namespace ventile {
 
@@ -56,6 +57,10 @@ struct RunCommand {
   bool ungroup = false;
   std::string results;
   bool says_commands = false;
+
+  std::optional<Endpoint> bind;  // Where other machines come to lend their slots; none: this machine only.
+  bool remote_only = false;      // No command runs on this machine.
+  bool insecure = false;
 
   Duration delay{0};
   std::uint64_t memory_free = 0;

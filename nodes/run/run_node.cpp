@@ -5,8 +5,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <utility>
@@ -14,6 +14,7 @@
 #include <nodes/companions.hpp>
 #include <nodes/console.hpp>
 #include <nodes/progress.hpp>
+#include <nodes/run/command_plan.hpp>
 #include <nodes/run/command_task.hpp>
 #include <nodes/run/dialect.hpp>
 #include <nodes/run/run_input.hpp>
@@ -30,6 +31,8 @@ namespace ventile {
 namespace {
 
 constexpr Duration cancel_timeout = std::chrono::seconds{5};
+constexpr std::uint32_t never_dead = 1'000'000;           // In heartbeats, of which there are two a second.
+constexpr std::uint32_t lent_dead_after_heartbeats = 20;  // Silence of another machine for ten seconds is its death.
 constexpr std::uint32_t waiting_max = 16;  // Tasks at the gate beyond those that run, so that no slot waits for one.
 
 // --- What the options mean -------------------------------------------------------------------------------------------
@@ -46,28 +49,38 @@ ArgumentOptions argument_options(const RunCommand& run) {
   return options;
 }
 
-Result<CommandTaskOptions> task_options(const RunCommand& run, const std::vector<std::string>& names) {
-  CommandTaskOptions options;
+CommandPlan plan_of(const RunCommand& run, const std::vector<std::string>& names) {
+  CommandPlan plan;
   const bool each_is_a_line = run.shell && run.command.empty();
-  Result<CommandTemplate> command = CommandTemplate::parse(
-      run.command, {run.replacement, names, !run.pipe && !run.arguments_to_input, run.shell && !each_is_a_line});
-  if (!command) return command.error();
-  options.command = std::move(*command);
-  if (each_is_a_line && !run.retry_failed) options.before = {"sh", "-c"};
-  if (run.tag || !run.tag_template.empty()) {
-    const std::string text = run.tag_template.empty() ? "{}" : run.tag_template;
-    Result<CommandTemplate> tag = CommandTemplate::parse({text}, {"{}", names, false, false});
-    if (!tag) return tag.error();
-    options.tag = std::move(*tag);
-  }
-  options.directory = run.directory;
-  options.nice = static_cast<int>(run.nice);
-  if (run.line_buffer) options.output = OutputMode::lines;
-  if (run.ungroup) options.output = OutputMode::direct;
-  options.reports_command = !run.joblog.empty();
-  options.reports_arguments = !run.results.empty();
-  options.arguments_to_input = run.arguments_to_input;
-  options.says_commands = run.says_commands;
+  plan.words = run.command;
+  if (each_is_a_line && !run.retry_failed) plan.before = {"sh", "-c"};
+  plan.replacement = run.replacement;
+  plan.names = names;
+  plan.append = !run.pipe && !run.arguments_to_input;
+  plan.shell = run.shell && !each_is_a_line;
+  if (run.tag || !run.tag_template.empty()) plan.tag = run.tag_template.empty() ? "{}" : run.tag_template;
+  plan.directory = run.directory;
+  plan.nice = static_cast<std::int32_t>(run.nice);
+  plan.timeout = run.timeout;
+  plan.tries_max = run.retries;
+  plan.reports_command = !run.joblog.empty();
+  plan.reports_arguments = !run.results.empty();
+  plan.arguments_to_input = run.arguments_to_input;
+  plan.delay_nanoseconds = static_cast<std::uint64_t>(run.delay.count());
+  plan.memory_free = run.memory_free;
+  for (const std::string& name : run.environment)
+    if (const char* const value = std::getenv(name.c_str())) plan.environment.push_back({name, value});
+  return plan;
+}
+
+// Commands on this machine have its environment anyway, and may write where they like.
+Result<CommandTaskOptions> local_task_options(const RunCommand& run, const CommandPlan& plan) {
+  Result<CommandTaskOptions> options = task_options(plan);
+  if (!options) return options;
+  options->environment.clear();
+  if (run.line_buffer) options->output = OutputMode::lines;
+  if (run.ungroup) options->output = OutputMode::direct;
+  options->says_commands = run.says_commands;
   return options;
 }
 
@@ -78,23 +91,22 @@ std::vector<std::string> words_of(const CommandTaskOptions& options, const RunIn
   return words;
 }
 
-// Bytes that the system could give to new processes now.
-std::uint64_t available_memory() {
-  std::ifstream file{"/proc/meminfo"};
-  std::string name;
-  std::uint64_t kilobytes = 0;
-  for (std::string unit; file >> name >> kilobytes; std::getline(file, unit))
-    if (name == "MemAvailable:") return kilobytes * 1024;
-  return UINT64_MAX;
-}
-
 // --- What is to run --------------------------------------------------------------------------------------------------
 
 struct Work {
   std::unique_ptr<Input> input;
+  CommandPlan plan;
   CommandTaskOptions task;
-  std::vector<std::string> names;
 };
+
+Result<Work> work_with(const RunCommand& run, const std::vector<std::string>& names) {
+  Work work;
+  work.plan = plan_of(run, names);
+  Result<CommandTaskOptions> task = local_task_options(run, work.plan);
+  if (!task) return task.error();
+  work.task = std::move(*task);
+  return work;
+}
 
 Result<Work> failed_work(const RunCommand& run) {
   Result<std::vector<JobLogEntry>> log = read_job_log(run.joblog);
@@ -110,22 +122,23 @@ Result<Work> failed_work(const RunCommand& run) {
                                       " is not quoted as ventile run does it: " + entry->command};
     tasks.push_back(std::move(task));
   }
-  Result<CommandTaskOptions> options = task_options(run, {});
-  if (!options) return options.error();
-  return Work{make_listed_input(std::move(tasks)), std::move(*options), {}};
+  Result<Work> work = work_with(run, {});
+  if (work) work->input = make_listed_input(std::move(tasks));
+  return work;
 }
 
 Result<Work> block_work(const RunCommand& run) {
   Result<std::unique_ptr<ByteReader>> reader = ByteReader::open("-");
   if (!reader) return reader.error();
-  Result<CommandTaskOptions> options = task_options(run, {});
-  if (!options) return options.error();
+  Result<Work> work = work_with(run, {});
+  if (!work) return work;
   BlockOptions blocks;
   blocks.block_bytes = run.block_bytes;
   blocks.record_end = run.record_end;
   blocks.record_start = run.record_start;
   blocks.records = run.arguments_each.value_or(0);
-  return Work{make_block_input(BlockReader{std::move(*reader), blocks}), std::move(*options), {}};
+  work->input = make_block_input(BlockReader{std::move(*reader), blocks});
+  return work;
 }
 
 Result<Work> argument_work(const RunCommand& run, const Console& console) {
@@ -137,14 +150,11 @@ Result<Work> argument_work(const RunCommand& run, const Console& console) {
   }
   Result<std::unique_ptr<Arguments>> arguments = Arguments::open(sources, argument_options(run));
   if (!arguments) return arguments.error();
-  Work work;
-  work.names = (*arguments)->names();
-  Result<CommandTaskOptions> options = task_options(run, work.names);
-  if (!options) return options.error();
-  work.task = std::move(*options);
+  Result<Work> work = work_with(run, (*arguments)->names());
+  if (!work) return work;
   PassOver pass_over;
   if (run.resume || run.resume_failed) {
-    if (work.task.command.shows_slot())
+    if (work->task.command.shows_slot())
       return Error{Code::invalid, "--resume knows commands by their text, and {%} changes that from run to run"};
     std::vector<JobLogEntry> entries;
     if (access(run.joblog.c_str(), F_OK) == 0) {
@@ -152,12 +162,12 @@ Result<Work> argument_work(const RunCommand& run, const Console& console) {
       if (!log) return log.error();
       entries = std::move(*log);
     }
-    pass_over = [done = std::make_shared<DoneCommands>(entries, run.resume_failed), task = work.task](
+    pass_over = [done = std::make_shared<DoneCommands>(entries, run.resume_failed), task = work->task](
                     const std::vector<std::string>& values, std::uint64_t sequence) {
       return done->take(quoted_for_reading(words_of(task, {sequence, values, {}}, {sequence, 1})));
     };
   }
-  work.input = make_run_input(std::move(*arguments), std::move(pass_over));
+  work->input = make_run_input(std::move(*arguments), std::move(pass_over));
   return work;
 }
 
@@ -249,31 +259,35 @@ private:
   }
 };
 
-SlotGateOptions gate_options(const RunCommand& run, std::uint32_t slots) {
-  SlotGateOptions options;
-  options.slots = slots;
-  options.delay = run.delay;
-  options.in_order = true;
-  if (run.memory_free > 0) options.has_room = [least = run.memory_free] { return available_memory() >= least; };
-  return options;
-}
-
-VentilatorOptions ventilator_options(const RunCommand& run, std::uint32_t slots, const Console& console) {
+VentilatorOptions ventilator_options(const RunCommand& run, const CommandPlan& plan, std::uint32_t slots,
+                                     const Console& console) {
   VentilatorOptions options;
-  options.bind = private_endpoint("ventile-run", Transport::inproc);
+  options.bind = run.bind.value_or(private_endpoint("ventile-run", Transport::inproc));
   options.job.function = "run";
   options.job.tries_max = run.retries;
+  if (run.bind) {
+    options.job.constants = pack_plan(plan);
+    options.job.constant_count = 1;
+  }
   options.dispatcher.speculate = false;
+  options.dispatcher.isolate_suspects = false;
   options.dispatcher.retry_delay = Duration{0};
-  // Everybody is in this process: a sink that says nothing waits for whoever reads what it writes.
-  options.dispatcher.dead_after_heartbeats = 1'000'000;
+  // The sink is in this process: one that says nothing waits for whoever reads what it writes. So is the worker,
+  // without others; and what another machine runs is not to be run twice because it was held up for a moment.
+  options.dispatcher.sink_dead_after_heartbeats = never_dead;
+  options.dispatcher.dead_after_heartbeats = run.bind ? lent_dead_after_heartbeats : never_dead;
   if (run.pipe) options.feed.window_bytes = std::max(options.feed.window_bytes, 3 * slots * run.block_bytes);
-  options.log = warnings_of(console.log());
+  options.log = run.bind ? console.log() : warnings_of(console.log());
   return options;
 }
 
-WorkerOptions worker_options(const RunCommand& run, const Endpoint& dispatcher, std::uint32_t slots, const Log& log) {
-  WorkerOptions options = companion_worker(dispatcher, slots + std::min(slots, waiting_max), log);
+// Where nobody else takes tasks, some wait at the gate in their order, so that no slot waits for one. Elsewhere a task
+// that waits could run on another machine.
+std::optional<WorkerOptions> worker_options(const RunCommand& run, const Endpoint& dispatcher, std::uint32_t slots,
+                                            const Log& log) {
+  if (run.remote_only) return std::nullopt;
+  const std::uint32_t waiting = run.bind ? 0 : std::min(slots, waiting_max);
+  WorkerOptions options = companion_worker(dispatcher, slots + waiting, log);
   if (run.pipe) options.credit_bytes = std::max(options.credit_bytes, 3 * slots * run.block_bytes);
   return options;
 }
@@ -307,13 +321,19 @@ RunSummary summary_of(const RunCommand& run, const VentilatorReport& ended, std:
   summary.done = ended.status.audit.outcomes[static_cast<std::size_t>(Outcome::done)];
   summary.passed_over = ended.status.skipped;
   summary.duration = ended.duration;
-  summary.requeued = ended.status.counters.requeued_batches;
+  summary.requeued = ended.status.counters.requeued_tasks;
+  summary.workers_lost = ended.status.counters.workers_lost;
   summary.options = run.kept_options;
   summary.command = run.command;
   summary.names = std::move(names);
   summary.joblog = run.joblog;
   summary.arguments_known = !run.pipe && !run.retry_failed;
   return summary;
+}
+
+std::string how_to_help(const Endpoint& bound) {
+  return "other machines help with: ventile worker --exec '*' --connect " + bound.to_string() +
+         (bound.is_loopback() ? "" : " --insecure");
 }
 
 ExitCode exit_code_of(VentilatorEnding ending, bool any_failed) {
@@ -355,7 +375,7 @@ int run_commands(const RunCommand& run) {
     return shown ? to_int(ExitCode::success) : fail(ExitCode::task_failed, shown.error().message);
   }
   const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
-  auto gate = std::make_shared<SlotGate>(gate_options(run, slots));
+  auto gate = std::make_shared<SlotGate>(gate_options(work->plan, slots, !run.bind));
   Ventilator* running = nullptr;
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
@@ -375,7 +395,7 @@ int run_commands(const RunCommand& run) {
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
 
-  Result<RunOutputOptions> output = open_outputs(run, work->names);
+  Result<RunOutputOptions> output = open_outputs(run, work->plan.names);
   if (!output) return fail(ExitCode::usage, output.error().message);
   TaskRegistry tasks;
   const CommandTaskServices services{zygote,
@@ -389,12 +409,14 @@ int run_commands(const RunCommand& run) {
 
   Context context{{}, console.log()};
   Watch watch{console, run, *gate, *services.halt};
-  Ventilator ventilator{context, ventilator_options(run, slots, console), std::move(work->input), watch.callbacks()};
+  Ventilator ventilator{context, ventilator_options(run, work->plan, slots, console), std::move(work->input),
+                        watch.callbacks()};
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
   Companions companions{context, tasks, worker_options(run, *bound, slots, console.log()),
                         sink_options(run, *bound, console.log()), std::make_unique<RunOutput>(std::move(*output))};
+  if (run.bind) console.write(Level::info, how_to_help(*bound));
   SignalThread signal_thread{std::move(*signals)};
   deadlines = &signal_thread;
   if (Status started = companions.start(); !started) return fail(ExitCode::unreachable, started.error().message);
@@ -403,7 +425,7 @@ int run_commands(const RunCommand& run) {
   companions.finish(report, signal_thread);
   if (!report) return fail(ExitCode::unreachable, report.error().message);
 
-  RunSummary summary = summary_of(run, *report, work->names);
+  RunSummary summary = summary_of(run, *report, work->plan.names);
   watch.finish(summary);
   if (run.common.json)
     std::fprintf(stderr, "%s\n", summary_json(summary).c_str());

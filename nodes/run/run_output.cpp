@@ -16,6 +16,10 @@ Status RunOutput::write_result(const ResultItem& item) {
   if (!result) return Error{Code::invalid, "a task's result cannot be read: " + result.error().message};
   if (!result->has_report || result->kind == run_failure::cancelled) return {};
   const RunReport& report = result->report;
+  const bool spilled = !report.standard_output.spilled.empty() || !report.standard_error.spilled.empty();
+  if (spilled && report.spill_key != options_.spill->key())
+    return Error{Code::invalid, "a task's result names outputs that are not here; its worker" +
+                                    (report.host.empty() ? "" : " on " + report.host) + " is broken or hostile"};
   if (Status printed = print(stdout_, stderr_, report.standard_output, report.tag); !printed) return printed;
   if (Status printed = print(stderr_, stdout_, report.standard_error, report.tag); !printed) return printed;
   if (options_.results)
@@ -54,6 +58,7 @@ JobLogEntry RunOutput::log_entry(const RunResult& result) {
   const RunReport& report = result.report;
   JobLogEntry entry;
   entry.sequence = report.sequence;
+  if (!report.host.empty()) entry.host = report.host;
   entry.started = report.started;
   entry.seconds = report.seconds;
   entry.received = report.standard_output.size();

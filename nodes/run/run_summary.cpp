@@ -1,6 +1,7 @@
 #include <nodes/run/run_summary.hpp>
 
 #include <algorithm>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,10 @@ std::string group_words(const RunFailures& failures) {
   }
   if (failures.count() > shown) words += fmt::format(", {} × something else", failures.count() - shown);
   return words;
+}
+
+std::string counted(std::uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 std::string indented(const std::string& text) {
@@ -91,8 +96,13 @@ std::string rerun_command(const RunSummary& summary) {
 
 std::string summary_text(const RunSummary& summary) {
   const std::uint64_t failed = summary.failures.count();
-  if (failed == 0 && summary.unstarted == 0) return {};
-  std::string text =
+  std::string text;
+  if (summary.workers_lost > 0)
+    text = fmt::format("ventile run: {} lost; {} given to others\n",
+                       counted(summary.workers_lost, "machine was", "machines were"),
+                       counted(summary.requeued, "task was", "tasks were"));
+  if (failed == 0 && summary.unstarted == 0) return text;
+  text +=
       fmt::format("ventile run: {} of {} tasks failed in {}", failed, summary.done + failed, rounded(summary.duration));
   if (failed > 0) text += ": " + group_words(summary.failures);
   text += "\n";
@@ -116,7 +126,8 @@ std::string summary_json(const RunSummary& summary) {
                                         {"failed", summary.failures.count()},
                                         {"not_started", summary.unstarted},
                                         {"passed_over", summary.passed_over},
-                                        {"batches_requeued", summary.requeued},
+                                        {"machines_lost", summary.workers_lost},
+                                        {"tasks_requeued", summary.requeued},
                                         {"failures", groups},
                                         {"run_again", rerun_command(summary)}};
   return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -43,7 +43,8 @@ struct RunSummary {
   std::uint64_t passed_over = 0;  // By --resume.
   std::uint64_t unstarted = 0;    // Because the run ended early.
   Duration duration{0};
-  std::uint64_t requeued = 0;  // Batches whose worker was lost.
+  std::uint64_t workers_lost = 0;  // Machines that went away with tasks that they had begun or were to begin,
+  std::uint64_t requeued = 0;      // and so many of these, which were run elsewhere.
   RunFailures failures;
 
   // For the command that runs failures again.

@@ -39,13 +39,17 @@ OptionTable table_of(RunCommand& command) {
   table.flag("ungroup,u", command.ungroup, "Commands write by themselves, mixed.");
   table.text("results", "DIR", command.results, "Write outputs into files below this folder, too.");
   table.flag("show-commands,t", command.says_commands, "Show each command on stderr when it starts.");
+  table.section("Other machines");
+  table.endpoint("bind,b", command.bind, "Machines that connect here with `ventile worker --exec '*'` help.");
+  table.flag("remote-only", command.remote_only, "Run nothing on this machine.");
+  table.flag("insecure", command.insecure, "Allow addresses that other machines can reach, without keys.");
   table.section("More");
   table.flag("resume-failed", command.resume_failed, "As --resume, but run again what has failed.");
   table.flag("retry-failed", command.retry_failed, "Run what has failed by --joblog, and nothing else.");
   table.duration("delay", command.delay, Duration::zero(), "Between two starts.");
   table.size("memfree", command.memory_free, 0, "Start nothing while less memory is free.");
   table.integer("nice", command.nice, 0, 19, "Niceness of the commands.");
-  table.texts("env", "NAME", command.environment, "This variable must be set; commands have all of them anyway.");
+  table.texts("env", "NAME", command.environment, "This variable must be set; on other machines commands get it, too.");
   table.text("workdir", "DIR", command.directory, "Where the commands run; made if it is not there.");
   table.section("Common");
   table.text("config", "FILE", command.common.config, "Read this configuration file in place of the usual three.");

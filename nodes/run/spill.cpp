@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <random>
 #include <utility>
 
 #include <nodes/io/file_error.hpp>
@@ -16,6 +17,11 @@ namespace ventile {
 std::string temporary_folder() {
   const char* const folder = std::getenv("TMPDIR");
   return folder != nullptr && *folder != '\0' ? folder : "/tmp";
+}
+
+SpillFile::SpillFile(std::string folder) : folder_(std::move(folder)) {
+  std::random_device random;
+  key_ = std::uint64_t{random()} << 32 | random();
 }
 
 Result<int> SpillFile::file() {
@@ -77,6 +83,23 @@ std::uint64_t CapturedOutput::size() const {
   std::uint64_t size = bytes.size();
   for (const Extent& extent : spilled) size += extent.size;
   return size;
+}
+
+Status CapturedOutput::gather(const SpillFile& file) {
+  if (spilled.empty()) return {};
+  std::string all;
+  all.reserve(size());
+  const auto take = [&all](std::string_view piece) {
+    all += piece;
+    return Status{};
+  };
+  for (const Extent& extent : spilled) {
+    if (Status read = file.read(extent, take); !read) return read;
+    file.release(extent);
+  }
+  spilled.clear();
+  bytes.insert(0, all);
+  return {};
 }
 
 OutputCapture::~OutputCapture() {

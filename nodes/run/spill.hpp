@@ -28,7 +28,10 @@ struct Extent {
 // Thread-safe. The file is made, in `folder`, when it is first needed.
 class SpillFile {
 public:
-  explicit SpillFile(std::string folder) : folder_(std::move(folder)) {}
+  explicit SpillFile(std::string folder);
+
+  // Random. A report that comes with it has extents of this file, and no others.
+  std::uint64_t key() const { return key_; }
 
   // Code::unavailable, with the folder's name, if there is no room.
   Result<Extent> write(std::string_view bytes);
@@ -39,6 +42,7 @@ public:
 
 private:
   std::string folder_;
+  std::uint64_t key_;
   std::mutex opening_;
   std::atomic<int> file_{-1};
   Descriptor owner_;
@@ -57,6 +61,8 @@ struct CapturedOutput {
 
   static auto fields(auto& self) { return std::tie(self.spilled, self.bytes); }
   std::uint64_t size() const;
+  // Moves all of it into memory.
+  Status gather(const SpillFile& file);
 };
 
 // Gathers what a task writes. Used by one thread.
@@ -71,6 +77,7 @@ public:
   OutputCapture& operator=(const OutputCapture&) = delete;
 
   Status add(std::string_view chunk);
+  std::uint64_t size() const { return output_.size(); }
   CapturedOutput take() { return std::exchange(output_, {}); }
   // The end of it, for a failure's message. At most `memory_bytes_max`.
   std::string tail(std::size_t bytes) const;

@@ -34,10 +34,12 @@ struct RunReport {
   std::int32_t signal = 0;
   CapturedOutput standard_output;
   CapturedOutput standard_error;
+  std::string host;             // The machine that ran it, if it was another one.
+  std::uint64_t spill_key = 0;  // Of the file that outputs too large for memory are in.
 
   static auto fields(auto& self) {
     return std::tie(self.sequence, self.arguments, self.command, self.tag, self.started, self.seconds, self.exit_code,
-                    self.signal, self.standard_output, self.standard_error);
+                    self.signal, self.standard_output, self.standard_error, self.host, self.spill_key);
   }
 };
 

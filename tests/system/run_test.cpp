@@ -16,23 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Holds a pipe for writing as long as it lives: those who read from it wait, those who listen to it miss nothing.
-class Holder {
-public:
-  explicit Holder(const Fifo& fifo) : writer_(fifo.writer()) {}
-  ~Holder() { release(); }
-  Holder(const Holder&) = delete;
-  Holder& operator=(const Holder&) = delete;
-
-  void let_go() const { EXPECT_EQ(::write(writer_, "\n", 1), 1); }
-  void release() {
-    if (writer_ >= 0) ::close(std::exchange(writer_, -1));
-  }
-
-private:
-  int writer_;
-};
-
 class RunTest : public SystemTest {
 protected:
   Process& run(Arguments arguments, int input = -1) {

@@ -122,6 +122,7 @@ void Dispatcher::cancel_job(JobId id, bool running, TimePoint now) {
   if (running)
     for (const auto& [peer_id, peer] : peers_)
       if (peer->opened.contains(id)) send(*peer, id, Cancel{});
+  if (!running) ask_for_unbegun(job);
   maybe_end(job);
   feed_hungry(now);
 }
@@ -136,6 +137,11 @@ Duration Dispatcher::heartbeat() const {
   const Duration for_load =
       std::chrono::nanoseconds{std::chrono::seconds{1}} * peers_.size() / options_.heartbeats_per_second_max;
   return std::max(options_.heartbeat, for_load);
+}
+
+// In heartbeats.
+std::uint32_t Dispatcher::patience(const Peer& peer) const {
+  return peer.role == Role::sink ? options_.sink_dead_after_heartbeats : options_.dead_after_heartbeats;
 }
 
 void Dispatcher::refuse(PeerId from, Peer* peer, const std::string& why) {
@@ -320,7 +326,7 @@ void Dispatcher::welcome(Peer& peer, std::uint64_t greeting) {
   const auto interval = std::chrono::ceil<milliseconds>(heartbeat());
   peer.heartbeat = interval;
   const auto count = [](milliseconds time) { return static_cast<std::uint32_t>(time.count()); };
-  send(peer, {}, Welcome{count(interval), count(interval * options_.dead_after_heartbeats), greeting});
+  send(peer, {}, Welcome{count(interval), count(interval * patience(peer)), greeting});
 }
 
 // Adopted: still in the backlog, so the worker keeps it under its old lease. What has an outcome is of no use any

@@ -58,13 +58,19 @@ struct DispatcherOptions {
   Duration heartbeat =
       std::chrono::milliseconds{500};  // Grows so that all peers together send `heartbeats_per_second_max`.
   std::uint32_t heartbeats_per_second_max = 2'000;
-  std::uint32_t dead_after_heartbeats = 4;   // Silence of so many intervals is death.
+  std::uint32_t dead_after_heartbeats = 4;       // Silence of so many intervals is death.
+  std::uint32_t sink_dead_after_heartbeats = 4;  // The same for sinks, which are silent while they wait for whoever
+                                                 // reads what they write.
   Duration lease = std::chrono::seconds{3};  // Without progress for so long (or the task's time-out) a lease is lost.
   Duration finished_lease = std::chrono::seconds{10};  // Finished, but no verdict while the sink acknowledges others.
   Duration sink_grace =
       std::chrono::seconds{10};  // The sink that has results of a job may be gone so long before another gets the job.
-  std::uint64_t batch_bytes_max = 256 * 1024;             // Payload of one batch; a larger task goes alone.
-  std::uint32_t max_crashes = 3;                          // Deaths alone after which a task is dead.
+  std::uint64_t batch_bytes_max = 256 * 1024;  // Payload of one batch; a larger task goes alone.
+  std::uint32_t max_crashes = 3;               // Deaths alone after which a task is dead.
+  // What a dead worker had begun runs alone from then on, to find out which task it was. False where tasks cannot harm
+  // their worker, as commands, which are processes of their own: then every death of a worker that had begun a task
+  // counts for it, and nothing runs alone.
+  bool isolate_suspects = true;
   Duration retry_delay = std::chrono::milliseconds{100};  // Before the second try; doubles up to retry_delay_max.
   Duration retry_delay_max = std::chrono::seconds{10};
   Duration straggler = std::chrono::seconds{1};      // Least age at which a lease is worth a second copy.
@@ -196,7 +202,8 @@ public:
   Range offer_again(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
   // There will be no more tasks.
   void end_job(JobId job, TimePoint now);
-  // What no worker has gets the outcome cancelled; with `running` also what runs. Implies end_job.
+  // What has not begun gets the outcome cancelled, and workers are asked for what they have of it; with `running` also
+  // what runs. Implies end_job.
   void cancel_job(JobId job, bool running, TimePoint now);
   // Says goodbye to everybody.
   void stop(ByeReason reason, const std::string& message);
@@ -329,6 +336,7 @@ private:
   void send(const Peer& peer, JobId job, Message message);
   void notice(Level level, std::string text);
   Duration heartbeat() const;
+  std::uint32_t patience(const Peer& peer) const;
 
   // serving.cpp: clients.
   bool on_client_message(Peer& client, Job* job, const Received& received, TimePoint now);  // False: not for a client.
@@ -365,6 +373,7 @@ private:
   std::vector<Peer*> overloaded(const Job& job) const;
   static bool worth_relieving(const Peer& worker, const Job& job, TimePoint now);
   void speculate(Job& job, Peer& idle, TimePoint now);
+  void ask_for_unbegun(Job& job);
   void expire_leases(Job& job, TimePoint now);
 };
 

@@ -179,15 +179,15 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
   const Lease& lease = *job.account.find(id);
   History history = lease.history;
   const bool was_suspect = history.suspicion > 0;
-  ++history.suspicion;
+  if (options_.isolate_suspects) ++history.suspicion;
   const bool alone_too = planted("a batch is blamed for its poison");
-  if (alone && (lease.remaining.count() == 1 || alone_too) && !planted("crashes are not counted"))
-    ++history.deaths_alone;
+  const bool to_blame = !options_.isolate_suspects || (alone && (lease.remaining.count() == 1 || alone_too));
+  if (to_blame && !planted("crashes are not counted")) ++history.deaths_alone;
   if (history.deaths_alone >= options_.max_crashes) {
-    const Range task = lease.remaining.front();
-    propose(job, job.account.propose(task, id), Outcome::dead, history.tries + 1, "crash",
-            "its worker died " + std::to_string(history.deaths_alone) + " times while running nothing else; last " +
-                worker.name);
+    for (const Range held : lease.remaining.ranges())
+      propose(job, job.account.propose(held, id), Outcome::dead, history.tries + 1, "crash",
+              "its worker died " + std::to_string(history.deaths_alone) + " times" +
+                  (options_.isolate_suspects ? " while running nothing else" : "") + "; last " + worker.name);
     ++job.counters.requeued_batches;
     return;
   }
@@ -198,6 +198,17 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
       job.counters.requeued_tasks += job.account.release(id, {first.first, first.count / 2}, history);
   }
   lose_lease(job, id, history);
+}
+
+// Of a job that ends early. What comes back finds it cancelled.
+void Dispatcher::ask_for_unbegun(Job& job) {
+  for (const auto& [id, peer] : peers_) {
+    if (peer->role != Role::worker) continue;
+    for (const LeaseId lease : job.account.leases_of(peer->session)) {
+      send(*peer, job.id, Retract{lease, job.account.find(lease)->remaining.count()});
+      ++peer->retracts_open;
+    }
+  }
 }
 
 void Dispatcher::expire_leases(Job& job, TimePoint now) {
@@ -307,7 +318,7 @@ void Dispatcher::on_tick(TimePoint now) {
   if (now >= next_liveness_) {
     std::vector<std::pair<Peer*, Duration>> dead;
     for (const auto& [id, peer] : peers_) {
-      if (now - peer->heard > peer->heartbeat * options_.dead_after_heartbeats) {
+      if (now - peer->heard > peer->heartbeat * patience(*peer)) {
         dead.emplace_back(peer.get(), now - peer->heard);
       } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
         peer->spoken = now;

@@ -67,6 +67,7 @@ Reading Link::receive() {
 Reading Link::on_connection() {
   ConnectionEvent event;
   if (!monitor_.receive(event)) return Reading::drained;
+  if (event.kind == ConnectionEvent::Kind::disconnected && on_disconnected_) on_disconnected_();
   if (!event.shut_out()) return Reading::more;
   const std::string why = has_keys_ ? "its list has not the key that we have (any more), or it has no keys at all"
                                     : "it asks for keys, and we have none; name them with --keys";

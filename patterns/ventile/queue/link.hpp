@@ -37,6 +37,8 @@ public:
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
+  // Called whenever an open connection has broken; a new one is tried for anyway.
+  void on_disconnected(std::function<void()> call) { on_disconnected_ = std::move(call); }
   Status connect(const Endpoint& dispatcher) { return socket_.connect(dispatcher); }
   void send(JobId job, SessionId session, const Message& message);
   void send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads);
@@ -52,6 +54,7 @@ private:
   OnMessage on_message_;
   OnMalformed on_malformed_;
   OnPart on_part_;
+  std::function<void()> on_disconnected_;
   bool has_keys_;
   DealerSocket socket_;
   Monitor monitor_;

@@ -6,11 +6,13 @@
 
 namespace ventile {
 
-std::string host_and_process() {
+std::string host_name() {
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  return std::string{host.data()} + ":" + std::to_string(getpid());
+  return host.data();
 }
+
+std::string host_and_process() { return host_name() + ":" + std::to_string(getpid()); }
 
 IncarnationId random_incarnation() {
   IncarnationId id;

@@ -7,6 +7,7 @@
 
 namespace ventile {
 
+std::string host_name();
 std::string host_and_process();  // "host:pid", for people.
 IncarnationId random_incarnation();
 

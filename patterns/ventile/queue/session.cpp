@@ -47,8 +47,30 @@ void Session::hello(TimePoint now) {
 std::vector<HeldRange> Session::held() const {
   std::vector<HeldRange> held = outbox_.held();
   for (const auto& [id, lease] : leases_)
-    for (const Range range : lease.running.ranges()) held.push_back({lease.job, id, range, false});
+    if (!lease.unwanted)
+      for (const Range range : lease.running.ranges()) held.push_back({lease.job, id, range, false});
   return held;
+}
+
+void Session::stop_orphans() {
+  if (!options_.stop_when_alone) return;
+  std::set<JobId> jobs;
+  for (auto& [id, lease] : leases_)
+    if (!std::exchange(lease.unwanted, true)) jobs.insert(lease.job);
+  for (const JobId job : jobs) {
+    actions_.push_back(Notice{Level::warning, "stopped what ran of a job: its dispatcher is gone"});
+    actions_.push_back(CancelJob{job});
+    drop(outbox_.forget(job));
+  }
+  std::vector<LeaseId> ids;
+  for (const auto& [id, lease] : leases_) ids.push_back(id);
+  for (const LeaseId id : ids) forget_if_done(id);
+}
+
+// From now on its silence counts as if it had begun so long ago that only the grace is left.
+void Session::on_disconnected(TimePoint now) {
+  if (options_.stop_when_alone && state_ != State::gone)
+    heard_ = std::min(heard_, now - dead_after_ + options_.alone_grace);
 }
 
 void Session::forget_session(TimePoint now, const std::string& why) {
@@ -130,6 +152,7 @@ void Session::on_message(const Received& received, TimePoint now) {
       actions_.push_back(
           Notice{bye->reason == ByeReason::failed ? Level::warning : Level::info,
                  "the dispatcher has left" + (bye->message.empty() ? std::string{} : ": " + bye->message)});
+      stop_orphans();
       hello(now);
     }
   }
@@ -352,8 +375,10 @@ void Session::say_milestones(const std::vector<RunningTask>& running) {
 void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
   if (state_ == State::gone) return;
   if (state_ == State::greeting) {
+    if (!leases_.empty() && now - heard_ > dead_after_) stop_orphans();
     if (now >= next_hello_) hello(now);
   } else if (now - heard_ > dead_after_) {
+    stop_orphans();
     forget_session(now, "the dispatcher is silent; introducing this worker again until it answers");
   } else if (now >= next_progress_) {
     say_progress(now, running);

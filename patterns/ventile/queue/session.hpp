@@ -42,6 +42,11 @@ struct SessionOptions {
   Duration hello_interval = std::chrono::seconds{1};        // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{8};
   bool once = false;  // Leave when a job that was worked for is over.
+  // What runs goes on without a dispatcher, for one that comes back. With this it is stopped and forgotten when the
+  // dispatcher leaves, is silent, or is not heard again so soon after its connection broke: nothing outlives the one
+  // who wanted it.
+  bool stop_when_alone = false;
+  Duration alone_grace = std::chrono::seconds{2};
   OutboxOptions outbox;
 };
 
@@ -122,6 +127,7 @@ public:
   void start(TimePoint now);
   void on_message(const Received& received, TimePoint now);
   void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_disconnected(TimePoint now);
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   void on_tick(TimePoint now, const std::vector<RunningTask>& running);
   TimePoint next_tick() const;
@@ -203,6 +209,7 @@ private:
   void say(Message message, JobId job = {});
   void hello(TimePoint now);
   void forget_session(TimePoint now, const std::string& why);
+  void stop_orphans();
   void on_tasks(JobId job, const Tasks& tasks);
   void on_cancel(JobId job, const Cancel& cancel);
   void on_close(JobId job, TimePoint now);

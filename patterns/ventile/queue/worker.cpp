@@ -69,6 +69,7 @@ public:
 
   Status start(std::function<void(const WorkerReport&)> on_left) {
     on_left_ = std::move(on_left);
+    if (options_.stop_when_alone) link_.on_disconnected([this] { session_.on_disconnected(reactor_.now()); });
     if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
     reactor_.post([this] {
       started_ = reactor_.now();
@@ -161,6 +162,7 @@ private:
     session.credit_bytes = options_.credit_bytes;
     session.kept_bytes_max = options_.kept_bytes_max;
     session.once = options_.once;
+    session.stop_when_alone = options_.stop_when_alone;
     return session;
   }
 
@@ -286,9 +288,10 @@ private:
     if (job->function != nullptr) {
       jobs_[prepare.job] = std::move(job);
     } else {
-      log_.warning(
-          "a job wants the function '" + open.function + "', which this worker does not have; " +
-          (open.function == "exec" ? "start it with --exec 'CMD {}'" : "load the plugin that has it with --plugin"));
+      log_.warning("a job wants the function '" + open.function + "', which this worker does not have; " +
+                   (open.function == "exec"  ? "start it with --exec 'CMD {}'"
+                    : open.function == "run" ? "start it with --exec '*' to let it run what `ventile run` sends"
+                                             : "load the plugin that has it with --plugin"));
       session_.on_job_refused(prepare.job, "it has no function '" + open.function + "'", reactor_.now());
     }
   }

@@ -21,12 +21,14 @@
 namespace ventile {
 
 struct WorkerOptions {
-  Endpoint connect;         // The dispatcher's address.
-  Keys keys;                // A worker's, if the dispatcher has any.
-  std::uint32_t slots = 1;  // Tasks at once, each on a thread of its own.
-  std::string name;         // For people; empty: host:pid.
-  std::string build;        // Version of the program, for people.
-  bool once = false;        // Leave when the first job that it worked for is over.
+  Endpoint connect;              // The dispatcher's address.
+  Keys keys;                     // A worker's, if the dispatcher has any.
+  std::uint32_t slots = 1;       // Tasks at once, each on a thread of its own.
+  std::string name;              // For people; empty: host:pid.
+  std::string build;             // Version of the program, for people.
+  bool once = false;             // Leave when the first job that it worked for is over.
+  bool stop_when_alone = false;  // Stop what runs when the dispatcher is gone, instead of going on for one that comes
+                                 // back.
   Duration drain_timeout = std::chrono::seconds{30};
   std::size_t frame_bytes_max = frame_bytes_default;
   std::uint64_t credit_tasks = std::uint64_t{1} << 32;

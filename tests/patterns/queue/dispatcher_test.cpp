@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <string>
 
 #include "tests/patterns/queue/dispatcher_fixture.hpp"
@@ -157,6 +158,19 @@ TEST_F(DispatcherTest, heartbeats_become_rarer_with_many_peers) {
   Worker& alice = new_worker();
   alice.say(Hello{Role::worker, alice.node, "alice", "test", 1, {}, {}, {}, {}});
   EXPECT_EQ(alice.next<Welcome>(), (Welcome{2100, 8400, 0}));
+}
+
+TEST_F(DispatcherTest, a_sink_may_be_given_more_time_than_a_worker) {
+  start({.sink_dead_after_heartbeats = 100});
+  job_of(1);
+  Worker& alice = worker();
+  alice.fall_silent();
+  sink().fall_silent();
+  pass(10s);
+  EXPECT_EQ(dispatcher->worker_count(), 0U);
+  EXPECT_EQ(dispatcher->why_waiting(job), "no worker has connected") << "and not that there is no sink";
+  pass(41s);
+  EXPECT_EQ(dispatcher->why_waiting(job), "no sink has connected");
 }
 
 TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_has_left_since) {
@@ -417,10 +431,27 @@ TEST_F(DispatcherTest, cancelled_soon_what_runs_may_finish) {
   Worker& alice = worker(1);
   const auto batches = alice.all_tasks();
   cancel_job(false);
+  alice.read_all();
   take_proposals();
   EXPECT_EQ(count(Outcome::cancelled), 100 - batches.size());
   for (const Tasks& batch : batches) complete(alice, batch);
   EXPECT_EQ(count(Outcome::done), batches.size());
+  sink().next<End>();
+}
+
+TEST_F(DispatcherTest, cancelled_soon_workers_are_asked_for_what_has_not_begun) {
+  job_of(100);
+  Worker& alice = worker(1);
+  const std::vector<Tasks> batches = alice.all_tasks();
+  ASSERT_GT(batches.size(), 1U);
+  cancel_job(false);
+  for (const Tasks& batch : batches)
+    EXPECT_EQ(alice.next<Retract>(), (Retract{batch.lease, batch.range.count})) << "it knows best what has begun";
+  for (const Tasks& batch : std::span(batches).subspan(1)) alice.give_back(batch.lease, {batch.range});
+  take_proposals();
+  complete(alice, batches.front());
+  EXPECT_EQ(count(Outcome::done), batches.front().range.count);
+  EXPECT_EQ(count(Outcome::cancelled), 100 - batches.front().range.count);
   sink().next<End>();
 }
 
@@ -442,6 +473,7 @@ TEST_F(DispatcherTest, what_comes_back_after_the_job_was_cancelled_does_not_run)
   Worker& bob = worker(1);
   const auto batches = alice.all_tasks();
   cancel_job(false);
+  alice.read_all();
   take_proposals();
   alice.give_back(batches[0].lease, {batches[0].range});
   take_proposals();

@@ -648,6 +648,29 @@ TEST_F(Poison, one_poisonous_task_among_a_thousand_is_dead_and_the_innocent_are_
   EXPECT_LE(deaths, 12) << "a batch of a hundred is halved seven times, and its task dies three times alone";
 }
 
+TEST_F(Leasing, tasks_that_cannot_harm_their_worker_do_not_run_alone_after_its_death) {
+  start({.isolate_suspects = false});
+  job_of(4);
+  Worker& alice = worker(4);
+  EXPECT_EQ(alice.all_tasks().size(), 4U);
+  unreachable(alice);
+  alice.fall_silent();
+  EXPECT_EQ(worker(4).all_tasks().size(), 4U) << "all of them at once";
+}
+
+TEST_F(Leasing, a_task_whose_workers_die_every_time_is_dead_also_if_nothing_runs_alone) {
+  start({.max_crashes = 3, .isolate_suspects = false});
+  job_of(2);
+  for (int death = 0; death < 3; ++death) {
+    Worker& victim = worker(2);
+    ASSERT_EQ(victim.all_tasks().size(), 2U);
+    unreachable(victim);
+    victim.fall_silent();
+  }
+  take_proposals();
+  EXPECT_EQ(count(Outcome::dead), 2U);
+}
+
 TEST_F(Leasing, a_task_that_lost_only_connections_is_not_given_up) {
   job_of(1);
   std::vector<Worker*> flaky{&worker(), &worker(), &worker(), &worker()};

@@ -351,6 +351,69 @@ TEST_F(SessionTest, drains_what_it_has_and_then_leaves) {
   EXPECT_EQ(did<Session::Leave>().ending, Session::Ending::done);
 }
 
+// A worker that runs what outlives nobody.
+class LentTest : public SessionTest {
+protected:
+  LentTest() {
+    SessionOptions lent = options();
+    lent.stop_when_alone = true;
+    session = Session{lent};
+    open();
+    open_job();
+    give({0, 2});
+    kept = finish({0, 1});
+  }
+  // Everything of the job is stopped, its results are dropped, and what ends now is forgotten.
+  void expect_stopped() {
+    bool cancelled = false;
+    bool dropped = false;
+    Hello hello;
+    for (; !actions.empty(); actions.pop_front()) {
+      if (const auto* cancel = std::get_if<Session::CancelJob>(&actions.front())) cancelled = cancel->job == job;
+      if (const auto* drop = std::get_if<Session::DropResult>(&actions.front())) dropped = drop->result == kept;
+      if (const auto* say = std::get_if<Session::Say>(&actions.front()))
+        if (const auto* said = std::get_if<Hello>(&say->message)) hello = *said;
+    }
+    EXPECT_TRUE(cancelled);
+    EXPECT_TRUE(dropped);
+    EXPECT_FALSE(finish({1, 1}, 1)) << "nobody wants it";
+    EXPECT_EQ(session.held_tasks(), 0U);
+    pass(20s);
+    for (; !actions.empty(); actions.pop_front())
+      if (const auto* say = std::get_if<Session::Say>(&actions.front()))
+        if (const auto* said = std::get_if<Hello>(&say->message)) hello = *said;
+    EXPECT_TRUE(hello.held.empty());
+  }
+  ResultId kept;
+};
+
+TEST_F(LentTest, what_runs_is_stopped_when_the_dispatcher_is_silent) {
+  pass(1999ms);
+  EXPECT_TRUE(actions.empty());
+  pass(2ms);
+  expect_stopped();
+}
+
+TEST_F(LentTest, what_runs_is_stopped_when_the_dispatcher_leaves) {
+  tell(Bye{ByeReason::failed, "interrupted"}, {});
+  expect_stopped();
+}
+
+TEST_F(LentTest, what_runs_is_stopped_when_the_dispatcher_forgot_it_and_is_silent_then) {
+  tell(HelloAgain{}, {});
+  EXPECT_EQ(said<Hello>().held.size(), 2U) << "it may want to go on";
+  pass(2001ms);
+  expect_stopped();
+}
+
+TEST_F(LentTest, a_connection_that_comes_back_in_time_is_no_end) {
+  session.on_disconnected(now);
+  pass(1500ms);
+  tell(Heartbeat{}, {});
+  pass(1500ms);
+  EXPECT_TRUE(actions.empty());
+}
+
 TEST_F(SessionTest, takes_nothing_more_while_it_drains) {
   open();
   open_job();
