@@ -44,12 +44,14 @@ struct CommandPlan {
   std::uint64_t delay_nanoseconds = 0;  // Between two starts on one machine.
   std::uint64_t memory_free = 0;        // Bytes that must be available before a start; 0: any.
   std::vector<Variable> environment;    // Beside that of the worker.
+  std::vector<std::string> bring_back;  // Templates of the files that a task makes.
+  bool cleanup = false;                 // Remove what came and what was made.
 
   static auto fields(auto& self) {
     return std::tie(self.format, self.words, self.before, self.replacement, self.names, self.append, self.shell,
                     self.tag, self.directory, self.nice, self.timeout, self.tries_max, self.reports_command,
                     self.reports_arguments, self.arguments_to_input, self.delay_nanoseconds, self.memory_free,
-                    self.environment);
+                    self.environment, self.bring_back, self.cleanup);
   }
   bool operator==(const CommandPlan&) const = default;
 };

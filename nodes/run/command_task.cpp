@@ -105,6 +105,19 @@ private:
   }
 };
 
+// Whatever becomes of the task, its files leave.
+class Visit {
+public:
+  Visit(Guests& guests, const RunInput& input) : guests_(guests), input_(input) {}
+  ~Visit() { guests_.leave(input_); }
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
+
+private:
+  Guests& guests_;
+  const RunInput& input_;
+};
+
 }  // namespace
 
 RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
@@ -113,7 +126,7 @@ RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
   const Pass pass{*services_.gate, context};
   if (!pass.granted()) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
   try {
-    RunReport report = run(context, std::move(*input), pass.slot());
+    RunReport report = visit(context, std::move(*input), pass.slot());
     services_.halt->on_ended(true);
     return report;
   } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
@@ -122,7 +135,16 @@ RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
   }
 }
 
-RunReport CommandTask::run(const TaskContext& context, RunInput input, std::uint32_t slot) const {
+// With the files that it brings and leaves behind.
+RunReport CommandTask::visit(const TaskContext& context, RunInput input, std::uint32_t slot) const {
+  if (services_.guests == nullptr) return run(context, input, slot);
+  const Visit visit{*services_.guests, input};
+  if (Status arrived = services_.guests->arrive(input); !arrived)
+    throw TaskFailure{std::string{run_failure::transfer}, arrived.error().message};
+  return run(context, input, slot);
+}
+
+RunReport CommandTask::run(const TaskContext& context, RunInput& input, std::uint32_t slot) const {
   const TaskPlace place{input.sequence, slot + 1};
   RunReport report;
   report.sequence = input.sequence;
@@ -140,9 +162,11 @@ RunReport CommandTask::run(const TaskContext& context, RunInput input, std::uint
   report.exit_code = outcome->exit_code;
   report.signal = outcome->signal;
   const Status finished = streams.finish(report);
-  if (options_.reports_arguments) report.arguments = std::move(input.arguments);
+  if (options_.reports_arguments) report.arguments = input.arguments;
+  const Status collected = services_.guests != nullptr ? services_.guests->collect(input, report) : Status{};
   if (!finished) throw TaskFailure{std::string{run_failure::output}, finished.error().message, report};
   check(*outcome, streams.error_tail(), report);
+  if (!collected) throw TaskFailure{std::string{run_failure::bring_back}, collected.error().message, report};
   return report;
 }
 

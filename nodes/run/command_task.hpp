@@ -54,6 +54,7 @@ struct CommandTaskServices {
   std::shared_ptr<TimeLimit> time_limit;
   std::shared_ptr<EarlyHalt> halt;
   std::uint32_t tries_max = 1;
+  std::shared_ptr<Guests> guests;  // Null on the machine where the files are.
 };
 
 // The commands of one run. Its payload is a RunInput, its result a RunReport, which is the detail of its failure as
@@ -72,7 +73,8 @@ private:
   CommandTaskOptions options_;
   CommandTaskServices services_;
 
-  RunReport run(const TaskContext& context, RunInput input, std::uint32_t slot) const;
+  RunReport visit(const TaskContext& context, RunInput input, std::uint32_t slot) const;
+  RunReport run(const TaskContext& context, RunInput& input, std::uint32_t slot) const;
   Command command_for(const TaskContext& context, RunInput& input, TaskPlace place) const;
   void check(const ProcessOutcome& outcome, const std::string& tail, RunReport& report) const;
 };

@@ -41,6 +41,8 @@ const std::map<std::string_view, std::string_view>& aliases() {
       {"i", "replace"},
       {"xapply", "link"},
       {"verbose-commands", "show-commands"},
+      {"transferfile", "transfer"},
+      {"tf", "transfer"},
   };
   return all;
 }
@@ -77,14 +79,8 @@ const std::map<std::string_view, std::string_view>& nearest_things() {
       {"sshloginfile", remote},
       {"onall", remote},
       {"nonall", remote},
-      {"trc", remote},
-      {"transfer", remote},
-      {"transferfile", remote},
-      {"tf", remote},
-      {"return", remote},
-      {"cleanup", remote},
-      {"basefile", remote},
-      {"bf", remote},
+      {"basefile", "--transfer FILE, by which a file goes with every task"},
+      {"bf", "--transfer FILE, by which a file goes with every task"},
       {"controlmaster", remote},
       {"M", remote},
       {"pipe-part", with_pipe},
@@ -224,17 +220,23 @@ private:
     if (is_granted(name)) return;
     const bool negated = name.starts_with("no-") && table_.find(name) == nullptr;
     const Option* const option = table_.find(negated ? name.substr(3) : name);
-    if (option == nullptr && name != "a") return refuse(name, shown);
+    if (option == nullptr && name != "a" && name != "trc") return refuse(name, shown);
     if (option != nullptr && option->shape == Option::Shape::flag) {
       line_.options.push_back("--" + name + (value ? "=" + *value : ""));
       return;
     }
+    // GNU Parallel's --transfer has no value and means --transferfile {}.
+    if (name == "transfer" && !value && (at_ == arguments_.size() || is_option(arguments_[at_]))) value = "{}";
     if (!value) {
       if (at_ == arguments_.size()) {
         error_ = usage_error(fmt::format("{} needs a value", shown));
         return;
       }
       value = arguments_[at_++];
+    }
+    if (name == "trc") {
+      line_.options.insert(line_.options.end(), {"--transfer={}", "--return=" + *value, "--cleanup"});
+      return;
     }
     if (name == "a") return line_.sources.push_back({{}, *value, true, false});
     if (name == "block" || name == "memfree") value = plain_size(*value);
@@ -285,11 +287,19 @@ std::optional<ExitNow> check(RunCommand& run) {
         exclude(run.line_buffer, "--line-buffer", run.keep_order, "--keep-order"),
         exclude(run.line_buffer, "--line-buffer", !run.results.empty(), "--results"),
         exclude(run.null_delimited, "--null", !run.delimiter.empty(), "--delimiter"),
+        exclude(run.retry_failed, "--retry-failed", !run.transfer.empty() || !run.bring_back.empty(),
+                "--transfer and --return, whose arguments the log does not know"),
         exclude(run.bind.has_value(), "--bind", run.ungroup || run.line_buffer || run.says_commands,
                 "--ungroup, --line-buffer and --show-commands, which only this machine's commands could obey"),
         exclude(run.retry_failed, "--retry-failed", !run.command.empty() || !run.sources.empty(),
                 "a command or arguments: what is run comes from --joblog")})
     if (objection) return objection;
+  const bool files_travel = !run.transfer.empty() || !run.bring_back.empty();
+  if ((files_travel || run.cleanup) && !run.bind)
+    return usage_error("--transfer, --return and --cleanup are for other machines", "Add --bind ADDRESS.");
+  if (files_travel && !run.directory.empty() && !run.remote_only)
+    return usage_error("--transfer and --return with --workdir need --remote-only",
+                       "Commands on this machine would look for the files in that folder, and they are not there.");
   if (run.remote_only && !run.bind)
     return usage_error("--remote-only needs other machines", "Add --bind ADDRESS, to which they connect.");
   if (run.bind && (run.bind->transport != Transport::tcp || run.bind->is_wildcard()))
@@ -408,7 +418,8 @@ at once, and writes each one's output in one piece. No shell is involved.
 Arguments: -a FILE -0 -d C -C REGEX -I TEXT -n N -r --header : --link --trim
 Input:     --stdin --pipe --block SIZE --recend TEXT --recstart TEXT
 Output:    --tagstring T --line-buffer -u --results DIR -t --json -q -v
-Machines:  --bind ADDRESS --remote-only --insecure; `worker --exec '*'` there
+Machines:  --bind ADDRESS --remote-only --transfer F --return F --cleanup
+           --insecure; on the others: ventile worker --exec '*'
 More:      --resume-failed --retry-failed --delay T --memfree SIZE --nice N
            --env NAME --workdir DIR --config FILE     `man ventile-run` has all
 )";

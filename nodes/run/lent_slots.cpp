@@ -62,6 +62,8 @@ private:
     if (!plan) return plan.error();
     Result<CommandTaskOptions> options = task_options(*plan);
     if (!options) return options.error();
+    Result<std::vector<CommandTemplate>> bring_back = path_templates(plan->bring_back, plan->names);
+    if (!bring_back) return bring_back.error();
     if (Status made = make_directory(plan->directory); !made) return made.error();
     options->host = host_;
     options->output_bytes_max = lent_output_bytes_max;
@@ -72,7 +74,8 @@ private:
                                  std::make_shared<LiveOutput>(),
                                  std::make_shared<TimeLimit>(plan->timeout),
                                  std::make_shared<EarlyHalt>(std::nullopt, gate),
-                                 plan->tries_max};
+                                 plan->tries_max,
+                                 std::make_shared<Guests>(plan->directory, std::move(*bring_back), plan->cleanup)};
     return std::make_shared<const CommandTask>(std::move(*options), std::move(services));
   }
 };

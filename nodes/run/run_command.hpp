@@ -61,6 +61,9 @@ struct RunCommand {
   std::optional<Endpoint> bind;  // Where other machines come to lend their slots; none: this machine only.
   bool remote_only = false;      // No command runs on this machine.
   bool insecure = false;
+  std::vector<std::string> transfer;    // Templates of files that go with a task to another machine,
+  std::vector<std::string> bring_back;  // and of those that come back from there.
+  bool cleanup = false;                 // Both are removed there.
 
   Duration delay{0};
   std::uint64_t memory_free = 0;

@@ -10,8 +10,8 @@ namespace {
 
 class RunInputs final : public Input {
 public:
-  RunInputs(std::unique_ptr<Arguments> arguments, PassOver pass_over)
-      : arguments_(std::move(arguments)), pass_over_(std::move(pass_over)) {}
+  RunInputs(std::unique_ptr<Arguments> arguments, PassOver pass_over, Provision provision)
+      : arguments_(std::move(arguments)), pass_over_(std::move(pass_over)), provision_(std::move(provision)) {}
 
   Result<bool> read(PayloadWriter& block, std::size_t bytes_max, std::uint32_t count_max) override {
     while (block.count() < count_max && block.size() < bytes_max) {
@@ -24,6 +24,7 @@ public:
         passed_over_.fetch_add(1, std::memory_order_relaxed);
         continue;
       }
+      if (provision_) provision_(input);
       Packer packer{block.buffer()};
       pack_value(packer, input);
       block.end_payload();
@@ -36,6 +37,7 @@ public:
 private:
   std::unique_ptr<Arguments> arguments_;
   PassOver pass_over_;
+  Provision provision_;
   std::uint64_t sequence_ = 0;
   std::atomic<std::uint64_t> passed_over_{0};
 };
@@ -62,13 +64,14 @@ private:
 
 class BlockInputs final : public Input {
 public:
-  explicit BlockInputs(BlockReader blocks) : blocks_(std::move(blocks)) {}
+  BlockInputs(BlockReader blocks, Provision provision) : blocks_(std::move(blocks)), provision_(std::move(provision)) {}
 
   Result<bool> read(PayloadWriter& block, std::size_t /*bytes_max*/, std::uint32_t /*count_max*/) override {
     RunInput input;
     Result<bool> more = blocks_.next(input.standard_input);
     if (!more || !*more) return more;
     input.sequence = ++sequence_;
+    if (provision_) provision_(input);
     Packer packer{block.buffer()};
     pack_value(packer, input);
     block.end_payload();
@@ -79,16 +82,19 @@ public:
 
 private:
   BlockReader blocks_;
+  Provision provision_;
   std::uint64_t sequence_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Input> make_run_input(std::unique_ptr<Arguments> arguments, PassOver pass_over) {
-  return std::make_unique<RunInputs>(std::move(arguments), std::move(pass_over));
+std::unique_ptr<Input> make_run_input(std::unique_ptr<Arguments> arguments, PassOver pass_over, Provision provision) {
+  return std::make_unique<RunInputs>(std::move(arguments), std::move(pass_over), std::move(provision));
 }
 
-std::unique_ptr<Input> make_block_input(BlockReader blocks) { return std::make_unique<BlockInputs>(std::move(blocks)); }
+std::unique_ptr<Input> make_block_input(BlockReader blocks, Provision provision) {
+  return std::make_unique<BlockInputs>(std::move(blocks), std::move(provision));
+}
 
 std::unique_ptr<Input> make_listed_input(std::vector<RunInput> tasks) {
   return std::make_unique<ListedInputs>(std::move(tasks));

@@ -18,8 +18,12 @@ namespace ventile {
 // True for a task that need not run.
 using PassOver = std::function<bool(const std::vector<std::string>& arguments, std::uint64_t sequence)>;
 
+// What each task is given beside its arguments: the files that it takes along.
+using Provision = std::function<void(RunInput& input)>;
+
 // Payloads are RunInputs. What is passed over has a sequence number all the same.
-std::unique_ptr<Input> make_run_input(std::unique_ptr<Arguments> arguments, PassOver pass_over);
+std::unique_ptr<Input> make_run_input(std::unique_ptr<Arguments> arguments, PassOver pass_over,
+                                      Provision provision = {});
 
 // Tasks that are known already, with the numbers that they have.
 std::unique_ptr<Input> make_listed_input(std::vector<RunInput> tasks);
@@ -49,6 +53,6 @@ private:
   std::size_t block_end(std::string_view text, bool at_end) const;
 };
 
-std::unique_ptr<Input> make_block_input(BlockReader blocks);
+std::unique_ptr<Input> make_block_input(BlockReader blocks, Provision provision = {});
 
 }  // namespace ventile

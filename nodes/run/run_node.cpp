@@ -70,6 +70,8 @@ CommandPlan plan_of(const RunCommand& run, const std::vector<std::string>& names
   plan.memory_free = run.memory_free;
   for (const std::string& name : run.environment)
     if (const char* const value = std::getenv(name.c_str())) plan.environment.push_back({name, value});
+  plan.bring_back = run.bring_back;
+  plan.cleanup = run.cleanup;
   return plan;
 }
 
@@ -97,6 +99,12 @@ struct Work {
   std::unique_ptr<Input> input;
   CommandPlan plan;
   CommandTaskOptions task;
+  std::shared_ptr<Luggage> luggage;  // Null: no file travels.
+
+  Provision provision() const {
+    if (luggage == nullptr) return {};
+    return [bags = luggage](RunInput& one) { bags->pack(one); };
+  }
 };
 
 Result<Work> work_with(const RunCommand& run, const std::vector<std::string>& names) {
@@ -105,6 +113,12 @@ Result<Work> work_with(const RunCommand& run, const std::vector<std::string>& na
   Result<CommandTaskOptions> task = local_task_options(run, work.plan);
   if (!task) return task.error();
   work.task = std::move(*task);
+  if (run.transfer.empty() && run.bring_back.empty()) return work;
+  Result<std::vector<CommandTemplate>> transfer = path_templates(run.transfer, names);
+  if (!transfer) return Error{Code::invalid, "--transfer: " + transfer.error().message};
+  Result<std::vector<CommandTemplate>> bring_back = path_templates(run.bring_back, names);
+  if (!bring_back) return Error{Code::invalid, "--return: " + bring_back.error().message};
+  work.luggage = std::make_shared<Luggage>(std::move(*transfer), std::move(*bring_back));
   return work;
 }
 
@@ -137,7 +151,7 @@ Result<Work> block_work(const RunCommand& run) {
   blocks.record_end = run.record_end;
   blocks.record_start = run.record_start;
   blocks.records = run.arguments_each.value_or(0);
-  work->input = make_block_input(BlockReader{std::move(*reader), blocks});
+  work->input = make_block_input(BlockReader{std::move(*reader), blocks}, work->provision());
   return work;
 }
 
@@ -167,7 +181,7 @@ Result<Work> argument_work(const RunCommand& run, const Console& console) {
       return done->take(quoted_for_reading(words_of(task, {sequence, values, {}}, {sequence, 1})));
     };
   }
-  work->input = make_run_input(std::move(*arguments), std::move(pass_over));
+  work->input = make_run_input(std::move(*arguments), std::move(pass_over), work->provision());
   return work;
 }
 
@@ -397,6 +411,7 @@ int run_commands(const RunCommand& run) {
 
   Result<RunOutputOptions> output = open_outputs(run, work->plan.names);
   if (!output) return fail(ExitCode::usage, output.error().message);
+  output->luggage = work->luggage;
   TaskRegistry tasks;
   const CommandTaskServices services{zygote,
                                      gate,
@@ -404,7 +419,8 @@ int run_commands(const RunCommand& run) {
                                      std::make_shared<LiveOutput>(),
                                      std::make_shared<TimeLimit>(run.timeout),
                                      std::make_shared<EarlyHalt>(run.halt, gate),
-                                     run.retries};
+                                     run.retries,
+                                     nullptr};
   add_command_task(tasks, std::move(work->task), services);
 
   Context context{{}, console.log()};

@@ -20,6 +20,8 @@ Status RunOutput::write_result(const ResultItem& item) {
   if (spilled && report.spill_key != options_.spill->key())
     return Error{Code::invalid, "a task's result names outputs that are not here; its worker" +
                                     (report.host.empty() ? "" : " on " + report.host) + " is broken or hostile"};
+  if (options_.luggage)
+    if (Status unpacked = options_.luggage->unpack(report); !unpacked) return unpacked;
   if (Status printed = print(stdout_, stderr_, report.standard_output, report.tag); !printed) return printed;
   if (Status printed = print(stderr_, stdout_, report.standard_error, report.tag); !printed) return printed;
   if (options_.results)

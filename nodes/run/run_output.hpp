@@ -17,6 +17,7 @@ struct RunOutputOptions {
   std::unique_ptr<JobLog> joblog;          // Null: none.
   std::unique_ptr<ResultsFolder> results;  // Null: none.
   std::shared_ptr<SpillFile> spill;
+  std::shared_ptr<Luggage> luggage;  // Null: no file comes back.
 };
 
 // On stdout and stderr. The first error is the last: what is written later fails with the same.

@@ -42,6 +42,10 @@ OptionTable table_of(RunCommand& command) {
   table.section("Other machines");
   table.endpoint("bind,b", command.bind, "Machines that connect here with `ventile worker --exec '*'` help.");
   table.flag("remote-only", command.remote_only, "Run nothing on this machine.");
+  table.texts("transfer", "FILE", command.transfer,
+              "A file that a task on another machine needs; replacements are known.");
+  table.texts("return", "FILE", command.bring_back, "A file that it makes and that comes back.");
+  table.flag("cleanup", command.cleanup, "Remove both there when the task has ended.");
   table.flag("insecure", command.insecure, "Allow addresses that other machines can reach, without keys.");
   table.section("More");
   table.flag("resume-failed", command.resume_failed, "As --resume, but run again what has failed.");

@@ -59,8 +59,8 @@ TEST_F(LentSlotsTest, share_the_run_with_those_of_this_machine) {
   const Holder listener{begun};
   const Fifo gate;
   Holder holder{gate};
-  Process& process =
-      run({"sh", "-c", "printf x > $0; cat < $1", begun.path(), gate.path(), "{}", ":::", "1", "2", "3"}, {"-j1"});
+  Process& process = run(
+      {"sh", "-c", "exec < $1; printf x > $0; cat", begun.path(), gate.path(), "{}", ":::", "1", "2", "3"}, {"-j1"});
   lend({"-j", "2"});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(begun.next(), 'x') << "all three run at once";
   holder.release();
@@ -152,6 +152,31 @@ TEST_F(LentSlotsTest, run_in_their_own_folder_with_the_variables_that_are_asked_
   lend();
   EXPECT_EQ(process.wait(), 0);
   EXPECT_EQ(process.output(), "green\n" + path("work/deep") + "\n");
+}
+
+TEST_F(LentSlotsTest, are_sent_the_files_that_a_task_needs_and_send_back_what_it_makes) {
+  const std::string there = path("there");
+  write("a b.txt", "one\ntwo\n");
+  write("c.txt", "three\n");
+  std::filesystem::create_directory(there);
+  Process& process = run({"sh", "-c", "wc -l < \"$1\" > \"$1.count\"; pwd", "x", "{}", ":::", "a b.txt", "c.txt"},
+                         {"--remote-only", "--workdir", there, "--trc", "{}.count", "-k"});
+  lend();
+  EXPECT_EQ(process.wait(), 0);
+  EXPECT_EQ(process.output(), there + "\n" + there + "\n");
+  EXPECT_EQ(read_file(path("a b.txt.count")), "2\n");
+  EXPECT_EQ(read_file(path("c.txt.count")), "1\n");
+  EXPECT_TRUE(std::filesystem::is_empty(there)) << "cleaned up";
+}
+
+TEST_F(LentSlotsTest, name_a_file_that_did_not_come_or_was_not_made_as_the_failure_of_its_task) {
+  write("there.txt", "");
+  Process& process = run({"true", ":::", "gone.txt", "there.txt"},
+                         {"--remote-only", "--transferfile", "{}", "--return", "{}.out", "--workdir", path("w")});
+  lend();
+  EXPECT_EQ(process.wait(), 1);
+  EXPECT_THAT(process.errors(), HasSubstr("cannot read gone.txt: No such file"));
+  EXPECT_THAT(process.errors(), HasSubstr("there.txt.out: No such file"));
 }
 
 TEST_F(LentSlotsTest, are_not_lent_by_a_worker_that_names_another_command) {
