@@ -216,17 +216,6 @@ Parsed<std::string> show(const std::string& role, const std::vector<std::string>
 
 }  // namespace
 
-// Addresses that other machines can reach need keys, or a user who knows what he does.
-std::optional<ExitNow> check_reach(std::string_view option, const Endpoint& endpoint, bool insecure) {
-  if (insecure || endpoint.is_loopback()) return std::nullopt;
-  const std::string address = endpoint.to_string();
-  const std::string local = loopback_endpoint(endpoint.port).to_string();
-  return wrong(fmt::format("refusing to {} {} without keys: whoever is on that network could take part or listen",
-                           option, address),
-               fmt::format("Stay on this machine:  --{0} {1}\nOr accept the risk:    --{0} {2} --insecure", option,
-                           local, address));
-}
-
 Parsed<VentilatorCommand> parse_ventilator_options(const std::vector<std::string>& arguments,
                                                    const Surroundings& around) {
   return parse<VentilatorCommand>("ventilator", arguments, around);

@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include <nodes/options.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/role_tables.hpp>
 #include <nodes/run/time_limit.hpp>
 
@@ -300,6 +300,8 @@ std::optional<ExitNow> check(RunCommand& run) {
   if (files_travel && !run.directory.empty() && !run.remote_only)
     return usage_error("--transfer and --return with --workdir need --remote-only",
                        "Commands on this machine would look for the files in that folder, and they are not there.");
+  if (!run.keys.empty() && !run.bind)
+    return usage_error("--keys is for other machines", "Add --bind ADDRESS, to which they connect.");
   if (run.remote_only && !run.bind)
     return usage_error("--remote-only needs other machines", "Add --bind ADDRESS, to which they connect.");
   if (run.bind && (run.bind->transport != Transport::tcp || run.bind->is_wildcard()))
@@ -307,7 +309,7 @@ std::optional<ExitNow> check(RunCommand& run) {
         fmt::format("--bind {} is no address by which other machines reach this one", run.bind->to_string()),
         "Give one, such as tcp://192.168.0.1:5570 or tcp://eth0:5570.");
   if (run.bind)
-    if (auto objection = check_reach("bind", *run.bind, run.insecure)) return objection;
+    if (auto objection = check_reach("bind", *run.bind, {run.keys, run.insecure})) return objection;
   if ((run.resume || run.resume_failed || run.retry_failed) && run.joblog.empty())
     return usage_error("--resume, --resume-failed and --retry-failed read a log: give --joblog FILE", "");
   if (!run.header.empty() && run.header != ":") return usage_error("--header: expected :, got " + run.header);
@@ -419,7 +421,7 @@ Arguments: -a FILE -0 -d C -C REGEX -I TEXT -n N -r --header : --link --trim
 Input:     --stdin --pipe --block SIZE --recend TEXT --recstart TEXT
 Output:    --tagstring T --line-buffer -u --results DIR -t --json -q -v
 Machines:  --bind ADDRESS --remote-only --transfer F --return F --cleanup
-           --insecure; on the others: ventile worker --exec '*'
+           --keys DIR --insecure; on the others: ventile worker --exec '*'
 More:      --resume-failed --retry-failed --delay T --memfree SIZE --nice N
            --env NAME --workdir DIR --config FILE     `man ventile-run` has all
 )";

@@ -60,6 +60,7 @@ struct RunCommand {
 
   std::optional<Endpoint> bind;  // Where other machines come to lend their slots; none: this machine only.
   bool remote_only = false;      // No command runs on this machine.
+  std::string keys;              // A folder with those of dispatcher, sink and worker; empty: none.
   bool insecure = false;
   std::vector<std::string> transfer;    // Templates of files that go with a task to another machine,
   std::vector<std::string> bring_back;  // and of those that come back from there.

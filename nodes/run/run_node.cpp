@@ -14,6 +14,7 @@
 #include <nodes/companions.hpp>
 #include <nodes/console.hpp>
 #include <nodes/progress.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/run/command_plan.hpp>
 #include <nodes/run/command_task.hpp>
 #include <nodes/run/dialect.hpp>
@@ -29,6 +30,24 @@
 
 namespace ventile {
 namespace {
+
+// The roles that this process plays towards other machines.
+struct RunKeys {
+  Keys dispatcher;
+  Keys sink;
+  Keys worker;
+
+  static Result<RunKeys> open(const std::string& folder, const Log& log) {
+    RunKeys keys;
+    for (const auto& [role, place] : {std::pair{KeyRole::dispatcher, &keys.dispatcher},
+                                      std::pair{KeyRole::sink, &keys.sink}, std::pair{KeyRole::worker, &keys.worker}}) {
+      Result<Keys> opened = open_keys(folder, {role}, log);
+      if (!opened) return opened.error();
+      *place = *std::move(opened);
+    }
+    return keys;
+  }
+};
 
 constexpr Duration cancel_timeout = std::chrono::seconds{5};
 constexpr std::uint32_t never_dead = 1'000'000;           // In heartbeats, of which there are two a second.
@@ -298,16 +317,18 @@ VentilatorOptions ventilator_options(const RunCommand& run, const CommandPlan& p
 // Where nobody else takes tasks, some wait at the gate in their order, so that no slot waits for one. Elsewhere a task
 // that waits could run on another machine.
 std::optional<WorkerOptions> worker_options(const RunCommand& run, const Endpoint& dispatcher, std::uint32_t slots,
-                                            const Log& log) {
+                                            const Keys& keys, const Log& log) {
   if (run.remote_only) return std::nullopt;
   const std::uint32_t waiting = run.bind ? 0 : std::min(slots, waiting_max);
   WorkerOptions options = companion_worker(dispatcher, slots + waiting, log);
+  options.keys = keys;
   if (run.pipe) options.credit_bytes = std::max(options.credit_bytes, 3 * slots * run.block_bytes);
   return options;
 }
 
-SinkOptions sink_options(const RunCommand& run, const Endpoint& dispatcher, const Log& log) {
+SinkOptions sink_options(const RunCommand& run, const Endpoint& dispatcher, const Keys& keys, const Log& log) {
   SinkOptions options = companion_sink(dispatcher, log);
+  options.keys = keys;
   options.ordered = run.keep_order;
   return options;
 }
@@ -345,9 +366,11 @@ RunSummary summary_of(const RunCommand& run, const VentilatorReport& ended, std:
   return summary;
 }
 
-std::string how_to_help(const Endpoint& bound) {
+std::string how_to_help(const Endpoint& bound, bool has_keys) {
   return "other machines help with: ventile worker --exec '*' --connect " + bound.to_string() +
-         (bound.is_loopback() ? "" : " --insecure");
+         (has_keys              ? " --keys DIR"
+          : bound.is_loopback() ? ""
+                                : " --insecure");
 }
 
 ExitCode exit_code_of(VentilatorEnding ending, bool any_failed) {
@@ -391,6 +414,7 @@ int run_commands(const RunCommand& run) {
   const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
   auto gate = std::make_shared<SlotGate>(gate_options(work->plan, slots, !run.bind));
   Ventilator* running = nullptr;
+  RunKeys keys;
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
   Result<Signals> signals = Signals::listen({.drain =
@@ -405,9 +429,17 @@ int run_commands(const RunCommand& run) {
                                                    running->cancel();
                                                    deadlines->call_after(cancel_timeout, [&] { running->leave(); });
                                                  },
-                                             .reload = [] {}});
+                                             .reload =
+                                                 [&] {
+                                                   reload_keys(keys.dispatcher, console.log());
+                                                   reload_keys(keys.sink, console.log());
+                                                 }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
+  Result<RunKeys> opened = RunKeys::open(run.keys, console.log());
+  if (!opened) return fail(ExitCode::usage, opened.error().message);
+  keys = *std::move(opened);
+  if (run.bind) warn_if_open(console, *run.bind, {run.keys, run.insecure});
 
   Result<RunOutputOptions> output = open_outputs(run, work->plan.names);
   if (!output) return fail(ExitCode::usage, output.error().message);
@@ -425,14 +457,16 @@ int run_commands(const RunCommand& run) {
 
   Context context{{}, console.log()};
   Watch watch{console, run, *gate, *services.halt};
-  Ventilator ventilator{context, ventilator_options(run, work->plan, slots, console), std::move(work->input),
-                        watch.callbacks()};
+  VentilatorOptions serving = ventilator_options(run, work->plan, slots, console);
+  serving.keys = keys.dispatcher;
+  Ventilator ventilator{context, std::move(serving), std::move(work->input), watch.callbacks()};
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
-  Companions companions{context, tasks, worker_options(run, *bound, slots, console.log()),
-                        sink_options(run, *bound, console.log()), std::make_unique<RunOutput>(std::move(*output))};
-  if (run.bind) console.write(Level::info, how_to_help(*bound));
+  Companions companions{context, tasks, worker_options(run, *bound, slots, keys.worker, console.log()),
+                        sink_options(run, *bound, keys.sink, console.log()),
+                        std::make_unique<RunOutput>(std::move(*output))};
+  if (run.bind) console.write(Level::info, how_to_help(*bound, !run.keys.empty()));
   SignalThread signal_thread{std::move(*signals)};
   deadlines = &signal_thread;
   if (Status started = companions.start(); !started) return fail(ExitCode::unreachable, started.error().message);

@@ -46,6 +46,7 @@ OptionTable table_of(RunCommand& command) {
               "A file that a task on another machine needs; replacements are known.");
   table.texts("return", "FILE", command.bring_back, "A file that it makes and that comes back.");
   table.flag("cleanup", command.cleanup, "Remove both there when the task has ended.");
+  table.text("keys", "DIR", command.keys, "Keys made by `ventile keygen`: all of them.");
   table.flag("insecure", command.insecure, "Allow addresses that other machines can reach, without keys.");
   table.section("More");
   table.flag("resume-failed", command.resume_failed, "As --resume, but run again what has failed.");

@@ -28,6 +28,7 @@ protected:
     Process& process = start("ventile", arguments);
     const std::string line = process.line_with("--connect ");
     address_ = line.substr(line.find("tcp://"));
+    address_ = address_.substr(0, address_.find(' '));
     return process;
   }
   Process& lend(Arguments more = {"-j", "2"}) {
@@ -177,6 +178,26 @@ TEST_F(LentSlotsTest, name_a_file_that_did_not_come_or_was_not_made_as_the_failu
   EXPECT_EQ(process.wait(), 1);
   EXPECT_THAT(process.errors(), HasSubstr("cannot read gone.txt: No such file"));
   EXPECT_THAT(process.errors(), HasSubstr("there.txt.out: No such file"));
+}
+
+TEST_F(LentSlotsTest, are_lent_with_a_workers_key_and_with_no_other) {
+  EXPECT_EQ(start("ventile", {"keygen", "--out", "keys"}).wait(), 0);
+  Process& process = run({"echo", "{}", ":::", "1"}, {"--remote-only", "--keys", "keys"});
+  Process& stranger = lend();
+  EXPECT_NE(stranger.wait(), 0);
+  Process& client = lend({"--keys", "keys/client"});
+  EXPECT_NE(client.wait(), 0);
+  lend({"--keys", "keys/worker"});
+  EXPECT_EQ(process.wait(), 0) << process.errors();
+  EXPECT_EQ(process.output(), "1\n");
+}
+
+TEST_F(LentSlotsTest, share_with_this_machine_under_keys) {
+  EXPECT_EQ(start("ventile", {"keygen", "--out", "keys"}).wait(), 0);
+  Process& process = start(
+      "ventile", {"run", "--bind", "tcp://127.0.0.1:0", "--keys", "keys", "-k", "echo", "{}", ":::", "1", "2", "3"});
+  EXPECT_EQ(process.wait(), 0) << process.errors();
+  EXPECT_EQ(process.output(), "1\n2\n3\n");
 }
 
 TEST_F(LentSlotsTest, are_not_lent_by_a_worker_that_names_another_command) {
