@@ -88,6 +88,6 @@ Bytes Frame::bytes() const {
 int Frame::source_descriptor() const { return zmq_msg_get(message_in(message_), ZMQ_SRCFD); }
 
 std::string_view Frame::peer_address() const { return property(message_in(message_), "Peer-Address"); }
-std::string_view Frame::user_id() const { return property(message_in(message_), "User-Id"); }
+std::string Frame::user_id() const { return std::string(property(message_in(message_), "User-Id")); }
 
 }  // namespace ventile

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <ventile/base/buffer.hpp>
@@ -37,8 +38,7 @@ public:
   int source_descriptor() const;
   std::string_view peer_address() const;
   // Of a received frame: the public key that its sender has proved to have. Empty if there are no keys, and by inproc.
-  // Valid as long as bytes().
-  std::string_view user_id() const;
+  std::string user_id() const;
 
 private:
   friend class Socket;

@@ -78,7 +78,7 @@ Reading Exchange::receive() {
 // A connection keeps the key that it began with, and a routing id may be taken over with ROUTER_HANDOVER only, which we
 // never ask for; so a peer with two keys would be a bug of the transport, and is not heard either.
 std::optional<PeerId> Exchange::guest_of(const RoutingId& routing_id, const Frame& frame) {
-  const std::string_view key = frame.user_id();
+  const std::string key = frame.user_id();
   const std::optional<Guest> guest = keys_.guest(key);
   if (!guest) {
     handlers_.on_stranger();
