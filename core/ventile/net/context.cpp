@@ -10,11 +10,13 @@
 #include <ventile/net/gatekeeper.hpp>
 
 #if defined(__SANITIZE_THREAD__)
-// What libzmq does to its own memory is its own affair; see handover.hpp for ours. Nor is libstdc++ instrumented: it is
-// not seen that the count of those who hold an exception has fallen to zero before the last of them frees it. What a
-// message says of its sender was written by libzmq's thread before the message came to us.
+// What libzmq, and libsodium for it, does to its own memory is its own affair; see handover.hpp for ours. Nor is
+// libstdc++ instrumented: it is not seen that the count of those who hold an exception has fallen to zero before the
+// last of them frees it. What a message says of its sender was written by libzmq's thread before the message came to
+// us.
 extern "C" const char* __tsan_default_suppressions() {
-  return "called_from_lib:libzmq.so\nrace:std::__exception_ptr::exception_ptr::_M_release\n"
+  return "called_from_lib:libzmq.so\ncalled_from_lib:libsodium.so\nrace:std::__exception_ptr::exception_ptr::_M_"
+         "release\n"
          "race:ventile::Frame::user_id\n";
 }
 #endif
