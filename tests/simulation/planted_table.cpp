@@ -55,7 +55,7 @@ constexpr PlantedFault faults[] = {
     {"a client offers from where it was", Setting::clients, 1},
     {"COMPLETE is not said", Setting::clients, 1},
     {"a client does not deduplicate", Setting::clients, 4},
-    {"a client settles what it has not offered", Setting::clients, 26},
+    {"a client settles what it has not offered", Setting::clients, 57},
     {"a stream's credit is not given again", Setting::pipeline, 1},
     {"a gap is not noticed", Setting::pipeline, 1},
     {"a gap is given up at once", Setting::pipeline, 1},

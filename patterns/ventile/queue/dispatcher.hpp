@@ -353,11 +353,23 @@ private:
   std::string explain_job(const Job& job) const;
   std::string explain_task(const Job& job, Number number, TimePoint now) const;
 
+  // sharing.cpp: what clients have of a worker.
+  struct Shares {
+    double each = 0;                // Seconds of its slots that a client may hold; 0: no two wait for it.
+    std::map<NodeId, double> held;  // What each of them holds.
+  };
+  bool has_rivals(const Peer& worker) const;
+  Shares shares_of(const Peer& worker) const;
+  static bool has_its_share(const Job& job, const Shares& shares);
+  std::vector<Job*> jobs_in_turn() const;
+
   // leasing.cpp: who gets what.
   void feed_hungry(TimePoint now);
-  bool feed_one(Peer& worker, Job& job, TimePoint now);
-  std::uint64_t appetite(const Peer& worker, const Job& job) const;
-  std::uint64_t room(const Peer& worker, const Job& job) const;
+  bool feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now);
+  static bool may_prefetch(const Peer& worker, const Job& job);
+  std::uint64_t window_of(const Peer& worker, const Job& job) const;
+  std::uint64_t appetite(const Peer& worker, const Job& job, const Shares& shares) const;
+  std::uint64_t room(const Peer& worker, const Job& job, const Shares& shares) const;
   std::uint64_t sink_room(const Job& job) const;
   bool may_lease(const Job& job) const;
   std::uint64_t credit_left(const Peer& worker) const;

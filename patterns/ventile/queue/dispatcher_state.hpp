@@ -90,6 +90,7 @@ struct Dispatcher::Job {
   std::optional<Closed> report;         // The sink's, until
   std::uint64_t closed_token = 0;       // this is on the disk.
 
+  std::uint64_t fed = 0;   // The counter of its last lease.
   bool ended = false;      // No more offers.
   bool cancelled = false;  // Nothing that waits is to run.
   bool ending = false;     // END is sent.

@@ -46,19 +46,32 @@ std::size_t Dispatcher::lease_count(const Peer& worker) const {
   return count;
 }
 
-// How many tasks of the job the worker would take at once; less than a batch is not worth a message.
-std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job) const {
-  const bool prefetch = worker.functions.find(job.options.function)->second;
+bool Dispatcher::may_prefetch(const Peer& worker, const Job& job) {
+  return worker.functions.find(job.options.function)->second;
+}
+
+// How many tasks of the job keep the worker busy.
+std::uint64_t Dispatcher::window_of(const Peer& worker, const Job& job) const {
+  return job.granularity.window(worker.slots, may_prefetch(worker, job)) + worker.waiting;
+}
+
+// How many tasks of the job the worker would take at once; less than a batch is not worth a message. Beside the larger
+// batches of a rival there must be more of the smaller ones.
+std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Shares& shares) const {
+  if (has_its_share(job, shares)) return 0;
+  const bool prefetch = may_prefetch(worker, job);
   const std::uint64_t held = job.account.held_by(worker.session);
-  const std::uint64_t window = job.granularity.window(worker.slots, prefetch) + worker.waiting;
+  std::uint64_t window = job.granularity.window(worker.slots, prefetch) + worker.waiting;
+  if (shares.each > 0 && prefetch && job.granularity.known())
+    window = std::max(window, static_cast<std::uint64_t>(shares.each / job.granularity.seconds_per_task()));
   const std::uint64_t batch = prefetch ? job.granularity.batch() : 1;
   if (held >= window || (held > 0 && window - held < batch)) return 0;
   return std::min(batch, window - held);
 }
 
 // How many it should get now, if there are so many. Towards the end everybody gets a share of what is left.
-std::uint64_t Dispatcher::room(const Peer& worker, const Job& job) const {
-  const std::uint64_t wanted = appetite(worker, job);
+std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares& shares) const {
+  const std::uint64_t wanted = appetite(worker, job, shares);
   const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
   const std::uint64_t least = job.granularity.batch() / 16;
   std::uint64_t credit = credit_left(worker);
@@ -78,11 +91,11 @@ bool Dispatcher::others_wait(const Job& job) const {
   });
 }
 
-bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
+bool Dispatcher::feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now) {
   if (!job.sink_ready || job.closed || worker.quarantined || !job.serves(worker)) return false;
   const std::optional<Pending> front = job.account.backlog().front();
   if (!front) return false;
-  Backlog::Limits limits{.count = room(worker, job), .below = job.credit.number_limit};
+  Backlog::Limits limits{.count = room(worker, job, shares), .below = job.credit.number_limit};
   if (planted("the ordered window is not kept")) limits.below = UINT64_MAX;
   if (limits.count == 0) return false;
   const bool has_other = lease_count(worker) > 0 || !worker.undecided.empty();
@@ -97,6 +110,8 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, TimePoint now) {
   if (lease == nullptr) return false;
   worker.quarantined = suspect && !planted("a suspect gets company");
   ++job.counters.batches;
+  job.fed = next_lease_;
+  if (shares.each > 0) shares.held[job.owner] += job.granularity.seconds_per_task() * static_cast<double>(lease->total);
   dispatch(worker, job, *lease);
   return true;
 }
@@ -117,9 +132,10 @@ void Dispatcher::update_hunger(Peer& worker) {
   if (worker.role == Role::worker && !worker.leaving && !worker.quarantined && worker.slots > 0) {
     double load = 0;
     bool wants = false;
+    const Shares shares = shares_of(worker);
     for (const auto& [id, job] : jobs_) {
       if (job->closed || !job->serves(worker)) continue;
-      wants = wants || appetite(worker, *job) > 0;
+      wants = wants || appetite(worker, *job, shares) > 0;
       load += static_cast<double>(job->account.held_by(worker.session)) *
               std::max(job->granularity.seconds_per_task(), 1e-9);
     }
@@ -137,13 +153,16 @@ void Dispatcher::feed_hungry(TimePoint now) {
   const auto work_waits = [this] {
     return std::any_of(jobs_.begin(), jobs_.end(), [this](const auto& entry) { return may_lease(*entry.second); });
   };
+  std::vector<Job*> turn;
   for (auto at = hungry_.begin(); at != hungry_.end() && work_waits();) {
     const auto key = at->first;
     Peer& worker = *at->second;
+    Shares shares = shares_of(worker);
+    if (shares.each > 0 && turn.empty()) turn = jobs_in_turn();
     const Job* first = nullptr;  // Has more for this worker, though perhaps not now.
-    for (Job* const job : order_) {
+    for (Job* const job : turn.empty() ? order_ : turn) {
       if (first != nullptr && job->options.priority < first->options.priority) break;
-      const bool fed = feed_one(worker, *job, now);
+      const bool fed = feed_one(worker, *job, shares, now);
       const bool waits = job->sink_ready && !job->closed && job->serves(worker) && !job->account.backlog().empty();
       if (fed || (waits && sink_room(*job) > 0)) first = job;
     }

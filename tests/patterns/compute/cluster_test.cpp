@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <future>
 #include <latch>
 #include <memory>
@@ -256,6 +257,62 @@ TEST_F(ClusterTest, a_client_that_is_killed_has_its_tasks_cancelled_even_those_t
   Pool pool{tasks, broker.address.to_string()};
   EXPECT_EQ(pool.submit(square, 2).get(), 4U);
   for (const JobState& job : pool.stats().jobs) EXPECT_NE(job.function, forever.name);
+}
+
+// --- Fairness ------------------------------------------------------------------------------------------------------
+
+// Two slots, a client that has submitted far more than they can do, and another one.
+class FairnessTest : public ClusterTest {
+protected:
+  std::atomic<std::uint64_t> flooded = 0;
+  Task<void(int)> flood = tasks.add("flood", [this](int) {
+    nap();
+    ++flooded;
+  });
+  Task<void(std::int64_t)> modest = tasks.add("modest", [](std::int64_t) { nap(); });
+  RunningBroker broker;
+  RunningWorker worker{tasks, broker.address, "worker"};
+  Pool hog{tasks, broker.address.to_string(), {.on_destruction = Shutdown::cancel}};
+  Pool other{tasks, broker.address.to_string()};
+
+  static constexpr int tasks_of_flood = 20'000;
+  static constexpr int tasks_of_other = 2'000;
+
+  static void nap() { std::this_thread::sleep_for(std::chrono::milliseconds{1}); }  // The work.
+
+  // How many tasks of the flood were run while `work` was done.
+  std::uint64_t flooded_during(const std::function<void()>& work) {
+    while (flooded < 100) std::this_thread::yield();  // Its length is known, and it has all slots.
+    const std::uint64_t before = flooded;
+    work();
+    return flooded - before;
+  }
+  static void expect_shared(std::uint64_t of_flood) {
+    EXPECT_LT(of_flood, tasks_of_other * 3 / 2) << "of the flood's tasks, beside " << tasks_of_other;
+    EXPECT_GT(of_flood, tasks_of_other * 2 / 3) << "of the flood's tasks, beside " << tasks_of_other;
+  }
+};
+
+// An index job that is folded has batches of 20 ms, the others of 1 ms.
+TEST_F(FairnessTest, a_client_that_floods_leaves_another_its_share_and_keeps_its_own) {
+  for (int i = 0; i < tasks_of_flood; ++i) (void)hog.submit(flood, i);
+  expect_shared(flooded_during([&] { other.for_index(modest, 0, tasks_of_other); }));
+}
+
+TEST_F(FairnessTest, the_same_holds_for_jobs_of_the_same_kind) {
+  for (int i = 0; i < tasks_of_flood; ++i) (void)hog.submit(flood, i);
+  expect_shared(flooded_during([&] {
+    auto results = other.map(modest, std::views::iota(0, tasks_of_other));
+    for (auto at = results.begin(); at != results.end(); ++at) {
+    }
+  }));
+}
+
+TEST_F(FairnessTest, many_jobs_of_one_client_have_the_share_of_one) {
+  constexpr std::uint32_t jobs = 20;
+  for (int i = 0; i < tasks_of_flood; ++i)
+    (void)hog.submit(TaskOptions{.tries = 1 + static_cast<std::uint32_t>(i) % jobs}, flood, i);
+  expect_shared(flooded_during([&] { other.for_index(modest, 0, tasks_of_other); }));
 }
 
 TEST_F(ClusterTest, an_address_that_is_none_is_refused_at_once) {
