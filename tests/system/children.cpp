@@ -49,10 +49,9 @@ bool Witness::sees_the_end() const {
 }
 
 std::vector<Witness> children_of(pid_t parent, std::size_t count) {
-  const std::string own = words_of(parent);
-  const auto has_begun = [&](pid_t child) {
+  const auto has_begun = [parent](pid_t child) {
     const std::string words = words_of(child);
-    return !words.empty() && words != own;
+    return !words.empty() && words != words_of(parent);  // Now: when it had no child it was perhaps not begun itself.
   };
   std::vector<pid_t> children;
   while (children.size() < count || !std::all_of(children.begin(), children.end(), has_begun)) {
