@@ -42,6 +42,7 @@ Status JobRun::prepare(VentilatorOptions& options) {
   options.job.function = command_.function;
   options.job.timeout = command_.failure.timeout.value_or(Duration{0});
   options.job.tries_max = command_.failure.retries;
+  options.job.on_lost = command_.failure.on_lost;
   if (Status packed = pack_arguments(command_.args, options.job.constants, options.job.constant_count); !packed)
     return packed;
   if (command_.range) {
@@ -126,6 +127,7 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
   summary.batches_speculative = report.status.counters.speculative;
   summary.duplicates_dropped = report.status.counters.duplicates;
   summary.retries = report.status.counters.retries;
+  summary.begun_again = report.status.counters.begun_again;
   summary.failures = failures_;
   summary.failed_file = command_.failure.failed;
   summary.command = command_.invocation.program;

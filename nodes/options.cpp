@@ -134,6 +134,9 @@ Objection check_remote(const MapCommand& options, const Settings& settings) {
   if (options.failure.halt && options.failure.halt->when == HaltRule::When::soon)
     return wrong("--halt soon and --connect exclude each other: a client does not know what has begun",
                  "Say --halt now,… to stop what runs as well.");
+  if (options.failure.on_lost == OnLost::fail)
+    return wrong("--on-lost fail and --connect exclude each other: a broker runs again what a lost worker had",
+                 "Leave --connect out, or run ventile ventilator with --on-lost fail.");
   if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   return check_reach("connect", *options.connect, protection_of(options));
 }

@@ -13,6 +13,7 @@
 #include <nodes/settings.hpp>
 #include <ventile/base/clock.hpp>
 #include <ventile/net/endpoint.hpp>
+#include <ventile/wire/outcome.hpp>
 
 namespace ventile {
 
@@ -34,6 +35,7 @@ struct FailureOptions {
   std::uint32_t retries = 1;        // Tries in all.
   std::optional<HaltRule> halt;
   std::string failed;  // A file for the inputs of failed tasks; empty: none.
+  OnLost on_lost = OnLost::rerun;
 };
 
 // How the dispatcher finds out that a worker is gone.

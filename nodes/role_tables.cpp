@@ -53,6 +53,9 @@ void add_failure(OptionTable& table, FailureOptions& failure) {
   table.halt("halt", failure.halt,
              "End the job early: never, or soon or now with fail, success or done = N or N%, such as soon,fail=3%.");
   table.text("failed", "FILE", failure.failed, "Write the inputs of failed tasks here, to run them again.");
+  table.choice("on-lost", failure.on_lost, {{"rerun", OnLost::rerun}, {"fail", OnLost::fail}},
+               "A command, or a function that is not repeatable, that was with a worker that is lost: run it again, or "
+               "never.");
 }
 
 void add_output(OptionTable& table, std::string& output, std::string_view format_name, OutputFormat& format) {

@@ -59,10 +59,11 @@ std::string outcome_words(const JobSummary& summary) {
 }
 
 std::string trouble_words(const JobSummary& summary) {
-  const std::array<NamedCount, 5> troubles{{{"batches requeued", summary.batches_requeued},
+  const std::array<NamedCount, 6> troubles{{{"batches requeued", summary.batches_requeued},
                                             {"speculative copies", summary.batches_speculative},
                                             {"duplicates dropped", summary.duplicates_dropped},
                                             {"retries", summary.retries},
+                                            {"begun again (--on-lost rerun)", summary.begun_again},
                                             {"malformed inputs skipped", summary.skipped}}};
   std::string words;
   for (const auto& [name, count] : troubles) {
@@ -157,6 +158,7 @@ std::string summary_json(const JobSummary& summary) {
       {"batches_speculative", summary.batches_speculative},
       {"duplicates_dropped", summary.duplicates_dropped},
       {"retries", summary.retries},
+      {"begun_again", summary.begun_again},
       {"audit",
        {{"settled", summary.settled}, {"lost", without_outcome(summary)}, {"counted_twice", counted_twice(summary)}}},
       {"failures", failures_json(summary)},

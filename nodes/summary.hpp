@@ -32,6 +32,7 @@ struct JobSummary {
   std::uint64_t batches_speculative = 0;
   std::uint64_t duplicates_dropped = 0;
   std::uint64_t retries = 0;
+  std::uint64_t begun_again = 0;  // Tasks that are not repeatable, and may have begun twice.
 
   FailureGroups failures;
   std::string failed_file;           // Where the failed tasks' inputs were written; empty: nowhere.

@@ -32,7 +32,8 @@ struct RunCommand {
   bool resume_failed = false;
   bool retry_failed = false;
   std::uint32_t retries = 1;  // Tries in all.
-  std::string timeout;        // TimeLimit's text.
+  OnLost on_lost = OnLost::rerun;
+  std::string timeout;  // TimeLimit's text.
   std::optional<HaltRule> halt;
 
   bool null_delimited = false;

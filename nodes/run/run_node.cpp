@@ -298,6 +298,7 @@ VentilatorOptions ventilator_options(const RunCommand& run, const CommandPlan& p
   options.bind = run.bind.value_or(private_endpoint("ventile-run", Transport::inproc));
   options.job.function = "run";
   options.job.tries_max = run.retries;
+  options.job.on_lost = run.on_lost;
   if (run.bind) {
     options.job.constants = pack_plan(plan);
     options.job.constant_count = 1;

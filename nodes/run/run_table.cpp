@@ -15,6 +15,8 @@ OptionTable table_of(RunCommand& command) {
   table.flag("resume", command.resume, "Pass over the commands that --joblog has.");
   table.text("timeout", "TIME", command.timeout, "End a command that runs longer: seconds, or N% of the median.");
   table.integer("retries", command.retries, 1, 1'000'000, "Tries per task, the first one included.");
+  table.choice("on-lost", command.on_lost, {{"rerun", OnLost::rerun}, {"fail", OnLost::fail}},
+               "A command that was with a worker that is lost: run it again, or never.");
   table.halt("halt", command.halt, "End early: now or soon, fail, success or done = N or N%.");
   table.section("Arguments");
   table.flag("null,0", command.null_delimited, "Arguments of files end with NUL.");

@@ -282,6 +282,13 @@ TEST_F(OptionsTest, a_pipeline_refuses_keys_instead_of_passing_tasks_around_with
               StartsWith("--keys and --pattern pipeline exclude each other"));
 }
 
+TEST_F(OptionsTest, a_lost_command_runs_again_unless_it_is_told_not_to) {
+  EXPECT_EQ(ventilator({}).failure.on_lost, OnLost::rerun);
+  EXPECT_EQ(ventilator({"--on-lost", "fail"}).failure.on_lost, OnLost::fail);
+  EXPECT_EQ(map_refusal({"--function", "echo", "--connect", "tcp://127.0.0.1:5570", "--on-lost", "fail"}).text,
+            "--on-lost fail and --connect exclude each other: a broker runs again what a lost worker had");
+}
+
 TEST_F(OptionsTest, a_sink_either_orders_or_folds) {
   EXPECT_EQ(sink_refusal({"--ordered", "--fold", "sum"}).text, "--ordered and --fold exclude each other");
   EXPECT_EQ(sink_refusal({"--separator", "x"}).text, "--separator is for --format raw only");

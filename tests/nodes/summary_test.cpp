@@ -28,6 +28,7 @@ JobSummary troubled_job() {
   summary.dead = 1;
   summary.batches_requeued = 3;
   summary.retries = 5;
+  summary.begun_again = 2;
   for (Number task = 0; task < 9; ++task) summary.failures.add({task * 10, 1}, "exit status 3: no such file");
   summary.failures.add({77, 1}, "killed by signal 11");
   summary.failed_file = "bad tasks.txt";
@@ -43,7 +44,8 @@ TEST(SummaryTest, a_clean_job_takes_two_lines) {
 
 TEST(SummaryTest, a_troubled_job_says_what_failed_and_how_to_run_it_again) {
   EXPECT_EQ(summary_text(troubled_job()),
-            "job night: 99990 done, 9 failed, 1 dead in 2.0s (50.0k/s) by 4 workers, 3 batches requeued, 5 retries\n"
+            "job night: 99990 done, 9 failed, 1 dead in 2.0s (50.0k/s) by 4 workers, 3 batches requeued, 5 retries, "
+            "2 begun again (--on-lost rerun)\n"
             "audit: submitted 100000 = done 99990 + failed 9 + dead 1; lost 0, counted twice 0\n"
             "failures:\n"
             "       9 × exit status 3: no such file (tasks 0, 10, 20, 30, 40, …)\n"

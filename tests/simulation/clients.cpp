@@ -27,6 +27,7 @@ Scenario scenario_of(std::uint64_t seed) {
   Scenario scenario{seed};
   scenario.tasks = std::min<std::uint64_t>(scenario.tasks, 1500);
   scenario.ordered = scenario.durable = scenario.sink_dies = false;
+  scenario.fails_lost = false;
   scenario.hanging = 0;
   scenario.timeout = 0s;
   return scenario;

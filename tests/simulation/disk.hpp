@@ -87,6 +87,15 @@ struct JobDisk {
         end = std::max(end, journal.entries[i].record.range.end());
     return end;
   }
+  // Leased and not returned, as it will be after any crash.
+  const IntervalSet& begun() {
+    for (; counted_ < journal.durable; ++counted_) {
+      const JobRecord& record = journal.entries[counted_].record;
+      if (record.kind == JobRecord::Kind::leased) begun_.insert(record.range);
+      if (record.kind == JobRecord::Kind::returned) begun_.erase(record.range);
+    }
+    return begun_;
+  }
   // Tasks that had a number when the job was cancelled; none if it was not.
   std::optional<std::uint64_t> cancelled_at() const {
     for (const Entry& entry : journal.entries)
@@ -97,6 +106,10 @@ struct JobDisk {
     return std::any_of(journal.entries.begin(), journal.entries.end(),
                        [kind](const Entry& entry) { return entry.record.kind == kind; });
   }
+
+private:
+  IntervalSet begun_;
+  std::size_t counted_ = 0;  // Entries that begun_ knows.
 };
 
 }  // namespace ventile::simulation

@@ -9,6 +9,8 @@ constexpr PlantedFault faults[] = {
     {"a late result leaves its task in the queue", Setting::fabric, 5},
     {"a late result leaves its task to be retried", Setting::fabric, 473},
     {"a copy's other holder is forgotten", Setting::fabric, 56},
+    {"what is lost is tried again", Setting::fabric, 50},
+    {"a lease is sent before the disk knows", Setting::fabric, 1},
     {"a retry is never due", Setting::fabric, 1},
     {"a split loses the remainder", Setting::fabric, 1},
     {"a task is sent before it is on the disk", Setting::fabric, 3},

@@ -68,6 +68,7 @@ Scenario::Scenario(std::uint64_t its_seed) : seed(its_seed) {
   stalls = durable ? rate() / 4 : 0;
   sink_dies = sink_dies && !durable;
   stucks = timeout > 0s ? rate() / 2 : 0;
+  fails_lost = !repeatable && random.chance(0.6);
 }
 
 std::uint64_t Scenario::hash(Number number, std::uint64_t salt) const {
@@ -109,14 +110,17 @@ std::string Scenario::describe() const {
   std::ostringstream text;
   text << tasks << " tasks of " << to_seconds(typical) << " s (spread " << spread << ")"
        << (index_job ? ", index job" : "") << (folded ? ", folded" : "") << (ordered ? ", ordered" : "")
-       << (repeatable ? "" : ", not repeatable") << ", tries " << tries_max << ", time-out " << to_seconds(timeout)
-       << " s, failing " << failing << ", poisonous " << poisonous << ", hanging " << hanging << ", payload "
-       << payload_bytes << (cancel ? ", cancelled" : "") << "; " << workers << " workers of " << slots
-       << " slots, credit " << worker_credit_tasks << " / " << worker_credit_bytes << ", sink window "
-       << sink_window_tasks << " / " << sink_window_bytes << ", service " << to_seconds(sink_service) << " s, frames "
-       << frame_bytes_max << ", delay " << to_seconds(network.delay_max) << " s; faults for " << to_seconds(faults_end)
-       << " s: cuts " << cuts << ", partitions " << partitions << ", pauses " << pauses << ", crashes " << crashes
-       << ", departures " << departures << ", stuck slots " << stucks << (sink_dies ? ", the sink dies" : "");
+       << (repeatable   ? ""
+           : fails_lost ? ", never run twice"
+                        : ", not repeatable")
+       << ", tries " << tries_max << ", time-out " << to_seconds(timeout) << " s, failing " << failing << ", poisonous "
+       << poisonous << ", hanging " << hanging << ", payload " << payload_bytes << (cancel ? ", cancelled" : "") << "; "
+       << workers << " workers of " << slots << " slots, credit " << worker_credit_tasks << " / " << worker_credit_bytes
+       << ", sink window " << sink_window_tasks << " / " << sink_window_bytes << ", service "
+       << to_seconds(sink_service) << " s, frames " << frame_bytes_max << ", delay " << to_seconds(network.delay_max)
+       << " s; faults for " << to_seconds(faults_end) << " s: cuts " << cuts << ", partitions " << partitions
+       << ", pauses " << pauses << ", crashes " << crashes << ", departures " << departures << ", stuck slots "
+       << stucks << (sink_dies ? ", the sink dies" : "");
   if (durable)
     text << "; durable" << (reread ? ", read again" : "") << ", a sync takes up to " << to_seconds(disk_delay)
          << " s, crashes of the ventilator " << ventilator_crashes << ", of the sink " << sink_crashes << ", stalls "

@@ -26,6 +26,7 @@ struct Scenario {
   bool folded = false;
   bool ordered = false;
   bool repeatable = true;
+  bool fails_lost = false;  // What a lost worker may have begun never begins again.
   std::uint32_t tries_max = 1;
   Duration timeout{0};
   Duration typical{0};  // What a task takes, more or less.

@@ -312,6 +312,8 @@ void Simulation::check_end() {
 
 void Simulation::check_outcome(Number number, Outcome outcome) {
   const Nature nature = scenario_.nature(number);
+  if (outcome == Outcome::lost)
+    return require(scenario_.fails_lost && report_.deaths + report_.faults > 0, "a task is lost, but no worker is");
   if (outcome == Outcome::cancelled) return require(scenario_.cancel, "a task is cancelled, but nobody cancelled");
   if (outcome == Outcome::dead && nature != Nature::poisonous) {
     ++report_.innocent_dead;

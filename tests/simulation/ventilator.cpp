@@ -40,6 +40,8 @@ void Ventilator::start() {
       .name = "simulated", .function = "work", .timeout = scenario_.timeout, .tries_max = scenario_.tries_max};
   options.index.enabled = scenario_.index_job;
   options.durable = scenario_.durable;
+  options.on_lost = scenario_.fails_lost ? OnLost::fail : OnLost::rerun;
+  options.begun = disk_->begun().ranges();
   options.reread = scenario_.reread;
   options.resumed = std::exchange(disk_->opened, true) && scenario_.durable;
   dispatcher_.open_job(job, options, now());
@@ -227,6 +229,8 @@ void Ventilator::require_allowed(Range range) const {
   require(range.end() <= offered_, "a task was sent that nobody has offered");
   require(!scenario_.durable || scenario_.reread || range.end() <= disk_->offered(true),
           "a task was sent that would be gone after a crash");
+  require(!scenario_.durable || !scenario_.fails_lost || disk_->begun().contains(range),
+          "a task was sent that would begin again after a crash");
   require(!told_.intersects(range), "a task is run again that the sink has");
   require(range.end() <= credit_.number_limit, "a task was sent beyond the window of an ordered output");
   const Account& account = dispatcher_.account(job);

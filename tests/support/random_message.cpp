@@ -18,7 +18,7 @@ std::uint64_t number(Random& random) { return random.next() >> random.below(64);
 std::uint64_t last_of(Role) { return static_cast<std::uint64_t>(Role::client); }
 std::uint64_t last_of(Refusal) { return static_cast<std::uint64_t>(Refusal::unauthorized); }
 std::uint64_t last_of(Verdict) { return static_cast<std::uint64_t>(Verdict::refused); }
-std::uint64_t last_of(ReturnReason) { return static_cast<std::uint64_t>(ReturnReason::dead); }
+std::uint64_t last_of(ReturnReason) { return static_cast<std::uint64_t>(ReturnReason::stopped); }
 std::uint64_t last_of(ByeReason) { return static_cast<std::uint64_t>(ByeReason::failed); }
 std::uint64_t last_of(Outcome) { return outcome_count - 1; }
 

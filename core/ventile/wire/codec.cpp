@@ -152,7 +152,7 @@ const char* complaint(const Verdicts& m) {
   return nullptr;
 }
 const char* complaint(const Return& m) {
-  return fits(m.ranges) && at_most(m.reason, ReturnReason::dead) ? nullptr : "a range or the reason is out of range";
+  return fits(m.ranges) && at_most(m.reason, ReturnReason::stopped) ? nullptr : "a range or the reason is out of range";
 }
 const char* complaint(const Cancel& m) { return fits(m.range) ? nullptr : "the range is too large"; }
 const char* complaint(const Propose& m) {

@@ -313,6 +313,7 @@ enum class ReturnReason : std::uint8_t {
   cancelled,  // Was told to stop.
   unknown,    // The worker has no such job or function (any more).
   dead,       // Whoever runs them dies; a pipeline has sent them several times.
+  stopped,    // Had begun, and was stopped because its worker leaves at once: not a try.
 };
 
 // Worker -> dispatcher: these numbers of the lease will not have a result from me. An empty list answers a Retract

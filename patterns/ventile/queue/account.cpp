@@ -62,6 +62,10 @@ std::vector<Range> Account::adopt(LeaseId id, SessionId holder, Range range, Tim
     insert_lease(id, holder, pending, now);
     adopted.push_back(pending.range);
   }
+  for (const Pending& pending : take_lost(range)) {
+    insert_lease(id, holder, pending, now);
+    adopted.push_back(pending.range);
+  }
   return adopted;
 }
 
@@ -202,9 +206,13 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
 
 std::uint64_t Account::wake_delayed(TimePoint now) {
   std::uint64_t woken = 0;
-  while (!delayed_.empty() && delayed_.begin()->first <= now && !planted("a retry is never due")) {
-    const Pending pending = delayed_.begin()->second;
-    delayed_.erase(delayed_.begin());
+  for (auto it = delayed_.begin(); it != delayed_.end() && it->first <= now && !planted("a retry is never due");) {
+    if (it->second.history.lost && !planted("what is lost is tried again")) {
+      ++it;
+      continue;
+    }
+    const Pending pending = it->second;
+    it = delayed_.erase(it);
     delayed_numbers_.erase(pending.range);
     woken += pending.range.count;
     backlog_.add(pending);
@@ -212,9 +220,48 @@ std::uint64_t Account::wake_delayed(TimePoint now) {
   return woken;
 }
 
+template <class Wanted>
+std::optional<TimePoint> Account::first_due(Wanted wanted) const {
+  const auto found = std::find_if(delayed_.begin(), delayed_.end(), wanted);
+  return found == delayed_.end() ? std::nullopt : std::optional{found->first};
+}
+
 std::optional<TimePoint> Account::next_due() const {
-  if (delayed_.empty()) return std::nullopt;
-  return delayed_.begin()->first;
+  return first_due([](const auto& entry) { return !entry.second.history.lost; });
+}
+std::optional<TimePoint> Account::next_lost() const {
+  return first_due([](const auto& entry) { return entry.second.history.lost; });
+}
+
+std::vector<Range> Account::lost(TimePoint now) const {
+  std::vector<Range> ranges;
+  for (auto it = delayed_.begin(); it != delayed_.end() && it->first <= now; ++it)
+    if (it->second.history.lost) ranges.push_back(it->second.range);
+  return ranges;
+}
+
+bool Account::is_lost(Number number) const {
+  return std::any_of(delayed_.begin(), delayed_.end(), [number](const auto& entry) {
+    return entry.second.history.lost && entry.second.range.contains(number);
+  });
+}
+
+void Account::set_aside(Range range, TimePoint due) {
+  for (Pending pending : backlog_.remove(range)) {
+    pending.history.lost = true;
+    delayed_.emplace(due, pending);
+    delayed_numbers_.insert(pending.range);
+  }
+}
+
+// Whoever had them is back: nothing is held against them.
+std::vector<Pending> Account::take_lost(Range range) {
+  std::vector<Pending> taken;
+  for (const auto& [due, pending] : delayed_)
+    if (const Range part = intersection(pending.range, range); pending.history.lost && !part.empty())
+      taken.push_back({part, pending.bytes * part.count / pending.range.count, {.tries = pending.history.tries}});
+  for (const Pending& pending : taken) remove_delayed(pending.range);
+  return taken;
 }
 
 void Account::remove_delayed(Range range) {
@@ -253,7 +300,8 @@ std::vector<Range> Account::propose(Range range, LeaseId holder) {
 std::vector<Range> Account::propose_waiting() {
   IntervalSet waiting;
   for (const Range range : backlog_.ranges()) waiting.insert(range);
-  for (const auto& [due, pending] : delayed_) waiting.insert(pending.range);
+  for (const auto& [due, pending] : delayed_)
+    if (!pending.history.lost) waiting.insert(pending.range);
   std::vector<Range> proposed;
   for (const Range range : waiting.ranges())
     for (const Range part : propose(range)) proposed.push_back(part);

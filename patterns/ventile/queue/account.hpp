@@ -31,12 +31,13 @@ struct Lease {
   TimePoint renewed;           // Last sign of progress.
   std::uint64_t finished = 0;  // As the worker last said.
   bool begun = false;
+  bool unsent = false;                      // Until the disk knows of it.
   std::optional<TimePoint> finished_since;  // Everything ran; verdicts are missing.
   bool copy = false;                        // Speculative: somebody else had these numbers already.
   bool copied = false;                      // Has a copy.
 };
 
-// Numbers that wait before they are tried again.
+// Numbers that wait before they are tried again; or, if they are lost, for the worker that had them.
 struct Delayed {
   TimePoint due;
   Pending pending;
@@ -62,7 +63,7 @@ struct Audit {
 //     ^    ^                 |    |                  ^   ^
 //     |    '--- release -----'    | fail             |   |
 //     |                           v        settle    |   |
-//     '----- due ---------- [delayed] ---------------'   |
+//     '----- due ---------- [delayed] ---------------'   |     (what is lost is never due, but proposed)
 //                                                        |
 //    [queued], [delayed], [leased] -- propose --> [awaiting]
 //
@@ -79,7 +80,7 @@ public:
   // A second copy of what remains of a lease, for another worker.
   Lease& grant_copy(LeaseId id, SessionId holder, Lease& original, TimePoint now);
   // A returning worker still holds these numbers under its old lease: gives back what could be taken from the
-  // backlog into a lease of that name. The rest is settled or somebody else's.
+  // backlog, and of what was lost, into a lease of that name. The rest is settled or somebody else's.
   std::vector<Range> adopt(LeaseId id, SessionId holder, Range range, TimePoint now);
 
   // Whoever was taken for dead while it ran these is alive: they are no suspects for that, wherever they are now.
@@ -107,14 +108,20 @@ public:
   // `history` (or wait until `due`). Returns how many went back. The lease ends when nothing remains of it.
   std::uint64_t release(LeaseId id, Range range, const History& history, std::optional<TimePoint> due = std::nullopt);
 
-  // Moves due numbers back to the backlog; returns how many.
+  // These numbers of the backlog may have begun in an earlier life: they wait as lost ones do.
+  void set_aside(Range range, TimePoint due);
+  // What was lost and has waited long enough.
+  std::vector<Range> lost(TimePoint now) const;
+  std::optional<TimePoint> next_lost() const;
+  bool is_lost(Number number) const;
+  // Moves due numbers back to the backlog, but for those that are lost; returns how many.
   std::uint64_t wake_delayed(TimePoint now);
   std::optional<TimePoint> next_due() const;
 
   // Takes numbers out of their places because an outcome for them is proposed to the sink. Only those that are
   // queued, delayed or leased; returns them. Leases that held them, most likely `holder`, lose them.
   std::vector<Range> propose(Range range, LeaseId holder = {});
-  // Everything that no worker has: for cancelling a job.
+  // Everything that no worker has or may have begun: for cancelling a job.
   std::vector<Range> propose_waiting();
   // Proposals to repeat to a sink that has come back.
   std::vector<Range> awaiting() const { return awaiting_.ranges(); }
@@ -164,6 +171,9 @@ private:
   void withdraw_from(Entry& entry, Range range);       // Its holder will not, or in vain.
   std::vector<Range> held_by_others(Range range, LeaseId except) const;
   void remove_delayed(Range range);
+  std::vector<Pending> take_lost(Range range);
+  template <class Wanted>
+  std::optional<TimePoint> first_due(Wanted wanted) const;
 };
 
 }  // namespace ventile

@@ -16,6 +16,7 @@ struct History {
   std::uint32_t tries = 0;         // Times it ran and failed.
   std::uint32_t suspicion = 0;     // Deaths of workers that had begun it, among others. > 0: it is leased alone.
   std::uint32_t deaths_alone = 0;  // Deaths of workers that had nothing else.
+  bool lost = false;               // May have begun on a worker that is gone, and must not begin again.
 
   bool operator==(const History&) const = default;
 };

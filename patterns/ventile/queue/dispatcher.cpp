@@ -87,6 +87,9 @@ void Dispatcher::submit(Job& job, Range range, std::uint64_t bytes, TimePoint no
   assert(given == range);
   if (!planted("a resumed job runs what the sink has"))
     for (const Range known : job.sink_has.present(range)) settle_known(job, known);
+  // What a worker of the life before has not brought back by then is lost.
+  for (const Range begun : job.options.begun)
+    job.account.set_aside(intersection(begun, range), now + options_.sink_grace + options_.lease);
   feed_hungry(now);
 }
 
@@ -98,6 +101,8 @@ void Dispatcher::on_persisted(std::uint64_t token, TimePoint now) {
   for (const auto& [id, job] : jobs_) {
     for (; !job->unpersisted.empty() && job->unpersisted.front().token <= token; job->unpersisted.pop_front())
       submit(*job, job->unpersisted.front().range, job->unpersisted.front().bytes, now);
+    for (; !job->unsent.empty() && job->unsent.front().token <= token; job->unsent.pop_front())
+      send_lease(*job, job->unsent.front().lease, now);
     if (job->report && job->closed_token <= token && !job->closed) finish_job(*job, now);
     maybe_end(*job);
   }
@@ -377,7 +382,7 @@ void Dispatcher::reconcile_one(Peer& worker, Job& job, const HeldRange& held, Ti
 
 void Dispatcher::end_session(Peer& peer, const std::string& why, bool crashed, TimePoint now) {
   if (peer.role == Role::worker)
-    lose_worker(peer, why, crashed);
+    lose_worker(peer, why, crashed, now);
   else
     lose_sink(peer, why, now);
   if (peer.hunger) hungry_.erase({*peer.hunger, peer.id});
@@ -388,29 +393,32 @@ void Dispatcher::end_session(Peer& peer, const std::string& why, bool crashed, T
   peers_.erase(peer.id);  // Destroys `peer`.
 }
 
-void Dispatcher::lose_worker(Peer& worker, const std::string& why, bool crashed) {
+void Dispatcher::lose_worker(Peer& worker, const std::string& why, bool crashed, TimePoint now) {
   --workers_open_;
   if (!worker.leaving) slots_open_ -= worker.slots;
   worker.leaving = true;
   const std::size_t leases = lease_count(worker);
   std::uint64_t tasks = 0;
+  bool may_return = false;  // Some of it is not requeued.
   for (const auto& [id, job] : jobs_) {
     std::size_t place = 0;
     tasks += job->account.held_by(worker.session);
+    may_return = may_return || (job->account.held_by(worker.session) > 0 && fails_lost(*job, worker));
     for (const LeaseId lease_id : job->account.leases_of(worker.session)) {
       const Lease& lease = *job->account.find(lease_id);
       const bool may_have_begun = (lease.begun || place++ < worker.slots) && !lease.finished_since;
-      if (crashed && may_have_begun)
-        suspect(*job, worker, lease_id, leases == 1);
+      if (crashed && may_have_begun && !fails_lost(*job, worker))
+        suspect(*job, worker, lease_id, leases == 1, now);
       else
-        lose_lease(*job, lease_id, lease.history);
+        lose_lease(*job, worker, lease_id, lease.history, now);
     }
     if (crashed && worker.opened.contains(id)) ++job->counters.workers_lost;
     maybe_end(*job);
   }
   if (crashed || leases > 0)
     notice(Level::warning, "worker " + worker.name + " lost: " + why + "; " + std::to_string(leases) +
-                               (leases == 1 ? " batch (" : " batches (") + tasks_text(tasks) + ") requeued");
+                               (leases == 1 ? " batch (" : " batches (") + tasks_text(tasks) +
+                               (may_return ? ") lost unless it comes back" : ") requeued"));
   else
     notice(Level::info, "worker " + worker.name + " has left: " + why);
 }
@@ -723,6 +731,7 @@ void Dispatcher::on_return(Peer& worker, Job& job, const Return& returned, TimeP
   switch (returned.reason) {
     case ReturnReason::failed:
       on_failed_try(job, before, returned, now);
+      note_returned(job, worker, returned.ranges);
       break;
     case ReturnReason::cancelled:
       for (const Range range : returned.ranges)
@@ -744,11 +753,33 @@ void Dispatcher::on_return(Peer& worker, Job& job, const Return& returned, TimeP
     case ReturnReason::not_begun:
       for (const Range range : returned.ranges)
         job.counters.retracted += job.account.release(before.id, range, before.history);
+      note_returned(job, worker, returned.ranges);
+      break;
+    case ReturnReason::stopped:
+      on_stopped(worker, job, before, returned);
       break;
   }
   lease_ended(worker);
   maybe_end(job);
   feed_hungry(now);
+}
+
+// They had begun, and their worker has left without waiting for them.
+void Dispatcher::on_stopped(const Peer& worker, Job& job, const Lease& lease, const Return& returned) {
+  for (const Range range : returned.ranges) {
+    if (!fails_lost(job, worker)) {
+      job.account.release(lease.id, range, lease.history);
+      continue;
+    }
+    for (const Range held : lease.remaining.present(range))
+      propose(job, job.account.propose(held, lease.id), Outcome::lost, lease.history.tries + 1, "lost",
+              "it was stopped, for worker " + worker.name + " was told to leave at once");
+  }
+}
+
+void Dispatcher::note_returned(Job& job, const Peer& worker, const std::vector<Range>& ranges) {
+  if (!job.options.durable || !fails_lost(job, worker)) return;
+  for (const Range range : ranges) persist(job, JobRecord::Kind::returned, range);
 }
 
 void Dispatcher::on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now) {

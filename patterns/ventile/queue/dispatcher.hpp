@@ -91,19 +91,28 @@ struct JobOptions {
   Duration timeout{0};
   std::uint32_t tries_max = 1;
   std::int64_t priority = 0;  // Jobs with a higher one are served first.
+  OnLost on_lost = OnLost::rerun;
 
   // A durable job survives its dispatcher: what must not be forgotten is a Persist, and waits for on_persisted().
   bool durable = false;
   bool reread = true;          // Its tasks can be read again; else they must be on the disk before a worker sees them.
   bool resumed = false;        // It has run before: the sink may have results of tasks that are yet to be offered.
   std::vector<Range> retired;  // Of a resumed job: settled tasks that cannot be had again if the sink has lost them.
+  std::vector<Range> begun;    // Of a resumed job: tasks that were leased and not returned, and must not begin again.
 };
 
 // What a durable job writes down. (The driver adds what only it knows: payloads, how far the input was read.)
 struct JobRecord {
-  enum class Kind : std::uint8_t { offered, ended, cancelled, closed };
+  enum class Kind : std::uint8_t {
+    offered,
+    ended,
+    cancelled,
+    closed,
+    leased,    // About to be sent to a worker; only what must not begin twice.
+    returned,  // By that worker: it may begin after all.
+  };
   Kind kind = Kind::offered;
-  Range range;  // Offered: these tasks. Else: all of them.
+  Range range;  // Offered, leased, returned: these tasks. Else: all of them.
 
   bool operator==(const JobRecord&) const = default;
 };
@@ -118,6 +127,8 @@ struct JobCounters {
   std::uint64_t speculative = 0;  // Second copies of batches.
   std::uint64_t duplicates = 0;   // Results, in tasks, that came when there was an outcome already.
   std::uint64_t workers_lost = 0;
+  std::uint64_t begun_again =
+      0;  // Tasks that are not repeatable, may have begun on a lost worker, and went to another.
 };
 
 // --- Actions -----------------------------------------------------------------------------------------------------
@@ -311,13 +322,15 @@ private:
   void settle(Job& job, const Settlement& settlement, TimePoint now);
   void count_duplicates(Job& job, const Peer* worker, std::uint64_t count);
   void on_return(Peer& worker, Job& job, const Return& returned, TimePoint now);
+  void on_stopped(const Peer& worker, Job& job, const Lease& lease, const Return& returned);
+  void note_returned(Job& job, const Peer& worker, const std::vector<Range>& ranges);
   void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
   void on_progress(Peer& worker, const Progress& progress, TimePoint now);
   void on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now);
   void refuse(PeerId from, Peer* peer, const std::string& why);
   void end_session(Peer& peer, const std::string& why, bool crashed,
                    TimePoint now);  // Destroys `peer`; feed_hungry() is due.
-  void lose_worker(Peer& worker, const std::string& why, bool crashed);
+  void lose_worker(Peer& worker, const std::string& why, bool crashed, TimePoint now);
   void lose_sink(Peer& sink, const std::string& why, TimePoint now);
   static Open open_message(const Job& job, std::string fold);
   void give_sink(Job& job, TimePoint now);
@@ -376,11 +389,16 @@ private:
   bool others_wait(const Job& job) const;
   std::size_t lease_count(const Peer& worker) const;
   void dispatch(Peer& worker, Job& job, Lease& lease);
+  void send_tasks(const Peer& worker, const Job& job, const Lease& lease);
+  void send_lease(Job& job, LeaseId id, TimePoint now);
+  static bool may_repeat(const Job& job, const Peer& worker);
+  static bool fails_lost(const Job& job, const Peer& worker);
   void lease_ended(Peer& worker);
   void balance_soon();
   void update_hunger(Peer& worker);
-  void lose_lease(Job& job, LeaseId id, History history);
-  void suspect(Job& job, Peer& worker, LeaseId id, bool alone);
+  void lose_lease(Job& job, const Peer& holder, LeaseId id, History history, TimePoint now);
+  void give_up_lost(Job& job, TimePoint now);
+  void suspect(Job& job, const Peer& worker, LeaseId id, bool alone, TimePoint now);
   void balance(TimePoint now);
   std::vector<Peer*> overloaded(const Job& job) const;
   static bool worth_relieving(const Peer& worker, const Job& job, TimePoint now);

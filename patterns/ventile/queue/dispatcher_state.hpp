@@ -87,8 +87,13 @@ struct Dispatcher::Job {
   bool resume_said = false;
   std::uint64_t accepted = 0;           // Tasks that have a number; those that wait are not submitted yet.
   std::deque<Unpersisted> unpersisted;  // Offers.
-  std::optional<Closed> report;         // The sink's, until
-  std::uint64_t closed_token = 0;       // this is on the disk.
+  struct Unsent {
+    std::uint64_t token = 0;
+    LeaseId lease;
+  };
+  std::deque<Unsent> unsent;       // Leases of what must not begin twice.
+  std::optional<Closed> report;    // The sink's, until
+  std::uint64_t closed_token = 0;  // this is on the disk.
 
   std::uint64_t fed = 0;   // The counter of its last lease.
   bool ended = false;      // No more offers.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <ventile/base/interval_set.hpp>
 #include <ventile/wire/convert.hpp>
 
 namespace ventile {
@@ -57,7 +58,22 @@ Buffer pack_entry(const JobSpecification& specification) { return packed(specifi
 Buffer pack_entry(const JobBlock& block) { return packed(block); }
 Buffer pack_entry(const InputMark& mark) { return packed(mark); }
 Buffer pack_entry(std::uint64_t total) { return packed(total); }
+Buffer pack_entry(Range range) { return packed(range); }
 Buffer pack_entry(const JobMemory& state) { return packed(state); }
+
+void JobMemory::on_leased(Range range) {
+  if (!begun.empty() && begun.back().end() == range.first)
+    begun.back().count += range.count;
+  else
+    begun.push_back(range);
+}
+
+void JobMemory::on_returned(Range range) {
+  IntervalSet left;
+  for (const Range one : begun) left.insert(one);
+  left.erase(range);
+  begun = left.ranges();
+}
 
 Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload) {
   switch (kind) {
@@ -97,6 +113,13 @@ Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload) {
     case JobEntryKind::closed:
       state.closed = true;
       return {};
+    case JobEntryKind::leased:
+    case JobEntryKind::returned: {
+      const Result<Range> read = unpacked<Range>(payload);
+      if (!read) return read.error();
+      kind == JobEntryKind::leased ? state.on_leased(*read) : state.on_returned(*read);
+      return {};
+    }
     case JobEntryKind::whole: {
       Result<JobMemory> read = unpacked<JobMemory>(payload);
       if (!read) return read.error();

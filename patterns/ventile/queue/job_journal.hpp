@@ -67,7 +67,17 @@ struct InputMark {
   static auto fields(auto& self) { return std::tie(self.number, self.bytes); }
 };
 
-enum class JobEntryKind : std::uint16_t { specification = 1, block, mark, ended, cancelled, closed, whole };
+enum class JobEntryKind : std::uint16_t {
+  specification = 1,
+  block,
+  mark,
+  ended,
+  cancelled,
+  closed,
+  whole,
+  leased,
+  returned
+};
 
 // All of it, as a snapshot has it.
 struct JobMemory {
@@ -79,11 +89,14 @@ struct JobMemory {
   bool cancelled = false;
   bool closed = false;
   std::vector<InputMark> marks;
+  std::vector<Range> begun;  // Leased, not returned, and not to begin twice. In the order of leasing.
 
   static auto fields(auto& self) {
     return std::tie(self.specification, self.retired, self.blocks, self.submitted, self.total, self.cancelled,
-                    self.closed, self.marks);
+                    self.closed, self.marks, self.begun);
   }
+  void on_leased(Range range);
+  void on_returned(Range range);
   bool ended() const { return total != UINT64_MAX; }
 };
 
@@ -94,6 +107,7 @@ Buffer pack_entry(const JobSpecification& specification);
 Buffer pack_entry(const JobBlock& block);
 Buffer pack_entry(const InputMark& mark);
 Buffer pack_entry(std::uint64_t total);
+Buffer pack_entry(Range range);
 Buffer pack_entry(const JobMemory& state);
 
 }  // namespace ventile

@@ -121,8 +121,38 @@ void Dispatcher::dispatch(Peer& worker, Job& job, Lease& lease) {
   if (!planted("the worker's credit is not counted")) worker.sent_tasks += lease.total;
   worker.sent_bytes += lease.bytes;
   worker.nothing_to_retract = false;
+  if (!job.options.durable || !fails_lost(job, worker)) return send_tasks(worker, job, lease);
+  // Whoever resumes the job must know that it may have begun.
+  for (const Range range : lease.remaining.ranges()) persist(job, JobRecord::Kind::leased, range);
+  if (planted("a lease is sent before the disk knows")) return send_tasks(worker, job, lease);
+  lease.unsent = true;
+  job.unsent.push_back({next_token_, lease.id});
+}
+
+void Dispatcher::send_tasks(const Peer& worker, const Job& job, const Lease& lease) {
   for (const Range range : lease.remaining.ranges())
     actions_.push_back(SendTasks{worker.id, job.id, worker.session, Tasks{lease.id, range, lease.history.tries, {}}});
+}
+
+// The disk knows of it. Perhaps it is over by now.
+void Dispatcher::send_lease(Job& job, LeaseId id, TimePoint now) {
+  Lease* const lease = job.account.find(id);
+  if (lease == nullptr || !lease->unsent || job.closed) return;
+  const auto holder = sessions_.find(lease->holder);
+  if (holder == sessions_.end()) return;
+  lease->unsent = false;
+  lease->renewed = now;
+  send_tasks(*holder->second, job, *lease);
+}
+
+// Whether what this worker may have begun of the job must not begin again.
+bool Dispatcher::fails_lost(const Job& job, const Peer& worker) {
+  return job.options.on_lost == OnLost::fail && !may_repeat(job, worker);
+}
+
+bool Dispatcher::may_repeat(const Job& job, const Peer& worker) {
+  const auto function = worker.functions.find(job.options.function);
+  return function != worker.functions.end() && function->second;
 }
 
 // A worker is hungry if it would take more; the key is what it has, in seconds for each slot. Tasks of an unknown
@@ -183,18 +213,26 @@ void Dispatcher::balance_soon() {
   next_balance_ = std::min(next_balance_, std::max(last_balance_, TimePoint{}) + tail_interval);
 }
 
-void Dispatcher::lose_lease(Job& job, LeaseId id, History history) {
+// What must not begin again waits a while for its worker to come back with it.
+void Dispatcher::lose_lease(Job& job, const Peer& holder, LeaseId id, History history, TimePoint now) {
   const Lease& lease = *job.account.find(id);
+  const bool may_have_begun = !lease.unsent;
+  std::optional<TimePoint> due;
+  if (may_have_begun && fails_lost(job, holder)) {
+    history.lost = true;
+    due = now + options_.heartbeat * options_.dead_after_heartbeats + options_.lease;
+  }
   std::uint64_t returned = 0;
-  for (const Range range : lease.remaining.ranges()) returned += job.account.release(id, range, history);
-  if (returned == 0) return;
+  for (const Range range : lease.remaining.ranges()) returned += job.account.release(id, range, history, due);
+  if (returned == 0 || due) return;
+  if (may_have_begun && !may_repeat(job, holder)) job.counters.begun_again += returned;
   ++job.counters.requeued_batches;
   job.counters.requeued_tasks += returned;
 }
 
 // A worker died with this lease begun. The first time, all of it becomes suspect; when a worker dies with nothing but
 // a suspect, the suspect is halved, until the poisonous task stands alone and has killed often enough.
-void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
+void Dispatcher::suspect(Job& job, const Peer& worker, LeaseId id, bool alone, TimePoint now) {
   const Lease& lease = *job.account.find(id);
   History history = lease.history;
   const bool was_suspect = history.suspicion > 0;
@@ -216,7 +254,14 @@ void Dispatcher::suspect(Job& job, Peer& worker, LeaseId id, bool alone) {
     if (ranges.size() == 1)
       job.counters.requeued_tasks += job.account.release(id, {first.first, first.count / 2}, history);
   }
-  lose_lease(job, id, history);
+  lose_lease(job, worker, id, history, now);
+}
+
+void Dispatcher::give_up_lost(Job& job, TimePoint now) {
+  for (const Range range : job.account.lost(now))
+    propose(job, job.account.propose(range), Outcome::lost, 1, "lost",
+            "the worker that it was given to is gone, and it must not run twice");
+  maybe_end(job);
 }
 
 // Of a job that ends early. What comes back finds it cancelled.
@@ -242,15 +287,14 @@ void Dispatcher::expire_leases(Job& job, TimePoint now) {
   }
   for (const LeaseId id : expired) {
     const Lease lease = *job.account.find(id);
-    if (auto it = sessions_.find(lease.holder); it != sessions_.end()) {
-      Peer& worker = *it->second;
-      notice(Level::warning, "worker " + worker.name + " makes no progress on a batch of " +
-                                 std::to_string(lease.remaining.count()) + " tasks; requeued");
-      for (const Range range : lease.remaining.ranges()) send(worker, job.id, Cancel{id, range});
-    }
-    lose_lease(job, id, lease.history);
+    Peer& worker = *sessions_.at(lease.holder);
+    notice(Level::warning, "worker " + worker.name + " makes no progress on a batch of " +
+                               std::to_string(lease.remaining.count()) + " tasks; " +
+                               (fails_lost(job, worker) ? "given up" : "requeued"));
+    for (const Range range : lease.remaining.ranges()) send(worker, job.id, Cancel{id, range});
+    lose_lease(job, worker, id, lease.history, now);
     maybe_end(job);
-    if (auto it = sessions_.find(lease.holder); it != sessions_.end()) lease_ended(*it->second);
+    lease_ended(worker);
   }
 }
 
@@ -352,6 +396,7 @@ void Dispatcher::on_tick(TimePoint now) {
     for (const auto& [id, job] : jobs_) {
       if (job->closed) continue;
       expire_leases(*job, now);
+      if (job->sink_ready) give_up_lost(*job, now);
       give_sink(*job, now);
     }
     drop_abandoned(now);

@@ -301,6 +301,8 @@ std::string Dispatcher::explain_task(const Job& job, Number number, TimePoint no
     const std::string why = why_waiting(job.id);
     return task + " waits for a worker" + (why.empty() ? std::string{} : ", because " + why);
   }
+  if (job.account.is_lost(number))
+    return task + " was with a worker that is gone; it is lost unless that comes back soon";
   return task + " failed and waits before it is tried again";
 }
 

@@ -257,7 +257,7 @@ ResultId Session::on_finished(JobId job, LeaseId lease, Range range, std::uint64
   ResultId result;
   const auto held = leases_.find(lease);
   if (failures > 0 && (abandoned_ || cancelled_.contains(job))) {
-    give_back(job, lease, range, abandoned_ ? ReturnReason::not_begun : ReturnReason::cancelled);
+    give_back(job, lease, range, abandoned_ ? ReturnReason::stopped : ReturnReason::cancelled);
   } else if (failures > 0 && held != leases_.end() && held->second.cancelled.intersects(range) &&
              !planted("a task that was stopped has failed")) {
     const std::vector<Range> ours = held->second.cancelled.missing(range);
@@ -281,7 +281,7 @@ void Session::on_failed_try(JobId job, LeaseId lease, Number number, std::string
                             TimePoint now) {
   ++finished_;
   if (abandoned_ || cancelled_.contains(job)) {
-    give_back(job, lease, {number, 1}, abandoned_ ? ReturnReason::not_begun : ReturnReason::cancelled);
+    give_back(job, lease, {number, 1}, abandoned_ ? ReturnReason::stopped : ReturnReason::cancelled);
   } else {
     take_from_lease(lease, {number, 1});
     say(Return{lease, {{number, 1}}, ReturnReason::failed, std::move(kind), std::move(message)}, job);

@@ -162,6 +162,7 @@ private:
     options_.job.reread = options_.job.index.enabled || options_.source.reread;
     options_.job.resumed = resumed_;
     options_.job.retired = state_.retired;
+    options_.job.begun = state_.begun;
     journal_ = std::move(*journal);
     journal_->start({.on_persisted = [this](std::uint64_t token) { dispatcher_.on_persisted(token, reactor_.now()); },
                      .on_failed = [this](const std::string& why) { give_up(why); },
@@ -251,6 +252,12 @@ private:
         return append(persist.token, JobEntryKind::cancelled, pack_entry(range.count));
       case JobRecord::Kind::closed:
         return append(persist.token, JobEntryKind::closed, {});
+      case JobRecord::Kind::leased:
+        state_.on_leased(range);
+        return append(persist.token, JobEntryKind::leased, pack_entry(range));
+      case JobRecord::Kind::returned:
+        state_.on_returned(range);
+        return append(persist.token, JobEntryKind::returned, pack_entry(range));
     }
   }
 

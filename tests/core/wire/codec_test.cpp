@@ -338,7 +338,7 @@ TEST(Codec, enumerators_that_do_not_exist_are_refused) {
   EXPECT_EQ(refusal_of(frame_of(Hello{.role = static_cast<Role>(3)})), "the role is unknown");
   EXPECT_EQ(refusal_of(frame_of(Refused{.reason = static_cast<Refusal>(4)})), "the reason is unknown");
   EXPECT_EQ(refusal_of(frame_of(Bye{.reason = static_cast<ByeReason>(3)})), "the reason is unknown");
-  EXPECT_EQ(refusal_of(frame_of(Return{.reason = static_cast<ReturnReason>(5)})),
+  EXPECT_EQ(refusal_of(frame_of(Return{.reason = static_cast<ReturnReason>(6)})),
             "a range or the reason is out of range");
   EXPECT_EQ(refusal_of(frame_of(Propose{.outcome = static_cast<Outcome>(6)})),
             "a range or the outcome is out of range");
