@@ -134,6 +134,7 @@ public:
   const Ledger& ledger() const { return ledger_; }
   const Backlog& backlog() const { return backlog_; }
   std::uint64_t leased_count() const { return leased_.count(); }
+  std::uint64_t awaiting_count() const { return awaiting_.count(); }
   std::size_t lease_count() const { return leases_.size(); }
   bool all_settled() const { return ledger_.count() == submitted_; }
   const std::list<LeaseId>& by_age() const { return by_age_; }  // Oldest first.

@@ -20,7 +20,8 @@ constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker c
 
 std::uint64_t Dispatcher::sink_room(const Job& job) const {
   const std::uint64_t leased = planted("the sink's credit is not counted") ? 0 : job.account.leased_count();
-  const std::uint64_t stored = job.account.ledger().count();
+  // What is proposed counts as stored: the sink's credit has it already when its verdict is yet to come.
+  const std::uint64_t stored = job.account.ledger().count() + job.account.awaiting_count();
   const std::uint64_t tasks = job.credit.tasks > stored + leased ? job.credit.tasks - stored - leased : 0;
   if (job.result_bytes == 0) return tasks;
   const double bytes_left = static_cast<double>(job.credit.bytes) - static_cast<double>(job.stored_bytes) -

@@ -79,6 +79,23 @@ TEST_F(Leasing, no_more_is_leased_than_the_sink_gave_credit_for) {
   EXPECT_EQ(tasks_of(alice.all_tasks()), 2U);
 }
 
+// Found by simulation, seed 2709.
+TEST_F(Leasing, what_is_proposed_to_the_sink_takes_of_its_credit) {
+  open_job();
+  Sink& sink = new_sink();
+  sink.credit.tasks = 2;
+  sink.hello().opens();
+  offer(100);
+  Worker& alice = worker(8);
+  const auto batches = alice.all_tasks();
+  ASSERT_EQ(tasks_of(batches), 2U);
+  alice.give_back(batches.front().lease, {{0, 1}}, ReturnReason::dead);
+  EXPECT_FALSE(alice.has_mail());
+  sink.credit.tasks = 3;
+  take_proposals();
+  EXPECT_EQ(tasks_of(alice.all_tasks()), 1U);
+}
+
 TEST_F(Leasing, the_bytes_that_results_take_are_estimated_from_those_stored) {
   open_job();
   Sink& sink = new_sink();
