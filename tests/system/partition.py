@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,8 @@ class Hosts:
             self.ip("-n", space, "link", "set", "lo", "up")
 
     def stop(self):
+        for name in self.names:  # A namespace that has connections left keeps its own for a while.
+            subprocess.run(["ip", "link", "del", self.port(name)], stderr=subprocess.DEVNULL)
         for space in self.made:
             subprocess.run(["ip", "netns", "del", space], stderr=subprocess.DEVNULL)
         subprocess.run(["ip", "link", "del", self.bridge], stderr=subprocess.DEVNULL)
@@ -335,6 +338,7 @@ def main():
     arguments.bin = os.path.abspath(arguments.bin)
     arguments.plugin = os.path.abspath(arguments.plugin)
     random.seed(arguments.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that nothing is left of the hosts.
     if arguments.namespaces:
         return run_in_namespaces(arguments)
     return run_behind_proxies(arguments)
