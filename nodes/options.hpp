@@ -13,7 +13,7 @@
 #include <nodes/settings.hpp>
 #include <ventile/base/clock.hpp>
 #include <ventile/net/endpoint.hpp>
-#include <ventile/wire/outcome.hpp>
+#include <ventile/queue/on_lost.hpp>
 
 namespace ventile {
 

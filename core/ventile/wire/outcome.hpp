@@ -19,12 +19,6 @@ enum class Outcome : std::uint8_t {
 
 inline constexpr std::size_t outcome_count = 6;
 
-// What becomes of a task that a lost worker may have begun, if its function is not repeatable there.
-enum class OnLost : std::uint8_t {
-  rerun,  // It runs again, as any other does.
-  fail,   // It never runs again: its outcome is lost, unless its worker comes back with it or its result does.
-};
-
 // The outcome's name as in files and metrics: "done", "failed", …
 std::string_view to_string(Outcome outcome);
 

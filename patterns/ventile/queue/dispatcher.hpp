@@ -46,6 +46,7 @@
 #include <ventile/queue/account.hpp>
 #include <ventile/queue/granularity.hpp>
 #include <ventile/queue/notice.hpp>
+#include <ventile/queue/on_lost.hpp>
 #include <ventile/wire/codec.hpp>
 #include <ventile/wire/messages.hpp>
 
