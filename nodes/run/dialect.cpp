@@ -423,7 +423,7 @@ Output:    --tagstring T --line-buffer -u --results DIR -t --json -q -v
 Machines:  --bind ADDRESS --remote-only --transfer F --return F --cleanup
            --keys DIR --insecure; on the others: ventile worker --exec '*'
 More:      --resume-failed --retry-failed --delay T --memfree SIZE --nice N
-           --env NAME --workdir DIR --on-lost W --config FILE    `man ventile-run`
+           --env NAME --workdir DIR --on-lost W --config F  `man ventile-run`
 )";
 }
 
