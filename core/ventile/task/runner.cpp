@@ -328,7 +328,9 @@ std::vector<RunnerEvent> Runner::State::tick(TimePoint now) {
     made_[i]->loosen_if_late(now);
     stealable |= made_[i]->stealable() > 0;
   }
-  if (stealable) work_.notify_all();
+  if (!stealable) return events;
+  { const std::lock_guard lock{mutex_}; }  // Whoever has just looked, and found nothing yet, waits from here on.
+  work_.notify_all();
   return events;
 }
 

@@ -139,9 +139,11 @@ void Slot::loosen(const Selection& selection) {
 void Slot::loosen_if_late(TimePoint now) {
   const std::lock_guard lock{mutex_};
   const std::uint32_t running = run_.offset();
-  if (share_.batch == nullptr || running == TaskRun::no_task || running + 1 >= claim_.end) return;
+  if (share_.batch == nullptr || running == TaskRun::no_task || abandoned_ || cancelled_) return;
   look(running, now);
-  if (now - seen_.since >= late) loosen_claim();
+  if (now - seen_.since < late) return;
+  if (running + 1 < claim_.end) return loosen_claim();
+  claim_count_ = 1;  // Its last: what is left of the share is no next claim that is as good as begun.
 }
 
 // Behind the claim comes the share, so that the rest of the one becomes the front of the other.
