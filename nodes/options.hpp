@@ -88,6 +88,8 @@ struct WorkerCommand {
   std::uint64_t frame_bytes_max = 1 << 20;
 };
 
+// In the order of the help.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct SinkCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
