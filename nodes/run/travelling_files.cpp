@@ -150,12 +150,12 @@ std::string Guests::place_of(const std::string& path) const {
 std::vector<std::string> Guests::made_by(const RunInput& input) const { return paths_of(bring_back_, input); }
 
 Status Guests::arrive(const RunInput& input) {
+  const std::lock_guard lock{mutex_};  // A file that two tasks bring is put down by one after the other.
+  for (const TravellingFile& file : input.files) ++users_[file.path];
   for (const TravellingFile& file : input.files) {
     if (!file.error.empty()) return Error{Code::invalid, file.error};
     if (Status allowed = check_path(file.path); !allowed) return allowed;
-    const std::lock_guard lock{mutex_};  // One that two tasks bring is put down by one after the other.
     if (Status put = put_down(file, place_of(file.path)); !put) return put;
-    ++users_[file.path];
   }
   return {};
 }
@@ -176,9 +176,8 @@ void Guests::leave(const RunInput& input) {
   const std::lock_guard lock{mutex_};
   std::vector<std::string> gone = made_by(input);
   for (const TravellingFile& file : input.files) {
-    auto user = users_.find(file.path);
-    if (user == users_.end()) continue;
-    if (--user->second > 0) continue;
+    const auto user = users_.find(file.path);
+    if (user == users_.end() || --user->second > 0) continue;
     users_.erase(user);
     gone.push_back(file.path);
   }

@@ -72,7 +72,7 @@ public:
   Guests(std::string directory, std::vector<CommandTemplate> bring_back, bool cleanup)
       : directory_(std::move(directory)), bring_back_(std::move(bring_back)), cleanup_(cleanup) {}
 
-  // Puts down what came with the task. The error is for people and names the file.
+  // Puts down what came with the task. The error is for people and names the file. leave() follows in any case.
   Status arrive(const RunInput& input);
   // What the task has made, by now. The error is the first file that is not there.
   Status collect(const RunInput& input, RunReport& report) const;

@@ -315,7 +315,7 @@ def run_in_namespaces(arguments):
         hosts.start()
     except (OSError, subprocess.CalledProcessError) as error:
         hosts.stop()
-        print(f"skipped: network namespaces are not permitted here: {getattr(error, 'stderr', None) or error}".strip())
+        print(f"skipped: runs as root on a machine with network namespaces and iproute2; not here: {getattr(error, 'stderr', None) or error}".strip())
         return SKIPPED
     try:
         addresses = {"bind": f"tcp://{hosts.address('ventilator')}:5570",

@@ -130,6 +130,23 @@ TEST_F(TravellingFilesTest, are_cleaned_up_when_the_last_task_that_needs_them_le
   EXPECT_TRUE(fs::exists(directory));
 }
 
+TEST_F(TravellingFilesTest, stay_for_others_when_a_task_leaves_that_could_not_bring_all_of_its_own) {
+  write("x", "input");
+  Guests guests{here("work"), {}, true};
+  std::uint64_t left = travelling_bytes_max;
+  TravellingFile shared = pick_up(here("x"), left);
+  shared.path = "x";
+  const TravellingFile missing{.path = "y", .error = "cannot read y"};
+  const RunInput whole{1, {}, {}, {shared}};
+  const RunInput broken{2, {}, {}, {missing, shared}};
+  ASSERT_TRUE(guests.arrive(whole));
+  EXPECT_FALSE(guests.arrive(broken));
+  guests.leave(broken);
+  EXPECT_EQ(content(here("work/x")), "input");
+  guests.leave(whole);
+  EXPECT_FALSE(fs::exists(here("work/x")));
+}
+
 TEST_F(TravellingFilesTest, that_are_not_made_are_named) {
   Guests guests{"", templates({"{}.out"}), false};
   RunReport report;
