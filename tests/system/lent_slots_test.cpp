@@ -133,6 +133,29 @@ TEST_F(LentSlotsTest, stop_what_runs_when_the_run_is_interrupted_twice) {
   EXPECT_TRUE(begun.has_ended());
 }
 
+TEST_F(LentSlotsTest, start_nothing_more_from_the_moment_the_run_is_interrupted) {
+  const Fifo begun;
+  const Holder listener{begun};
+  const Fifo gate;
+  Holder holder{gate};
+  Process& process = run(
+      {"sh", "-c", "exec < $1; printf x > $0; cat; echo $2", begun.path(), gate.path(), "{}", ":::", "1", "2", "3"});
+  lend({"-j", "1"});
+  EXPECT_EQ(begun.next(), 'x');
+  process.signal(SIGINT);
+  process.line_with("again to");
+  std::string status;
+  while (status.find("\"cancelled\":2") == std::string::npos && process.running()) {
+    Process& question = start("ventile", {"status", "--json", "--connect", address_});
+    question.wait();
+    status = question.output();
+  }
+  holder.release();
+  EXPECT_EQ(process.wait(), 5);
+  EXPECT_EQ(process.output(), "1\n");
+  EXPECT_THAT(process.errors(), HasSubstr("2 more were not started"));
+}
+
 TEST_F(LentSlotsTest, serve_one_run_after_the_other) {
   const std::string port = std::to_string(free_port());
   address_ = "tcp://127.0.0.1:" + port;

@@ -77,8 +77,10 @@ public:
   }
 
   void drain() {
-    reactor_.post(
-        [this] { end_input(VentilatorEnding::drained, "stopped reading the input; finishing what was read"); });
+    reactor_.post([this] {
+      end_input(VentilatorEnding::drained, "stopped reading the input; finishing what was read");
+      consider_halt();  // Its owner may want less than what was read: now, not after the next result.
+    });
   }
   void cancel() {
     reactor_.post([this] {

@@ -73,7 +73,7 @@ struct VentilatorReport {
 
 // Called on the reactor's thread; must not block.
 struct VentilatorCallbacks {
-  std::function<HaltDecision(const Audit&, bool input_ended)> halt;  // After results; none: never.
+  std::function<HaltDecision(const Audit&, bool input_ended)> halt;  // After results and drain(); none: never.
   // Tasks have ended otherwise than done; once for all of them, be they a billion that were cancelled.
   std::function<void(const FailureNote&)> on_failures;
   // The same, once for each with its payload. Empty for index jobs, which had better not ask for it.
