@@ -44,7 +44,7 @@ protected:
 };
 
 TEST_F(LentSlotsTest, of_another_machine_run_commands_and_what_they_write_comes_back_with_their_host) {
-  Process& process = run({"-k", "--tag", "--joblog", path("log"), "sh", "-c", "echo \"out $1\"; echo err >&2", "x",
+  Process& process = run({"-k", "--tag", "--joblog", path("log"), "sh", "-c", R"(echo "out $1"; echo err >&2)", "x",
                           "{}", ":::", "a", "b c", "*"},
                          {"--remote-only", "-j2"});
   lend();
@@ -145,7 +145,7 @@ TEST_F(LentSlotsTest, start_nothing_more_from_the_moment_the_run_is_interrupted)
   process.signal(SIGINT);
   process.line_with("again to");
   std::string status;
-  while (status.find("\"cancelled\":2") == std::string::npos && process.running()) {
+  while (status.find(R"("cancelled":2)") == std::string::npos && process.running()) {
     Process& question = start("ventile", {"status", "--json", "--connect", address_});
     question.wait();
     status = question.output();
@@ -183,7 +183,7 @@ TEST_F(LentSlotsTest, are_sent_the_files_that_a_task_needs_and_send_back_what_it
   write("a b.txt", "one\ntwo\n");
   write("c.txt", "three\n");
   std::filesystem::create_directory(there);
-  Process& process = run({"sh", "-c", "wc -l < \"$1\" > \"$1.count\"; pwd", "x", "{}", ":::", "a b.txt", "c.txt"},
+  Process& process = run({"sh", "-c", R"(wc -l < "$1" > "$1.count"; pwd)", "x", "{}", ":::", "a b.txt", "c.txt"},
                          {"--remote-only", "--workdir", there, "--trc", "{}.count", "-k"});
   lend();
   EXPECT_EQ(process.wait(), 0);
