@@ -19,9 +19,10 @@ namespace {
 constexpr std::string_view default_root = "keys";
 
 constexpr std::string_view keygen_usage =
-    "usage: ventile keygen [--out DIR]\n"
+    "usage: ventile keygen [--out DIR] [--if-missing]\n"
     "       ventile keygen [--out DIR] --add worker|client|admin --name NAME\n\n"
     "  --out DIR     where the keys are: a folder for each role, to be copied to the hosts that play it (keys)\n"
+    "  --if-missing  end well if there are keys already, and leave them as they are\n"
     "  --add ROLE    one more key for this role; whoever serves with these keys lets it in at once\n"
     "  --name NAME   what it is called in lists and logs; its folder is DIR/ROLE-NAME\n\n"
     "Every node takes the folder with --keys DIR/ROLE; with --keys DIR it picks its own.\n";
@@ -109,13 +110,19 @@ int run_keygen(const Invocation& invocation) {
   constexpr std::string_view program = "ventile keygen";
   if (wants_help(invocation.options))
     return say({ExitCode::success, std::string{keygen_usage}, {}, false}, std::string{program});
-  const auto parsed = words_of(invocation.options, {"out", "add", "name"});
+  std::vector<std::string> arguments = invocation.options;
+  const bool if_missing = std::erase(arguments, "--if-missing") > 0;
+  const auto parsed = words_of(arguments, {"out", "add", "name"});
   if (const auto* wrong = std::get_if<std::string>(&parsed)) return fail(program, *wrong, keygen_usage);
   const Words& words = std::get<Words>(parsed);
   if (!words.others.empty()) return fail(program, "unexpected '" + words.others.front() + "'", keygen_usage);
   const std::string root = words.value("out", default_root);
   if (words.options.contains("add")) return add(root, words);
   if (words.options.contains("name")) return fail(program, "--name is for --add only", keygen_usage);
+  if (if_missing && has_key_tree(root)) {
+    std::printf("%s: there are keys already\n", root.c_str());
+    return to_int(ExitCode::success);
+  }
   if (const Status made = make_key_tree(root); !made)
     return fail(program, made.error().message, "Add a key with --add ROLE --name NAME, or make others with --out DIR.");
   std::printf(

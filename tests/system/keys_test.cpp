@@ -339,6 +339,15 @@ TEST_F(KeysSystemTest, keys_are_listed_with_what_became_of_them) {
   EXPECT_EQ(start("ventile", {"keys", "reload", "--keys", keys()}).wait(), 0);
 }
 
+TEST_F(KeysSystemTest, keygen_if_missing_may_run_again) {
+  const auto dispatcher = [&] { return read_key(keys("dispatcher"))->pair->public_key(); };
+  const std::string before = dispatcher();
+  EXPECT_EQ(start("ventile", {"keygen", "--if-missing", "--out", keys()}).wait(), 0);
+  EXPECT_EQ(dispatcher(), before);
+  EXPECT_EQ(start("ventile", {"keygen", "--if-missing", "--out", path("others")}).wait(), 0);
+  EXPECT_TRUE(read_key(path("others") + "/dispatcher"));
+}
+
 TEST_F(KeysSystemTest, what_keygen_and_keys_cannot_do_they_say) {
   const auto refused = [this](const Arguments& arguments, const std::string& what) {
     Process& process = start("ventile", arguments);

@@ -13,9 +13,14 @@
 namespace ventile {
 namespace {
 
+// The dispatcher is the last to get its files: where it has them, all have.
 constexpr KeyRole roles[] = {KeyRole::dispatcher, KeyRole::sink, KeyRole::worker, KeyRole::client, KeyRole::admin};
 
 std::string folder_of(const std::string& root, KeyRole role) { return root + "/" + std::string(to_string(role)); }
+
+std::string key_of(const std::string& root, KeyRole role) {
+  return folder_of(root, role) + "/" + std::string(key_file);
+}
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -89,16 +94,19 @@ Status make_key_tree(const std::string& root) {
   std::vector<KnownPeer> all;
   std::vector<OwnKey> keys;
   for (const KeyRole role : roles) {
-    if (exists(folder_of(root, role)))
-      return Error{Code::invalid, "there is " + folder_of(root, role) +
+    if (exists(key_of(root, role)))
+      return Error{Code::invalid, "there is " + key_of(root, role) +
                                       " already, and whoever uses its key would be locked out by another"};
     keys.push_back({role, std::string(to_string(role)), KeyPair::make(), false});
     all.push_back({role, keys.back().name, keys.back().pair->public_key(), false});
   }
+  std::reverse(keys.begin(), keys.end());
   for (const OwnKey& key : keys)
     if (Status written = write_folder(folder_of(root, key.role), key, all); !written) return written;
   return {};
 }
+
+bool has_key_tree(const std::string& root) { return exists(key_of(root, KeyRole::dispatcher)); }
 
 Result<std::string> add_key(const std::string& root, KeyRole role, const std::string& name) {
   if (!may_have_many(role))

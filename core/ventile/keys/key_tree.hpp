@@ -18,8 +18,12 @@
 
 namespace ventile {
 
-// Makes a folder for each role. Code::invalid if there are keys already, which stay as they are.
+// Makes a folder for each role; empty ones may be there already. Code::invalid if there is a key in any, and all stay
+// as they are. The dispatcher's key is the last to be made.
 Status make_key_tree(const std::string& root);
+
+// Whether make_key_tree() has been here, and has ended.
+bool has_key_tree(const std::string& root);
 
 // One more worker, client or admin, in the folder ROLE-NAME, which is returned. Code::invalid if the role has only one
 // key, or if the name is taken or none.

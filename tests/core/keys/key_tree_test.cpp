@@ -79,6 +79,25 @@ TEST_F(KeyTreeTest, keys_that_are_there_are_never_replaced) {
   EXPECT_EQ(public_of("dispatcher"), before);
 }
 
+// A container has one mounted for each role.
+TEST_F(KeyTreeTest, empty_folders_may_be_there_before) {
+  const std::string other = folder.path("other");
+  EXPECT_FALSE(has_key_tree(other));
+  for (const char* const role : {"dispatcher", "sink", "worker", "client", "admin"})
+    std::filesystem::create_directories(other + "/" + role);
+  EXPECT_FALSE(has_key_tree(other));
+  EXPECT_TRUE(make_key_tree(other));
+  EXPECT_TRUE(has_key_tree(other));
+}
+
+TEST_F(KeyTreeTest, one_key_that_is_left_of_all_is_not_replaced_and_is_no_tree) {
+  const std::string worker = public_of("worker");
+  for (const char* const role : {"dispatcher", "sink", "client", "admin"}) std::filesystem::remove_all(in(role));
+  EXPECT_FALSE(has_key_tree(root));
+  EXPECT_EQ(make_key_tree(root).error().code, Code::invalid);
+  EXPECT_EQ(public_of("worker"), worker);
+}
+
 TEST_F(KeyTreeTest, a_worker_that_is_added_is_known_to_those_who_serve) {
   const Result<std::string> added = add_key(root, KeyRole::worker, "gpu-3");
   ASSERT_TRUE(added);
