@@ -1,5 +1,10 @@
 #include <nodes/functions.hpp>
 
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
 #include <nodes/builtin_tasks.hpp>
 #include <nodes/exec_task.hpp>
 #include <ventile/queue/names.hpp>
@@ -7,12 +12,31 @@
 #include <ventile/task/process.hpp>
 
 namespace ventile {
+namespace {
+
+Result<std::vector<std::string>> files_of(const std::string& plugin) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(plugin, error)) return std::vector<std::string>{plugin};
+  std::vector<std::string> files;
+  for (auto entry = std::filesystem::directory_iterator{plugin, error};
+       !error && entry != std::filesystem::directory_iterator{}; entry.increment(error))
+    if (entry->path().extension() == ".so") files.push_back(entry->path());
+  if (error) return Error{Code::unavailable, "plugins of " + plugin + ": " + error.message()};
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
 
 Status add_functions(TaskRegistry& tasks, const std::vector<std::string>& plugins, const std::string& exec,
                      std::shared_ptr<const Zygote> zygote) {
   add_builtin_tasks(tasks);
-  for (const std::string& path : plugins)
-    if (const Result<Plugin> plugin = load_plugin(path, tasks); !plugin) return plugin.error();
+  for (const std::string& plugin : plugins) {
+    const Result<std::vector<std::string>> files = files_of(plugin);
+    if (!files) return files.error();
+    for (const std::string& file : *files)
+      if (const Result<Plugin> loaded = load_plugin(file, tasks); !loaded) return loaded.error();
+  }
   if (exec.empty()) return {};
   Result<std::vector<std::string>> words = split_words(exec);
   if (!words) return Error{Code::invalid, "--exec: " + words.error().message};

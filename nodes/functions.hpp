@@ -11,7 +11,8 @@
 
 namespace ventile {
 
-// `zygote` may be null if `exec` is empty. Errors name the plugin or the word that does not fit.
+// A plugin may be a folder: all its files that end in .so, in the order of their names. `zygote` may be null if `exec`
+// is empty. Errors name the plugin or the word that does not fit.
 Status add_functions(TaskRegistry& tasks, const std::vector<std::string>& plugins, const std::string& exec,
                      std::shared_ptr<const Zygote> zygote);
 

@@ -41,6 +41,16 @@ TEST_F(CommandTest, a_plugin_that_does_not_load_is_named) {
     expect_error(start(program, {"--plugin", plugin}), 2, plugin);
 }
 
+TEST_F(CommandTest, a_folder_of_plugins_gives_what_is_in_it_and_passes_over_other_files) {
+  std::filesystem::create_directory(path("plugins"));
+  std::filesystem::create_symlink(SYSTEM_PLUGIN, path("plugins/system.so"));
+  write("plugins/README", "not a library");
+  const Arguments map{"map", "--plugin", path("plugins"), "--function", "refuse_odd", "--range", "2:3"};
+  EXPECT_EQ(start("ventile", map).wait(), 0);
+  write("plugins/broken.so", "not a library");
+  expect_error(start("ventile-worker", {"--plugin", path("plugins")}), 2, "broken.so");
+}
+
 TEST_F(CommandTest, an_address_in_use_is_an_error_that_names_who_holds_it) {
   const Process& first = start_ventilator({"--range", "0:1", "--function", "index"});
   expect_error(start("ventile-ventilator", {"--bind", address_, "--range", "0:1", "--function", "index"}), 3,
