@@ -1,4 +1,5 @@
-// `ventile status`, `why`, `drain` and `health`: questions to a broker, the last one to a ventilator as well.
+// `ventile status`, `why`, `drain` and `health`: questions to a broker, the last one to a ventilator as
+// well, or to the file in which a worker or a sink says how it is.
 #include <nodes/node.hpp>
 
 #include <charconv>
@@ -10,6 +11,7 @@
 
 #include <nodes/console.hpp>
 #include <nodes/options.hpp>
+#include <nodes/pulse.hpp>
 #include <nodes/reach.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
@@ -223,14 +225,7 @@ int run_question(const std::string& name, const Invocation& invocation, const st
   return to_int(ExitCode::success);
 }
 
-}  // namespace
-
-int run_health(const Invocation& invocation) {
-  const std::string program = "ventile health";
-  const Parsed<AskCommand> parsed = parse_ask_options(invocation.options, Surroundings::of_process(versions()));
-  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
-  const AskCommand& command = std::get<AskCommand>(parsed);
-  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+int ask_for_health(const HealthCommand& command, Console& console) {
   const std::string address = command.connect.to_string();
   const Result<Keys> keys = keys_to_ask(command, console);
   if (!keys) {
@@ -256,6 +251,32 @@ int run_health(const Invocation& invocation) {
   else
     std::printf("%s answers\n", address.c_str());
   return to_int(ExitCode::success);
+}
+
+int feel_pulse(const HealthCommand& command, Console& console) {
+  const Result<Beat> beat = read_pulse(command.pulse);
+  const std::string why =
+      beat ? illness_of(*beat, command.alive, command.patience, Clock::now()) : beat.error().message;
+  if (!why.empty()) {
+    console.error(ExitCode::unreachable, why);
+    return to_int(ExitCode::unreachable);
+  }
+  if (command.common.json)
+    std::printf("%s\n", nlohmann::json{{"schema", 1}, {"healthy", true}, {"serving", beat->serving}}.dump().c_str());
+  else
+    std::printf("%s\n", beat->serving ? "serving" : "alive");
+  return to_int(ExitCode::success);
+}
+
+}  // namespace
+
+int run_health(const Invocation& invocation) {
+  const std::string program = "ventile health";
+  const Parsed<HealthCommand> parsed = parse_health_options(invocation.options, Surroundings::of_process(versions()));
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  const HealthCommand& command = std::get<HealthCommand>(parsed);
+  Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
+  return command.pulse.empty() ? ask_for_health(command, console) : feel_pulse(command, console);
 }
 
 int run_status(const Invocation& invocation) { return run_question("status", invocation, {}); }

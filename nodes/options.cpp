@@ -111,6 +111,12 @@ Objection check(AskCommand& options, const Settings& settings) {
   return check_reach("connect", options.connect, protection_of(options));
 }
 
+Objection check(HealthCommand& options, const Settings& settings) {
+  if (options.alive && options.pulse.empty()) return wrong("--alive is for --pulse only");
+  if (!options.pulse.empty()) return check_common(options.common);
+  return check(static_cast<AskCommand&>(options), settings);
+}
+
 Objection check(BenchCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "keys", "insecure")) return objection;
@@ -242,6 +248,10 @@ Parsed<UpCommand> parse_up_options(const std::vector<std::string>& arguments, co
 
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around) {
   return parse<AskCommand>("ask", arguments, around);
+}
+
+Parsed<HealthCommand> parse_health_options(const std::vector<std::string>& arguments, const Surroundings& around) {
+  return parse<HealthCommand>("ask", arguments, around);
 }
 
 Parsed<BenchCommand> parse_bench_options(const std::vector<std::string>& arguments, const Surroundings& around) {

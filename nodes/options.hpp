@@ -81,6 +81,7 @@ struct WorkerCommand {
   std::vector<std::string> plugins;
   std::string exec;   // "CMD {}"; empty: none.
   bool once = false;  // Leave after the first job.
+  std::string pulse;  // A file for its sign of life; empty: none.
   Duration drain_timeout = std::chrono::seconds{30};
   std::uint64_t kept_bytes_max = 256 << 20;  // Of results that wait for their acknowledgement.
   std::uint32_t credit_tasks = 4'000'000'000;
@@ -107,6 +108,7 @@ struct SinkCommand {
   bool stay = false;  // Do not end with the job.
   bool resume = false;
   std::string durable;  // A folder for the sink's journal; empty: none.
+  std::string pulse;    // A file for its sign of life; empty: none.
   Duration drain_timeout = std::chrono::seconds{30};
   std::uint64_t frame_bytes_max = 1 << 20;
   std::uint64_t window_bytes = 64 << 20;  // Of results that wait for their turn.
@@ -131,13 +133,19 @@ struct UpCommand {
   Duration drain_timeout = std::chrono::seconds{30};
 };
 
-// A question to a broker: `ventile status`, `why`, `drain` and `health`.
+// A question to a broker: `ventile status`, `why` and `drain`.
 struct AskCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
   Duration patience = std::chrono::seconds{3};
+};
+
+// `ventile health`: a question to a broker or a ventilator, or a look at the sign of life of a worker or a sink.
+struct HealthCommand : AskCommand {
+  std::string pulse;   // A file; empty: --connect is asked.
+  bool alive = false;  // It may wait for its dispatcher.
 };
 
 // `ventile bench`.
@@ -186,6 +194,7 @@ Parsed<SinkCommand> parse_sink_options(const std::vector<std::string>& arguments
 Parsed<BrokerCommand> parse_broker_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<UpCommand> parse_up_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<AskCommand> parse_ask_options(const std::vector<std::string>& arguments, const Surroundings& around);
+Parsed<HealthCommand> parse_health_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<BenchCommand> parse_bench_options(const std::vector<std::string>& arguments, const Surroundings& around);
 Parsed<MapCommand> parse_map_options(const std::vector<std::string>& arguments, const Surroundings& around);
 

@@ -66,7 +66,8 @@ void add_output(OptionTable& table, std::string& output, std::string_view format
 }
 
 void add_plugins(OptionTable& table, std::vector<std::string>& plugins) {
-  table.texts("plugin", "FILE", plugins, "Load functions from this shared library; may be given again.");
+  table.texts("plugin", "FILE", plugins,
+              "Load functions from this shared library, or from all .so files of a folder; may be given again.");
 }
 
 void add_exec(OptionTable& table, std::string& exec) {
@@ -97,6 +98,10 @@ void add_serving(OptionTable& table, BrokerCommand& options) {
   add_frame_bytes_max(table, options.frame_bytes_max);
   table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
   table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
+}
+
+void add_pulse(OptionTable& table, std::string& pulse) {
+  table.text("pulse", "FILE", pulse, "Write a sign of life here every second, for `ventile health --pulse`.");
 }
 
 template <class Options>
@@ -157,6 +162,7 @@ OptionTable table_of(WorkerCommand& options) {
   table.flag("once", options.once, "Leave after the first job.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
+  add_pulse(table, options.pulse);
   table.size("kept-bytes-max", options.kept_bytes_max, 4096, "Results kept until they are acknowledged.");
   table.integer("credit-tasks", options.credit_tasks, 1, any_count, "Tasks that may be on their way to this worker.");
   table.size("credit-bytes", options.credit_bytes, 4096, "Bytes of tasks that may be on their way to this worker.");
@@ -184,6 +190,7 @@ OptionTable table_of(SinkCommand& options) {
   table.text("durable", "DIR", options.durable, "Survive a kill: the same command goes on from here.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
+  add_pulse(table, options.pulse);
   add_frame_bytes_max(table, options.frame_bytes_max);
   table.size("window-bytes", options.window_bytes, 4096, "Results held while they wait for their turn.");
   add_common(table, options.common);
@@ -219,11 +226,26 @@ OptionTable table_of(UpCommand& options) {
 }
 
 OptionTable table_of(AskCommand& options) {
-  OptionTable table{"ventile status|why|drain|health", "Asks the broker at --connect; health asks a ventilator, too."};
+  OptionTable table{"ventile status|why|drain", "Asks the broker at --connect."};
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The broker's address.");
   add_protection(table, options.keys, options.insecure);
   table.duration("patience", options.patience, shortest, "How long to wait for an answer.");
+  add_common(table, options.common);
+  return table;
+}
+
+OptionTable table_of(HealthCommand& options) {
+  OptionTable table{"ventile health",
+                    "Asks the broker or ventilator at --connect whether it answers, or looks whether "
+                    "the worker or sink that writes --pulse is well."};
+  table.section("Address");
+  table.endpoint("connect,c", options.connect, "The broker's or ventilator's address.");
+  add_protection(table, options.keys, options.insecure);
+  table.text("pulse", "FILE", options.pulse, "Ask nobody: read the sign of life that a worker or sink writes here.");
+  table.flag("alive", options.alive, "With --pulse: be content with one that waits for its dispatcher.");
+  table.duration("patience", options.patience, shortest,
+                 "How long to wait for an answer, or how old a sign of life may be.");
   add_common(table, options.common);
   return table;
 }
@@ -284,6 +306,7 @@ KnownKeys known_keys() {
   add_keys<BrokerCommand>(known, "broker");
   add_keys<UpCommand>(known, "up");
   add_keys<AskCommand>(known, "ask");
+  add_keys<HealthCommand>(known, "ask");
   add_keys<BenchCommand>(known, "bench");
   add_keys<MapCommand>(known, "map");
   add_keys<RunCommand>(known, "run");

@@ -14,6 +14,7 @@ OptionTable table_of(SinkCommand& options);
 OptionTable table_of(BrokerCommand& options);
 OptionTable table_of(UpCommand& options);
 OptionTable table_of(AskCommand& options);
+OptionTable table_of(HealthCommand& options);
 OptionTable table_of(BenchCommand& options);
 OptionTable table_of(MapCommand& options);
 

@@ -7,6 +7,7 @@
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
 #include <nodes/options.hpp>
+#include <nodes/pulse.hpp>
 #include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
@@ -124,6 +125,8 @@ int collect(const SinkCommand& command, const std::string& program) {
   SinkOptions options = sink_options(command, console.log());
   options.durable = journal;
   options.keys = keys;
+  Pulse pulse{command.pulse, console.log()};
+  options.on_tick = [&pulse](bool in_session, TimePoint now) { pulse.beat(in_session, now); };
   Sink sink{context, tasks, std::move(options), [&](std::uint64_t job) { return outputs.next(job); }};
   running = &sink;
   const Result<Endpoint> bound = sink.bind();

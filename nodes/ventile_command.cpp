@@ -65,7 +65,7 @@ const std::array<Command, 17>& commands() {
       {"status", "show a broker's clients, jobs and workers", run_status},
       {"why", "say why a job, or a task of it, is not done", run_why},
       {"drain", "let a worker finish what it runs, and leave", run_drain},
-      {"health", "say whether a broker or a ventilator answers: for a container's health check", run_health},
+      {"health", "say whether a role is well: for a container's health check", run_health},
       {"bench", "measure this machine, or a broker's workers", run_bench},
       {"keygen", "make keys, with which a fabric may stand on a network", run_keygen},
       {"keys", "list or revoke keys, or have them read again", run_keys},

@@ -7,6 +7,7 @@
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/options.hpp>
+#include <nodes/pulse.hpp>
 #include <nodes/reach.hpp>
 #include <nodes/run/lent_slots.hpp>
 #include <nodes/signal_thread.hpp>
@@ -94,6 +95,8 @@ int work(const WorkerCommand& command, const std::string& program) {
   warn_if_open(console, command.connect, {command.keys, command.insecure});
   WorkerOptions options = worker_options(command, slots, console.log());
   options.keys = *std::move(keys);
+  Pulse pulse{command.pulse, console.log()};
+  options.on_tick = [&pulse](bool in_session, TimePoint now) { pulse.beat(in_session, now); };
   Context context{{}, console.log()};
   Worker worker{context, tasks, std::move(options)};
   running = &worker;

@@ -313,6 +313,7 @@ private:
   void tick() {
     const TimePoint now = reactor_.now();
     collector_->on_tick(now);
+    if (options_.on_tick) options_.on_tick(collector_->open(), now);
     const std::string waiting = collector_->why_waiting();
     if (waiting.empty()) {
       waiting_since_ = now;

@@ -34,6 +34,8 @@ struct SinkOptions {
   std::uint64_t window_bytes = std::uint64_t{64} << 20;
   std::uint64_t ordered_window = std::uint64_t{1} << 20;
   std::string durable;  // A folder for its journal: a sink that is killed and started again goes on. Empty: none.
+  // Called twice a second on the reactor's thread: whether it has a session with the dispatcher. May be empty.
+  std::function<void(bool in_session, TimePoint now)> on_tick;
   Log log;
 };
 

@@ -202,6 +202,7 @@ private:
     }
     if (session_.open()) said_waiting_ = true;
     for (auto& [id, sink] : sinks_) say_apart(*sink, now);
+    if (options_.on_tick) options_.on_tick(session_.open(), now);
     if (now >= deadline_ && !leaving_) {
       report_.ending = WorkerEnding::handed_back;
       session_.leave_now(now);

@@ -36,6 +36,8 @@ struct WorkerOptions {
   std::uint64_t kept_bytes_max = std::uint64_t{256} << 20;
   // Asked for a reducer before the registry is; may answer null. On the reactor's thread.
   std::function<std::shared_ptr<const FoldFunction>(std::string_view name)> find_fold;
+  // Called ten times a second on the reactor's thread, whatever the slots do: whether it has a session. May be empty.
+  std::function<void(bool in_session, TimePoint now)> on_tick;
   Log log;
 };
 
