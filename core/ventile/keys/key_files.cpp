@@ -24,8 +24,11 @@ constexpr std::size_t name_size_max = 64;
 std::string path_of(const std::string& folder, std::string_view file) { return folder + "/" + std::string(file); }
 
 Error cannot(std::string_view what, const std::string& path) {
+  const int cause = errno;
+  // In a container it is rarely who one thinks it is.
+  const std::string who = cause == EACCES ? " to user " + std::to_string(::geteuid()) : std::string{};
   return {Code::unavailable,
-          "cannot " + std::string(what) + " " + path + ": " + std::generic_category().message(errno)};
+          "cannot " + std::string(what) + " " + path + ": " + std::generic_category().message(cause) + who};
 }
 
 Error damaged(const std::string& path, const std::string& what) { return {Code::corrupt, path + ": " + what}; }
@@ -150,7 +153,9 @@ Result<OwnKey> read_key(const std::string& folder) {
   const ssize_t size = file.read(memory.bytes());
   if (size < 0) return cannot("read", path);
   OwnKey key;
-  key.others_may_read = (status.st_mode & (S_IRGRP | S_IROTH)) != 0;
+  // One that is not ours, as in a pod, is read by its group, and by nobody else.
+  const mode_t others = status.st_uid == ::geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
+  key.others_may_read = (status.st_mode & others) != 0;
   if (Status filled = fill(key, {memory.bytes().data(), static_cast<std::size_t>(size)}, path); !filled)
     return filled.error();
   return key;

@@ -49,6 +49,18 @@ TEST_F(KeyFilesTest, only_its_owner_may_read_a_key_that_was_written_and_it_is_sa
   EXPECT_TRUE(key->others_may_read);
 }
 
+// As a pod has it: it belongs to root, and to the group of whom it is for.
+TEST_F(KeyFilesTest, a_secret_that_is_read_as_its_group_is_read_by_nobody_else) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give a file away";
+  ASSERT_TRUE(write_key(here(), {KeyRole::worker, "worker", pair, false}));
+  const std::string path = folder.path("key");
+  ASSERT_EQ(::chown(path.c_str(), 65532, 0), 0);
+  ASSERT_EQ(::chmod(path.c_str(), 0440), 0);
+  EXPECT_FALSE(read_key(here())->others_may_read);
+  ASSERT_EQ(::chmod(path.c_str(), 0444), 0);
+  EXPECT_TRUE(read_key(here())->others_may_read);
+}
+
 TEST_F(KeyFilesTest, a_key_is_never_written_over_another) {
   ASSERT_TRUE(write_key(here(), {KeyRole::worker, "one", pair, false}));
   EXPECT_FALSE(write_key(here(), {KeyRole::worker, "two", KeyPair::make(), false}));
