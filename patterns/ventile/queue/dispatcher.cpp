@@ -292,7 +292,7 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   welcome(peer, hello.greeting);
   if (hello.role == Role::client) {
     peer.results_address = hello.results_address;
-    return notice(Level::info, "client " + peer.name + " is here");
+    return notice(Level::debug, "client " + peer.name + " is here");
   }
   if (hello.role == Role::sink) {
     ++sinks_open_;
@@ -426,7 +426,7 @@ void Dispatcher::lose_worker(Peer& worker, const std::string& why, bool crashed,
 void Dispatcher::lose_sink(Peer& sink, const std::string& why, TimePoint now) {
   const bool is_client = sink.role == Role::client;
   if (is_client)
-    notice(Level::info, "client " + sink.name + " has left: " + why);
+    notice(sink.has_submitted ? Level::info : Level::debug, "client " + sink.name + " has left: " + why);
   else
     --sinks_open_;
   for (const auto& [id, job] : jobs_) {

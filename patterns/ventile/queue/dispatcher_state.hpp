@@ -25,6 +25,9 @@ struct Dispatcher::Peer {
   // Where a sink or client takes results, or where a worker that is the source of a stream gives them to stages.
   std::string results_address;
 
+  // A client's. One that only asks, as a health check does every few seconds, is not worth a line.
+  bool has_submitted = false;
+
   // A worker's.
   std::uint32_t slots = 0;
   std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.

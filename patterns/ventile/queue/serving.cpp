@@ -69,6 +69,7 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
     fresh.granularity = Granularity{options_.granularity, !fresh.fold.empty()};
     it = jobs_.find(id);
   }
+  if (!std::exchange(client.has_submitted, true)) notice(Level::info, "client " + client.name + " is here");
   Job& job = *it->second;
   if (job.closed) return;
   job.sink = &client;

@@ -23,10 +23,13 @@ protected:
   DispatcherOptions options{.client_window_tasks = 8};
   Dispatcher dispatcher{{1}, options};
   std::vector<Message> mail;
+  std::vector<std::string> lines;  // For people.
 
   void say(Message message, JobId of = {}) {
     dispatcher.on_message(client, {{of, {9}, session, 1}, std::move(message)}, now);
     for (Action& action : dispatcher.take_actions()) {
+      if (const auto* notice = std::get_if<Notice>(&action); notice != nullptr && notice->level >= Level::info)
+        lines.push_back(notice->text);
       auto* send = std::get_if<Send>(&action);
       if (send == nullptr || send->to != client) continue;
       if (std::holds_alternative<Welcome>(send->message)) session = send->session;
@@ -73,6 +76,23 @@ TEST_F(Serving, tasks_that_a_client_has_settled_already_take_no_room) {
   const auto more = told<Accepted>();
   ASSERT_EQ(more.size(), 1U);
   EXPECT_EQ(more[0].credit.tasks, 16U);
+}
+
+TEST_F(Serving, a_client_that_only_asks_is_not_worth_a_line) {
+  introduce();
+  say(Inquire{});
+  say(Bye{});
+  EXPECT_TRUE(lines.empty()) << lines[0];
+}
+
+TEST_F(Serving, a_client_with_jobs_is_named_once_when_it_comes_and_when_it_leaves) {
+  introduce();
+  submit();
+  submit();
+  say(Bye{});
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0], "client client is here");
+  EXPECT_TRUE(lines[1].starts_with("client client has left")) << lines[1];
 }
 
 }  // namespace
