@@ -1,7 +1,10 @@
-// The program of examples/pi on a cluster, all of it in one file: a broker, two worker processes, and the client.
+// The program of examples/pi on a cluster: a broker, two worker processes, and the client.
 //
-// The broker could as well be `ventile-broker` on another machine, and the workers this program (`cluster work
-// ADDRESS`) or `ventile-worker --plugin` on others: what makes it a cluster is the address, nothing else.
+//   cluster                        all of them on this machine
+//   cluster ADDRESS [KEYS]         only the client, of a broker elsewhere; KEYS is a client's folder of `ventile
+//   keygen` cluster work ADDRESS [KEYS]    only a worker; `ventile worker --plugin darts.so` is as good
+//
+// What makes it a cluster is the address, nothing else.
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,14 +14,13 @@
 #include <exception>
 #include <iostream>
 #include <map>
-#include <random>
 #include <ranges>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
+#include <examples/cluster/darts.hpp>
 #include <ventile/queue/broker.hpp>
 #include <ventile/ventile.hpp>
 
@@ -26,25 +28,6 @@ namespace {
 
 constexpr std::uint64_t throwers = 64;
 constexpr std::uint32_t darts = 500'000;
-
-struct Throw {
-  std::int64_t process = 0;  // Who threw.
-  std::uint64_t hits = 0;
-
-  static auto fields(auto& m) { return std::tie(m.process, m.hits); }
-};
-
-Throw throw_darts(std::uint64_t seed, std::uint32_t count) {
-  std::mt19937_64 random{seed};
-  const auto coordinate = [&random] { return static_cast<double>(random() >> 11) * 0x1p-53; };
-  Throw thrown{getpid(), 0};
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const double x = coordinate();
-    const double y = coordinate();
-    thrown.hits += x * x + y * y < 1 ? 1 : 0;
-  }
-  return thrown;
-}
 
 // A broker on a thread of its own, at any free port.
 class BrokerThread {
@@ -95,14 +78,31 @@ private:
   pid_t process_ = 0;
 };
 
+int throw_all(ventile::Pool& pool, ventile::Task<Throw(std::uint64_t, std::uint32_t)> task) {
+  std::map<std::string, int> by_process;
+  std::uint64_t hits = 0;
+  for (const Throw& thrown : pool.map(task, std::views::iota(std::uint64_t{0}, throwers), darts)) {
+    ++by_process[thrown.process];
+    hits += thrown.hits;
+  }
+  std::cout << "pi is about " << 4.0 * static_cast<double>(hits) / (static_cast<double>(throwers) * darts) << ", by "
+            << by_process.size() << (by_process.size() == 1 ? " process\n" : " processes\n");
+  return by_process.contains(this_process()) ? 1 : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
+  const std::vector<std::string> words(argv + 1, argv + argc);
   ventile::TaskRegistry tasks;
   const auto darts_task = tasks.add("throw_darts", throw_darts);
-  if (argc == 3 && std::string{argv[1]} == "work") {
-    ventile::work(tasks, argv[2], {.slots = 1});
+  if (!words.empty() && words[0] == "work") {
+    ventile::work(tasks, words.at(1), {.slots = 1, .keys = words.size() > 2 ? words[2] : ""});
     return 0;
+  }
+  if (!words.empty()) {
+    ventile::Pool pool{tasks, words[0], {.keys = words.size() > 1 ? words[1] : ""}};
+    return throw_all(pool, darts_task);
   }
 
   const BrokerThread broker;
@@ -111,15 +111,7 @@ int main(int argc, char** argv) try {
 
   ventile::Pool pool{tasks, broker.address()};
   while (pool.stats().workers < 2) std::this_thread::yield();  // Only so that both get a share of so short a job.
-  std::map<std::int64_t, int> by_process;
-  std::uint64_t hits = 0;
-  for (const Throw& thrown : pool.map(darts_task, std::views::iota(std::uint64_t{0}, throwers), darts)) {
-    ++by_process[thrown.process];
-    hits += thrown.hits;
-  }
-  std::cout << "pi is about " << 4.0 * static_cast<double>(hits) / (static_cast<double>(throwers) * darts) << ", by "
-            << by_process.size() << " processes\n";
-  return by_process.contains(getpid()) ? 1 : 0;
+  return throw_all(pool, darts_task);
 } catch (const std::exception& exception) {
   std::cerr << "cluster: " << exception.what() << '\n';
   return 1;
