@@ -30,7 +30,7 @@ What programs need that were linked with Ventile.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libventile-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SHLIBDEPS OFF)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${runtime} (= ${version}), libzmq3-dev, pkg-config")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${runtime} (= ${version}), libzmq3-dev, libsodium-dev, pkg-config")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS libmsgpack-cxx-dev)  # For ventile/wire/msgpack_define.hpp.
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Message-passing compute fabric, headers and static libraries
 For find_package(Ventile) and pkg-config, and to write plugins.")

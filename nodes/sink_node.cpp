@@ -140,6 +140,8 @@ int collect(const SinkCommand& command, const std::string& program) {
   if (!report)
     return fail(report.error().code == Code::corrupt ? ExitCode::task_failed : ExitCode::unreachable,
                 report.error().message);
+  if (const std::string refused = report->refusals.to_text(); !refused.empty())
+    console.write(Level::warning, "refused on the results socket: " + refused);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : exit_code_of(*report);
   if (code != ExitCode::success)
     console.error(code, report->why.empty() ? "it left before its job was over" : report->why);

@@ -31,7 +31,8 @@ MAY_INCLUDE = {
 # The libraries that the sources of a folder may include. Headers of core and patterns are public and include none.
 SOURCES_MAY_INCLUDE = {
     "wire": {"msgpack", "nlohmann"},
-    "net": {"zmq"},
+    "net": {"zmq", "sodium"},
+    "keys": {"sodium"},
     "metrics": {"prometheus"},
 }
 

@@ -113,7 +113,7 @@ class Sender:
 
 # --- Work --------------------------------------------------------------------------------------------------------
 
-Task = collections.namedtuple("Task", "job lease number tries payload")
+Task = collections.namedtuple("Task", "job lease number tries seal payload")
 
 
 class Result:
@@ -191,7 +191,7 @@ class Worker:
                 self.sinks[body[0]] = Sender(self.context, zmq.PUSH, body[1])
             self.send_again(body[0])
         elif kind == TASKS:
-            self.on_tasks(job, tuple(body[0]), body[1], body[2], payloads)
+            self.on_tasks(job, tuple(body[0]), body[1], body[2], body[3], payloads)
         elif kind == VERDICTS:
             for lease, (first, count), _ in body[0]:
                 for result in self.kept:
@@ -214,12 +214,12 @@ class Worker:
         elif kind == BYE:
             self.gone = True
 
-    def on_tasks(self, job, lease, span, tries, payloads):
+    def on_tasks(self, job, lease, span, tries, seal, payloads):
         self.received = [self.received[0] + span[1], self.received[1] + sum(map(len, payloads))]
         if self.leaving or job not in self.jobs or self.jobs[job][1] != "upper":
             reason = NOT_BEGUN if self.leaving else UNKNOWN
             return self.say(RETURN, [lease, [span], reason, "", "it has only upper"], job)
-        self.queue.extend(Task(job, lease, number, tries, payloads[number - span[0]] if payloads else b"")
+        self.queue.extend(Task(job, lease, number, tries, seal, payloads[number - span[0]] if payloads else b"")
                           for number in range(span[0], sum(span)))
 
     def drop(self, unwanted):
@@ -236,10 +236,10 @@ class Worker:
 
     def run_some(self):
         """Runs tasks for some milliseconds, as long as one result may carry theirs."""
-        job, lease, first, tries, _ = self.queue[0]
+        job, lease, first, tries, seal, _ = self.queue[0]
         _, _, constants, _, (is_index, start, step), _, tries_max, _, _ = self.jobs[job]
         began, payloads, failures = time.monotonic_ns(), [], []
-        while (self.queue and self.queue[0][:4] == (job, lease, first + len(payloads), tries) and
+        while (self.queue and self.queue[0][:5] == (job, lease, first + len(payloads), tries, seal) and
                sum(map(len, payloads)) < SECTION_BYTES_MAX and time.monotonic_ns() - began < 5_000_000):
             task = self.queue.popleft()
             self.total += 1
@@ -255,7 +255,8 @@ class Worker:
         self.finished[job, lease] += len(payloads)
         if payloads:
             busy = time.monotonic_ns() - began
-            self.kept.append(Result(job, [lease, [first, len(payloads)], False, tries + 1, busy, failures], payloads))
+            body = [lease, [first, len(payloads)], False, tries + 1, busy, failures, seal]
+            self.kept.append(Result(job, body, payloads))
 
     def send_again(self, sink):
         for result in self.kept:

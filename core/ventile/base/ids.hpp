@@ -32,6 +32,7 @@ using JobId = WideId<struct JobTag>;              // A job; kept when the job is
 using NodeId = WideId<struct NodeTag>;            // A process taking part; random at its start.
 using IncarnationId = Id<struct IncarnationTag>;  // One life of a role; random at its start.
 using SessionId = Id<struct SessionTag>;          // One conversation between a dispatcher and a peer.
+using SealCode = WideId<struct SealTag>;          // Proves that a range was leased: see keys/seal.hpp. None: no keys.
 
 // The right to run one range of one job. Compared for equality only; never used again once it has ended.
 struct LeaseId {

@@ -62,6 +62,19 @@ public:
   const OwnKey& own() const { return own_; }
   const std::string& caution() const { return caution_; }
   std::uint64_t changes() const { return changes_; }
+  const Sealer* sealer() const { return sealer_.get(); }
+
+  // With the sink's key the dispatcher, and the other way round; a dispatcher that knows no sink with its own.
+  Status agree() {
+    if (own_.role != KeyRole::dispatcher && own_.role != KeyRole::sink) return {};
+    std::string other = key_of(own_.role == KeyRole::sink ? KeyRole::dispatcher : KeyRole::sink);
+    if (other.empty()) other = own_.pair->public_key();
+    SecretMemory secret(KeyPair::agreed_size);
+    if (!own_.pair->agree(other, secret.bytes().first<KeyPair::agreed_size>()))
+      return Error{Code::corrupt, "a key in " + folder_ + " is not one that anything can be agreed on with"};
+    sealer_ = std::make_unique<const Sealer>(secret.bytes());
+    return {};
+  }
 
   std::string key_of(KeyRole role) const {
     const std::lock_guard lock(mutex_);
@@ -104,6 +117,7 @@ private:
   const OwnKey own_;
   const Log log_;
   const std::string caution_;
+  std::unique_ptr<const Sealer> sealer_;
   std::atomic<std::uint64_t> changes_ = 0;
   mutable std::mutex mutex_;  // Guards what follows.
   Guests guests_;
@@ -148,6 +162,7 @@ Result<Keys> Keys::open(const std::string& folder, const std::vector<KeyRole>& r
                  own + " holds the key of " + std::string(one(key->role)) + ", expected that of " + names_of(roles)};
   auto book = std::make_shared<Book>(own, *std::move(key), std::move(log));
   if (Status loaded = book->load(); !loaded) return loaded.error();
+  if (Status agreed = book->agree(); !agreed) return agreed.error();
   return Keys(std::move(book));
 }
 
@@ -167,6 +182,11 @@ Curve Keys::to_meet(KeyRole other) const {
 
 std::optional<Guest> Keys::guest(std::string_view public_key) const {
   return book_ == nullptr ? std::nullopt : book_->guest(public_key);
+}
+
+SealCode Keys::seal(const SealedLease& lease) const {
+  const Sealer* const sealer = book_ == nullptr ? nullptr : book_->sealer();
+  return sealer == nullptr ? SealCode{} : sealer->seal(lease);
 }
 
 std::uint64_t Keys::changes() const { return book_ == nullptr ? 0 : book_->changes(); }

@@ -11,6 +11,7 @@
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
 #include <ventile/keys/key_role.hpp>
+#include <ventile/keys/seal.hpp>
 #include <ventile/net/curve.hpp>
 
 namespace ventile {
@@ -45,6 +46,9 @@ public:
   // For a socket that binds, and for one that connects to a peer of that role. Without keys both answer none.
   Curve to_serve() const;
   Curve to_meet(KeyRole other) const;
+
+  // Of a dispatcher and of a sink, which come to the same: see seal.hpp. Others, and no keys at all, have none.
+  SealCode seal(const SealedLease& lease) const;
 
   // Who has this public key and may come in here; none if that is nobody, or somebody no longer.
   std::optional<Guest> guest(std::string_view public_key) const;

@@ -1,5 +1,6 @@
 #include <ventile/net/curve.hpp>
 
+#include <sodium.h>
 #include <zmq.h>
 
 #include <algorithm>
@@ -48,6 +49,14 @@ bool KeyPair::derive() {
   if (zmq_curve_public(public_key, text) != 0) return false;
   public_key_ = public_key;
   return true;
+}
+
+bool KeyPair::agree(std::string_view public_key, std::span<char, agreed_size> secret) const {
+  static_assert(agreed_size == crypto_scalarmult_BYTES && raw_size == crypto_scalarmult_SCALARBYTES);
+  std::uint8_t other[raw_size];
+  if (!is_curve_key(public_key) || zmq_z85_decode(other, std::string(public_key).c_str()) == nullptr) return false;
+  return crypto_scalarmult(reinterpret_cast<unsigned char*>(secret.data()),
+                           reinterpret_cast<const unsigned char*>(raw_secret()), other) == 0;
 }
 
 const char* KeyPair::raw_secret() const { return memory_.bytes().data() + raw_at; }

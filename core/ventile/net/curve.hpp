@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,11 @@ public:
   const std::string& public_key() const { return public_key_; }
   // Points into memory that is wiped with this object: write it where it must go, and nowhere else.
   std::string_view secret_key() const { return {memory_.bytes().data(), curve_key_size}; }
+
+  static constexpr std::size_t agreed_size = 32;
+  // Writes the secret that only this pair and the owner of that public key can know (X25519); the other side gets the
+  // same with the roles exchanged. Derive keys from it, it is none itself. False if that is no public key.
+  bool agree(std::string_view public_key, std::span<char, agreed_size> secret) const;
 
   KeyPair(const KeyPair&) = delete;
   KeyPair& operator=(const KeyPair&) = delete;

@@ -96,7 +96,7 @@ const char* complaint(const Offer& m) {
   return nullptr;
 }
 const char* complaint(const Tasks& m) {
-  if (!fits(m.range)) return "the range is too large";
+  if (!fits(m.range) || !fits(m.seal.range)) return "the range is too large";
   if (m.payloads.count() != 0 && m.payloads.count() != m.range.count)
     return "the number of payloads is not that of the range";
   return nullptr;
@@ -119,7 +119,7 @@ const char* complaint(const std::vector<Failure>& failures, Range range) {
   return nullptr;
 }
 const char* complaint(const Results& m) {
-  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
+  if (!fits(m.range) || m.range.empty() || !fits(m.seal.range)) return "the range is empty or too large";
   if (m.payloads.count() != (m.folded ? 1 : m.range.count)) return "the number of payloads is not that of the range";
   if (m.folded && !m.failures.empty()) return "a folded result contains failures";
   return complaint(m.failures, m.range);

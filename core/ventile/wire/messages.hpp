@@ -185,15 +185,26 @@ struct Route {
 
 // --- Work --------------------------------------------------------------------------------------------------------
 
+// By which whoever collects results knows, if there are keys, that the dispatcher leased this range to their sender.
+// The worker keeps it beside the tasks and says it again with each result of them.
+struct Seal {
+  Range range;
+  SealCode code;
+
+  static auto fields(auto& m) { return std::tie(m.range, m.code); }
+  bool operator==(const Seal&) const = default;
+};
+
 // Dispatcher -> worker, with the range's payloads (none for index jobs).
 struct Tasks {
   static constexpr std::uint8_t type = 0x20;
   LeaseId lease;
   Range range;              // One lease may come in several messages.
   std::uint32_t tries = 0;  // How often these tasks were tried and failed.
+  Seal seal;                // Of a range that holds this one.
   PayloadView payloads;     // Not a field.
 
-  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.tries); }
+  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.tries, m.seal); }
 };
 
 // Any direction: a piece of a message that is too large for one frame. Its one payload is bytes
@@ -227,9 +238,12 @@ struct Results {
   std::uint32_t tries = 0;             // Of each of these tasks, this one included.
   std::uint64_t busy_nanoseconds = 0;  // What one slot needed for the range.
   std::vector<Failure> failures;       // In order of offset.
+  Seal seal;                           // That came with the tasks.
   PayloadView payloads;                // Not a field.
 
-  static auto fields(auto& m) { return std::tie(m.lease, m.range, m.folded, m.tries, m.busy_nanoseconds, m.failures); }
+  static auto fields(auto& m) {
+    return std::tie(m.lease, m.range, m.folded, m.tries, m.busy_nanoseconds, m.failures, m.seal);
+  }
 };
 
 // What the sink decided about a result or a proposal.

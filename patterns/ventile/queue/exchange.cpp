@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <ventile/queue/rights.hpp>
+#include <ventile/queue/sealed.hpp>
 
 namespace ventile {
 namespace {
@@ -111,8 +112,10 @@ void Exchange::sweep() {
 
 void Exchange::take(PeerId peer, Frame& frame) {
   const bool may_divert = !guarded_ || peers_.at(peer).role == KeyRole::worker;
-  if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
   const Bytes bytes = frame.bytes();
+  if (guarded_ && may_divert && results_job(bytes) && !is_sealed(peer, bytes))
+    return handlers_.on_unauthorized(peer, "its result has not the seal of a lease of its own");
+  if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
   const Result<Received> received = decode(bytes);
   if (!received) {
     const Result<std::uint16_t> version = peek_version(bytes);
@@ -129,6 +132,14 @@ void Exchange::take(PeerId peer, Frame& frame) {
   if (whole->empty()) return;
   Frame assembled{std::move(*whole)};
   take(peer, assembled);
+}
+
+// What is no message at all is for others to refuse.
+bool Exchange::is_sealed(PeerId peer, Bytes bytes) const {
+  const Result<Received> received = decode(bytes);
+  if (!received) return true;
+  const auto* results = std::get_if<Results>(&received->message);
+  return results != nullptr && bears_seal(keys_, received->envelope.job, *results, peers_.at(peer).key);
 }
 
 // ROUTER does not say that a peer is gone; its monitor names a descriptor, which may serve somebody else already. So
@@ -173,6 +184,9 @@ void Exchange::send(PeerId peer, JobId job, SessionId session, const Message& me
 
 void Exchange::send(const SendTasks& action, const PayloadStore* store) {
   Range rest = action.tasks.range;
+  Seal seal;
+  if (const auto it = peers_.find(action.to); guarded_ && it != peers_.end())
+    seal = {rest, keys_.seal({action.job, action.tasks.lease, rest, it->second.key})};
   while (!rest.empty()) {
     auto it = peers_.find(action.to);
     if (it == peers_.end()) return;
@@ -181,6 +195,7 @@ void Exchange::send(const SendTasks& action, const PayloadStore* store) {
         store == nullptr ? rest.count : store->copy(rest, frame_bytes_max_ - 2 * frame_header_size, payloads);
     Tasks tasks = action.tasks;
     tasks.range = {rest.first, count};
+    tasks.seal = seal;
     const Envelope envelope{action.job, incarnation_, action.session, ++it->second.sequence};
     send_frame(action.to, envelope, encode(envelope, tasks, std::move(payloads)));
     rest = {rest.first + count, rest.count - count};

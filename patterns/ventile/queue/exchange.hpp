@@ -43,7 +43,8 @@ struct ExchangeHandlers {
 // each peer by itself, within the credit that the peer has given.
 //
 // With keys, and on any transport but inproc, every message is held against the key of its sender: see rights.hpp. Who
-// is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to.
+// is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to. What is
+// leased is sealed, and results that come this way are asked for their seal.
 class Exchange {
 public:
   Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
@@ -102,6 +103,7 @@ private:
   void sweep();
   Reading receive();
   void take(PeerId peer, Frame& frame);
+  bool is_sealed(PeerId peer, Bytes results) const;
   Reading on_connection();
   void probe(PeerId peer);
   void enqueue(PeerId peer, Frame frame);

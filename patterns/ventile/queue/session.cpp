@@ -224,7 +224,17 @@ void Session::on_tasks(JobId job, const Tasks& tasks) {
   running_bytes_ += bytes;
   lease.bytes += bytes;
   lease.total += tasks.range.count;
+  if (tasks.seal.code && (lease.seals.empty() || lease.seals.back() != tasks.seal)) lease.seals.push_back(tasks.seal);
   actions_.push_back(Start{job, tasks.lease, tasks.range, tasks.tries});
+}
+
+Seal Session::seal_of(LeaseId lease, Range range) const {
+  const auto held = leases_.find(lease);
+  if (held == leases_.end()) return {};
+  const std::vector<Seal>& seals = held->second.seals;
+  const auto found =
+      std::find_if(seals.begin(), seals.end(), [&](const Seal& one) { return one.range.contains(range); });
+  return found == seals.end() ? Seal{} : *found;
 }
 
 void Session::take_from_lease(LeaseId id, Range range) {

@@ -150,6 +150,9 @@ public:
   // The deadline of a drain has passed: say goodbye and leave what is left.
   void leave_now(TimePoint now);
 
+  // What came with tasks of this lease that hold the range; none if nothing did.
+  Seal seal_of(LeaseId lease, Range range) const;
+
   Outbox& outbox() { return outbox_; }
   Actions take_actions();
 
@@ -169,8 +172,9 @@ private:
     std::uint64_t total = 0;
     std::uint64_t finished = 0;
     bool begun = false;
-    IntervalSet cancelled;  // Settled, or somebody else's: a task of these that failed may have been stopped.
-    bool unwanted = false;  // Its job is over or unknown: what still runs is dropped when it ends.
+    std::vector<Seal> seals;  // One for each range in which it came.
+    IntervalSet cancelled;    // Settled, or somebody else's: a task of these that failed may have been stopped.
+    bool unwanted = false;    // Its job is over or unknown: what still runs is dropped when it ends.
   };
 
   SessionOptions options_;

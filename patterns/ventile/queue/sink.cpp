@@ -11,6 +11,7 @@
 #include <ventile/queue/names.hpp>
 #include <ventile/queue/part_store.hpp>
 #include <ventile/queue/role_journal.hpp>
+#include <ventile/queue/sealed.hpp>
 #include <ventile/queue/sink_journal.hpp>
 #include <ventile/task/function.hpp>
 
@@ -135,7 +136,7 @@ private:
   bool output_rewinds_ = false;
   bool said_full_ = false;
   bool written_ = false;  // Since the last acknowledgement.
-  std::uint64_t malformed_ = 0;
+  RefusalCounts refused_;
   RateLimit refusals_{refusal_interval};
   TimePoint waiting_since_;
   bool said_waiting_ = false;
@@ -273,7 +274,7 @@ private:
     auto held = std::make_unique<Held>();
     if (!pull_->receive(held->frame)) return Reading::drained;
     if (guarded_ && !options_.keys.guest(held->frame.user_id())) {
-      refuse("the key of their sender is not on the list any more");
+      refuse(RefusedFor::revoked, "the key of their sender is not on the list any more");
       return Reading::more;
     }
     const Bytes bytes = held->frame.bytes();
@@ -283,17 +284,21 @@ private:
 
   void take(std::unique_ptr<Held> held, Bytes bytes) {
     Result<Received> received = decode(bytes);
-    if (!received) return refuse(received.error().message);
+    if (!received) return refuse(RefusedFor::malformed, received.error().message);
     if (const auto* part = std::get_if<Part>(&received->message)) {
       Result<Buffer> whole = parts_.add(received->envelope.incarnation, *part);
-      if (!whole) return refuse(whole.error().message);
+      if (!whole) return refuse(RefusedFor::malformed, whole.error().message);
       if (whole->empty()) return;
       held->whole = std::move(*whole);
       const Bytes all = held->whole;
       return take(std::move(held), all);
     }
     auto* results = std::get_if<Results>(&received->message);
-    if (results == nullptr) return refuse(std::string{name_of(received->message)} + " does not belong on this socket");
+    if (results == nullptr)
+      return refuse(RefusedFor::out_of_place,
+                    std::string{name_of(received->message)} + " does not belong on this socket");
+    if (guarded_ && !bears_seal(options_.keys, received->envelope.job, *results, held->frame.user_id()))
+      return refuse(RefusedFor::forged, "a result has not the seal of a lease of its sender");
     held->envelope = received->envelope;
     held->results = std::move(*results);
     const FrameId id{++frames_};
@@ -302,8 +307,8 @@ private:
     carry_out();
   }
 
-  void refuse(const std::string& why) {
-    ++malformed_;
+  void refuse(RefusedFor reason, const std::string& why) {
+    refused_.count(reason);
     if (!refusals_.allow(reactor_.now())) return;
     const std::string more =
         refusals_.held_back() > 0 ? "; " + std::to_string(refusals_.held_back()) + " more since the last line" : "";
@@ -449,7 +454,8 @@ private:
   void act(Collector::Finalise&) {
     report_.outcomes = collector_->ledger().outcomes();
     report_.duplicates = collector_->duplicates();
-    report_.refused = collector_->refused() + malformed_ + pull_->malformed_count();
+    report_.refused = collector_->refused() + refused_.total() + pull_->malformed_count();
+    report_.refusals = refused_;
     Status status;
     if (fold_ != nullptr) {
       Buffer value;

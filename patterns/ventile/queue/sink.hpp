@@ -14,6 +14,7 @@
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/queue/output.hpp>
+#include <ventile/queue/refusals.hpp>
 #include <ventile/task/registry.hpp>
 #include <ventile/wire/frame.hpp>
 
@@ -47,7 +48,8 @@ struct SinkReport {
   std::string why;
   std::array<std::uint64_t, outcome_count> outcomes{};  // Of the last job.
   std::uint64_t duplicates = 0;
-  std::uint64_t refused = 0;
+  std::uint64_t refused = 0;  // Messages, of the dispatcher and on the results socket.
+  RefusalCounts refusals;     // Of those the ones on the results socket.
 };
 
 class Sink {

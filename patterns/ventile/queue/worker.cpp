@@ -233,6 +233,7 @@ private:
                     finished.tries,
                     finished.busy_nanoseconds,
                     std::move(finished.failures),
+                    session_.seal_of(finished.lease, finished.range),
                     {}};
     const std::size_t failures = results.failures.size();
     const Envelope envelope{finished.job, incarnation_, {}, ++sequence_};

@@ -75,7 +75,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, std::string>) return "text";
   if constexpr (std::is_same_v<T, std::vector<std::byte>>) return "bytes";
   if constexpr (std::is_same_v<T, IncarnationId>) return "id";
-  if constexpr (std::is_same_v<T, JobId> || std::is_same_v<T, NodeId>) return "wide id";
+  if constexpr (std::is_same_v<T, JobId> || std::is_same_v<T, NodeId> || std::is_same_v<T, SealCode>) return "wide id";
   if constexpr (std::is_same_v<T, LeaseId>) return "lease id";
   if constexpr (std::is_same_v<T, Range>) return "range";
   if constexpr (std::is_same_v<T, std::array<std::uint64_t, 6>>) return "6 × u64";
@@ -91,6 +91,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, IndexRule>) return "IndexRule";
   if constexpr (std::is_same_v<T, SinkCredit>) return "SinkCredit";
   if constexpr (std::is_same_v<T, RangeOutcome>) return "RangeOutcome";
+  if constexpr (std::is_same_v<T, Seal>) return "Seal";
   if constexpr (std::is_same_v<T, Failure>) return "Failure";
   if constexpr (std::is_same_v<T, FailureNote>) return "FailureNote";
   if constexpr (std::is_same_v<T, Settlement>) return "Settlement";
@@ -222,9 +223,9 @@ TEST(ProtocolDocument, lists_every_field_of_every_message_with_its_type) {
 }
 
 TEST(ProtocolDocument, lists_every_field_of_every_structure_with_its_type) {
-  const auto expected =
-      fields_of_structures<FunctionOffer, HeldRange, Credit, IndexRule, SinkCredit, RangeOutcome, Failure, FailureNote,
-                           Settlement, VerdictNote, RunningLease, Milestone, ClientState, JobState, WorkerState>();
+  const auto expected = fields_of_structures<FunctionOffer, HeldRange, Credit, IndexRule, SinkCredit, RangeOutcome,
+                                             Seal, Failure, FailureNote, Settlement, VerdictNote, RunningLease,
+                                             Milestone, ClientState, JobState, WorkerState>();
   EXPECT_THAT(fields_in("structures"), ::testing::ElementsAreArray(expected));
 }
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <tests/nodes/io/temporary.hpp>
+#include <ventile/keys/key_files.hpp>
 #include <ventile/keys/key_tree.hpp>
 #include <ventile/net/monitor.hpp>
 #include <ventile/queue/exchange.hpp>
@@ -56,6 +57,7 @@ protected:
         Frame frame;
         if (!socket.receive(frame)) return Reading::drained;
         ++answers;
+        last = std::move(frame);
         return Reading::more;
       });
     }
@@ -66,17 +68,28 @@ protected:
     Reactor& reactor;
     DealerSocket socket;
     int answers = 0;
+    Frame last;
   };
   Keys keys_of(const std::string& name) const {
     return *Keys::open(root + "/" + name, {KeyRole::worker, KeyRole::sink, KeyRole::client, KeyRole::admin});
   }
 
-  void say(Peer& peer, const Message& message) {
-    const Envelope envelope{assigned<JobId>(), assigned<IncarnationId>(), {}, 1};
+  void say(Peer& peer, const Message& message, JobId job = assigned<JobId>()) {
+    const Envelope envelope{job, assigned<IncarnationId>(), {}, 1};
     PayloadWriter payloads{frame_header_size};
-    if (std::holds_alternative<Results>(message)) payloads.append(Bytes{});
+    if (const auto* results = std::get_if<Results>(&message))
+      for (std::uint64_t i = 0; i < results->range.count; ++i) payloads.append(Bytes{});
     Frame frame{encode(envelope, message, std::move(payloads))};
     ASSERT_TRUE(turn_until([&] { return peer.socket.send(frame) == SendOutcome::sent; }));
+  }
+  // A result of all that was leased to the worker with the key in that folder.
+  Results sealed(JobId job, const std::string& name, Range range) const {
+    const std::string key = read_key(root + "/" + name)->pair->public_key();
+    Results results;
+    results.lease = {{3}, 4};
+    results.range = range;
+    results.seal = {range, keys.seal({job, results.lease, range, key})};
+    return results;
   }
   template <class IdType>
   static IdType assigned() {
@@ -142,16 +155,48 @@ TEST_F(GuestsTest, who_has_not_the_right_is_not_heard_whatever_it_claims_to_be) 
 
 // Results are passed on without being unpacked, and so past the look at what is unpacked.
 TEST_F(GuestsTest, only_a_worker_has_results_passed_on) {
-  Results results;
-  results.range = {0, 1};
+  const JobId job{1, 2};
+  Results results = sealed(job, "worker", {0, 1});
   Peer client{*this, keys_of("client")};
-  say(client, results);
+  say(client, results, job);
   EXPECT_TRUE(turn_until([&] { return objections.size() == 1; }));
   EXPECT_EQ(diverted, 0);
   Peer worker{*this, keys_of("worker")};
-  say(worker, results);
+  say(worker, results, job);
   EXPECT_TRUE(turn_until([&] { return diverted == 1; }));
   EXPECT_THAT(objections, SizeIs(1));
+}
+
+TEST_F(GuestsTest, results_are_passed_on_with_the_seal_of_a_lease_of_their_senders_only) {
+  ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
+  ASSERT_TRUE(keys.reload());
+  Peer worker{*this, keys_of("worker")};
+  const JobId job{1, 2};
+  const Results good = sealed(job, "worker", {10, 5});
+  std::vector<Results> forged{good, good, good, sealed(job, "worker-gpu-3", {10, 5})};
+  forged[0].seal = {};
+  forged[1].range = {14, 2};
+  forged[2].lease.counter = 9;
+  for (const Results& results : forged) say(worker, results, job);
+  say(worker, good, {1, 3});
+  EXPECT_TRUE(turn_until([&] { return objections.size() == forged.size() + 1; }));
+  EXPECT_EQ(diverted, 0);
+  Results part = good;
+  part.range = {12, 1};
+  say(worker, part, job);
+  EXPECT_TRUE(turn_until([&] { return diverted == 1; }));
+}
+
+// What is leased goes out sealed for the one who gets it, the whole range in each of its messages.
+TEST_F(GuestsTest, tasks_are_sealed_for_their_worker) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  const JobId job{1, 2};
+  exchange->send(SendTasks{last, job, {}, Tasks{{{3}, 4}, {5, 6}, 0, {}, {}}}, nullptr);
+  ASSERT_TRUE(turn_until([&] { return worker.answers == 1; }));
+  const auto& tasks = std::get<Tasks>(decode(worker.last.bytes())->message);
+  EXPECT_EQ(tasks.seal, sealed(job, "worker", {5, 6}).seal);
 }
 
 TEST_F(GuestsTest, who_is_revoked_is_neither_heard_nor_spoken_to_from_then_on) {

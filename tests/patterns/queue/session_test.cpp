@@ -161,6 +161,25 @@ TEST_F(SessionTest, introduces_itself_again_when_the_dispatcher_is_silent) {
   said<Hello>();
 }
 
+// Results go out with the seal of the range that theirs lies in, in whatever session they end.
+TEST_F(SessionTest, a_seal_is_kept_beside_the_tasks_until_the_last_of_them_has_its_verdict) {
+  open();
+  open_job();
+  const Seal first{{0, 10}, {1, 2}}, second{{20, 5}, {3, 4}};
+  tell(Tasks{lease, {0, 4}, 0, first, {}});
+  tell(Tasks{lease, {4, 6}, 0, first, {}});
+  tell(Tasks{lease, {20, 5}, 0, second, {}});
+  for (int i = 0; i < 3; ++i) did<Session::Start>();
+  EXPECT_EQ(session.seal_of(lease, {3, 2}), first);
+  EXPECT_EQ(session.seal_of(lease, {20, 5}), second);
+  EXPECT_EQ(session.seal_of(lease, {9, 2}), Seal{}) << "no range that was leased holds these";
+  EXPECT_EQ(session.seal_of({{9}, 77}, {0, 1}), Seal{});
+  finish({0, 10});
+  tell(HelloAgain{});
+  said<Hello>();
+  EXPECT_EQ(session.seal_of(lease, {24, 1}), second);
+}
+
 TEST_F(SessionTest, says_what_it_still_has_when_it_introduces_itself_again) {
   open();
   open_job();

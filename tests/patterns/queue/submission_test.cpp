@@ -58,13 +58,9 @@ protected:
     for (Number n = range.first; n < range.end(); ++n) payloads.append(as_bytes("r"));
     const Buffer section = payloads.take();
     const std::byte* const ends = section.data() + range.count;
-    const Results results{{{9}, 1},
-                          range,
-                          false,
-                          1,
-                          1000,
-                          {},
-                          PayloadView{section.data(), ends, static_cast<std::uint32_t>(range.count)}};
+    const Results results{
+        {{9}, 1}, range, false, 1,
+        1000,     {},    {},    PayloadView{section.data(), ends, static_cast<std::uint32_t>(range.count)}};
     submission.on_results({++frames}, {job, worker, {}, 1}, results);
   }
 };
