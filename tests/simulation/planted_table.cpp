@@ -7,7 +7,7 @@ namespace {
 constexpr PlantedFault faults[] = {
     {"an adopted task stays in the queue", Setting::fabric, 12},
     {"a late result leaves its task in the queue", Setting::fabric, 5},
-    {"a late result leaves its task to be retried", Setting::fabric, 473},
+    {"a late result leaves its task to be retried", Setting::fabric, 50},
     {"a copy's other holder is forgotten", Setting::fabric, 56},
     {"what is lost is tried again", Setting::fabric, 50},
     {"a lease is sent before the disk knows", Setting::fabric, 1},
