@@ -3,6 +3,8 @@
 
 The image that runs is the one under test with two plugins more.
 """
+import re
+
 from cluster import (BIN, IMAGE, NOBODY, Cluster, ContainerTest, docker, eventually, image_with, main, processes, run)
 
 TASKS = 1500  # Of 10 ms, one at a time in each worker.
@@ -14,7 +16,8 @@ class ClusterTest(ContainerTest):
     @classmethod
     def setUpClass(cls):
         image = cls.enterClassContext(image_with("cluster", "plugin_marks.so", "darts.so"))
-        cls.cluster = cluster = cls.enterClassContext(Cluster(VENTILE_IMAGE=image, VENTILE_WORKERS="2"))
+        cls.cluster = cluster = cls.enterClassContext(Cluster(VENTILE_IMAGE=image, VENTILE_WORKERS="2",
+                                                                VENTILE_EXEC="printf <%s>"))
         cluster.override("worker", volumes=[f"{cluster.shared('marks')}:/marks"])
         cluster.up()
         health = cluster.inspect(cluster.container("broker"), ".State.Health.Log")
@@ -45,17 +48,22 @@ class ClusterTest(ContainerTest):
         self.assertIn("2 workers", self.cluster.compose("run", "--rm", "-T", "client", "status"))
 
     def test_without_a_key_or_with_that_of_others_the_host_stays_out(self):
-        without = run(BIN / "ventile", "status", "--connect", self.cluster.address, "--patience", "1s", check=False)
+        without = run(BIN / "ventile", "status", "--connect", self.cluster.address, "--patience", "20s", check=False)
         self.assertEqual(without.returncode, 4, without.stderr)
         self.assertIn("it asks for keys", without.stderr)
         run(BIN / "ventile", "keygen", "--out", self.cluster.folder / "others")
-        others = self.cluster.ventile("status", "--keys", self.cluster.folder / "others/client", "--patience", "1s",
+        others = self.cluster.ventile("status", "--keys", self.cluster.folder / "others/client", "--patience", "20s",
                                       check=False)
         self.assertIn(others.returncode, (3, 4))
 
     def test_a_program_of_ones_own_runs_on_the_cluster(self):
         said = run(BIN / "cluster", self.cluster.address, self.cluster.folder / "client")
         self.assertRegex(said, r"pi is about 3\.14\d*, by [12] process")
+
+    def test_a_command_runs_in_the_containers(self):
+        said = self.cluster.ventile("map", "--function", "exec", "--format", "lines", "--output-format", "raw",
+                                    input="a\nb\n")
+        self.assertEqual(re.findall("<.>", said), ["<a>", "<b>"])
 
     # --- What it is made of ---
 
