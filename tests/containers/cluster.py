@@ -119,12 +119,12 @@ class Cluster:
     def scale(self, service, count):
         self.up("--no-recreate", "--scale", f"{service}={count}", service)
 
-    def client_keys(self):
-        """Fetches the client's keys out of their volume, as docker/README.md does."""
+    def client_keys(self, folder="client"):
+        """Fetches a client's keys out of their volume, as docker/README.md does."""
         packed = subprocess.run([*self.command, "run", "--rm", "-T", "--entrypoint", "tar", "keys", "-cC", "/keys",
-                                 "client"], env=self.environment, check=True, capture_output=True).stdout
+                                 folder], env=self.environment, check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "--no-same-owner", "-C", self.folder], input=packed, check=True)
-        return self.folder / "client"
+        return self.folder / folder
 
     # --- Containers ---
 

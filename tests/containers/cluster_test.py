@@ -52,9 +52,19 @@ class ClusterTest(ContainerTest):
         self.assertEqual(without.returncode, 4, without.stderr)
         self.assertIn("it asks for keys", without.stderr)
         run(BIN / "ventile", "keygen", "--out", self.cluster.folder / "others")
-        others = self.cluster.ventile("status", "--keys", self.cluster.folder / "others/client", "--patience", "20s",
-                                      check=False)
+        others = self.cluster.ventile("status", "--keys", self.cluster.folder / "others/client", check=False)
         self.assertIn(others.returncode, (3, 4))
+
+    def test_a_client_is_added_and_revoked_without_a_restart(self):
+        self.cluster.compose("run", "--rm", "keys", "keygen", "--out", "/keys", "--add", "client", "--name", "anna")
+        anna = self.cluster.client_keys("client-anna")
+
+        def status():
+            return self.cluster.ventile("status", "--keys", anna, "--patience", "20s", check=False).returncode
+        eventually("anna is let in", lambda: status() == 0)
+        self.cluster.compose("run", "--rm", "keys", "keys", "revoke", "anna", "--keys", "/keys")
+        eventually("anna is not let in any more", lambda: status() in (3, 4))
+        self.assertIn("2 workers", self.cluster.ventile("status"))
 
     def test_a_program_of_ones_own_runs_on_the_cluster(self):
         said = run(BIN / "cluster", self.cluster.address, self.cluster.folder / "client")
