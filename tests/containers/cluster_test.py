@@ -154,6 +154,15 @@ class ClusterTest(ContainerTest):
             cluster.wait_for_progress()
         cluster.wait_for_workers(2)
 
+    def test_all_is_taken_down_and_brought_up_again(self):
+        cluster = self.cluster
+        with cluster.map("mark", TASKS):
+            cluster.wait_for_progress()
+            cluster.down()
+            cluster.up()
+            cluster.wait_for_progress()
+        cluster.wait_for_workers(2)
+
     def test_a_worker_that_is_stopped_hands_back_and_nothing_runs_twice(self):
         cluster = self.cluster
         worker = cluster.containers("worker")[1]
