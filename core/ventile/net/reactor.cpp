@@ -132,13 +132,13 @@ void Reactor::run() {
 }
 
 // libzmq's descriptors are edge-triggered: we may sleep on them only if events() has found nothing since the sockets
-// were last used.
+// were last used. To ask one that nobody has used since would cost a system call and tell nothing new.
 void Reactor::wait() {
   std::erase_if(sources_, [](const auto& source) { return source->removed; });
   std::erase_if(watches_, [](const auto& watch) { return watch->removed; });
   bool ready = false;
   for (const auto& source : sources_) {
-    refresh(*source);
+    if (source->socket->used()) refresh(*source);
     ready = ready || source->is_ready(now_);
   }
   if (!ready && fall_asleep()) {
@@ -146,8 +146,8 @@ void Reactor::wait() {
     poll(deadline == never ? forever : std::max(deadline - Clock::now(), Duration{0}));
     std::lock_guard lock(mutex_);
     asleep_ = false;
-  } else if (!watches_.empty()) {
-    poll(Duration{0});
+  } else {
+    poll(Duration{0});  // So that who is busy does not keep the others waiting.
   }
 }
 

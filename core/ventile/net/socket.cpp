@@ -133,6 +133,7 @@ Status Socket::show_keys(const Endpoint& endpoint) {
 
 Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   assert(owner_.permits());
+  used_ = true;
   Result<Endpoint> address = is_interface(endpoint) ? endpoint : resolve(endpoint);
   if (!address) return cannot_bind(endpoint, address.error().message);
   if (address->transport == Transport::ipc) {
@@ -163,6 +164,7 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
 
 Status Socket::connect(const Endpoint& endpoint) {
   assert(owner_.permits());
+  used_ = true;
   if (!connected_to_.empty()) {
     return Error{Code::invalid,
                  "Cannot connect to " + endpoint.to_string() + ": already connected to " + connected_to_ + "."};
@@ -186,12 +188,14 @@ Status Socket::connect(const Endpoint& endpoint) {
 void Socket::disconnect() {
   assert(owner_.permits());
   if (connected_to_.empty()) return;
+  used_ = true;
   zmq_disconnect(handle_, connected_to_.c_str());
   connected_to_.clear();
 }
 
 SendOutcome Socket::send_part(Frame& frame, bool more_follow) {
   assert(owner_.claim());
+  used_ = true;
   auto* const message = reinterpret_cast<zmq_msg_t*>(frame.message_);
   hand_over(zmq_msg_data(message));
   const int flags = ZMQ_DONTWAIT | (more_follow ? ZMQ_SNDMORE : 0);
@@ -205,6 +209,7 @@ SendOutcome Socket::send_part(Frame& frame, bool more_follow) {
 
 bool Socket::receive_part(Frame& frame, bool& more_follow) {
   assert(owner_.claim());
+  used_ = true;
   auto* const message = reinterpret_cast<zmq_msg_t*>(frame.message_);
   while (zmq_msg_recv(message, handle_, ZMQ_DONTWAIT) < 0) {
     assert(errno == EAGAIN || errno == EINTR || errno == ETERM);
@@ -235,6 +240,7 @@ void Socket::drop_message() {
 
 Socket::Events Socket::events() {
   assert(owner_.claim());
+  used_ = false;
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(handle_, ZMQ_EVENTS, &events, &size) != 0) {

@@ -159,14 +159,17 @@ private:
   Curve curve_;
   std::string domain_;  // The gatekeeper's, once it is bound with keys.
   std::uint64_t malformed_count_ = 0;
+  bool used_ = true;
   OwnerThread owner_;
 
   void set_key(int option, const char* raw, std::size_t size);
   Status guard(const Endpoint& endpoint);               // Before binding, so that nobody comes in unasked.
   Status try_as_stranger(const Endpoint& bound) const;  // After it.
   Status show_keys(const Endpoint& endpoint);           // Before connecting.
-  Events events();         // Forgets what the descriptor had to say, so call it before waiting for the descriptor.
-  int descriptor() const;  // Readable (edge-triggered) when events() is worth a call.
+  // Forgets what the descriptor had to say, so call it after any other use, before waiting for the descriptor.
+  Events events();
+  int descriptor() const;              // Readable when events() is worth a call, as long as the socket is not used().
+  bool used() const { return used_; }  // Since events() was called.
 };
 
 // Talks to each of its peers by name. A peer that is gone is reported, never skipped in silence.
