@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,31 +17,6 @@
 namespace ventile::zygote {
 namespace {
 
-// The descriptors travel with the first bytes.
-bool send_all(int line, std::string_view message, std::span<const int> descriptors) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(descriptors_max * sizeof(int))> control{};
-  while (!message.empty()) {
-    iovec part{const_cast<char*>(message.data()), message.size()};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    if (!descriptors.empty()) {
-      header.msg_control = control.data();
-      header.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-      cmsghdr* const rights = CMSG_FIRSTHDR(&header);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-      std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
-    }
-    const ssize_t sent = sendmsg(line, &header, MSG_NOSIGNAL);
-    if (sent < 0 && errno != EINTR) return false;
-    if (sent > 0) descriptors = {};
-    message.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(sent, 0)));
-  }
-  return true;
-}
-
 std::string body_of(const Command& command) {
   std::string body = command.directory + '\0';
   for (const std::string& argument : command.argv) body.append(argument) += '\0';
@@ -48,13 +24,13 @@ std::string body_of(const Command& command) {
   return body;
 }
 
-// A file rather than a pipe: nobody has to feed it while the command runs.
-Result<Descriptor> file_with(std::string_view text) {
-  Descriptor file{memfd_create("standard-input", MFD_CLOEXEC)};
-  if (!file) return cannot_make("a file for a command's standard input");
+// A file in memory, to be read from its beginning.
+Result<Descriptor> file_with(std::string_view text, const char* what) {
+  Descriptor file{memfd_create("ventile-command", MFD_CLOEXEC)};
+  if (!file) return cannot_make(what);
   while (!text.empty()) {
     const ssize_t written = write(file.get(), text.data(), text.size());
-    if (written < 0 && errno != EINTR) return cannot_make("a file for a command's standard input");
+    if (written < 0 && errno != EINTR) return cannot_make(what);
     text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
   }
   lseek(file.get(), 0, SEEK_SET);
@@ -100,20 +76,34 @@ Error zygote_gone() {
   return {Code::disconnected, "the process that starts commands (ventile-zygote) is gone: restart this node."};
 }
 
-bool send_request(int line, Request request, std::string_view body, std::span<const int> descriptors) {
-  request.size = static_cast<std::uint32_t>(body.size());
-  std::string message(sizeof(request), '\0');
-  std::memcpy(message.data(), &request, sizeof(request));
-  return send_all(line, message.append(body), descriptors);
+bool send_request(int socket, const Request& request, std::string_view body, std::span<const int> passed) {
+  std::array<iovec, 2> parts{
+      {{const_cast<Request*>(&request), sizeof(request)}, {const_cast<char*>(body.data()), body.size()}}};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(passed_max * sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  if (!passed.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(passed.size_bytes());
+    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(passed.size_bytes());
+    std::memcpy(CMSG_DATA(rights), passed.data(), passed.size_bytes());
+  }
+  while (true) {
+    if (sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return true;
+    if (errno != EINTR) return false;
+  }
 }
 
-Result<Reply> Call::carry_out() {
+Result<std::optional<Reply>> Call::carry_out() {
   if (Status started = start(); !started) return started.error();
-  Result<Reply> reply = attend();
+  Result<std::optional<Reply>> reply = attend();
   drain(stdout_.read_end, [this](std::string_view chunk) { keep_stdout(chunk); });
   drain(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
   shorten_stderr();
-  outcome_.wall_seconds = to_seconds(Clock::now() - began_);
   return reply;
 }
 
@@ -126,34 +116,50 @@ bool Call::open(Pipe& pipe) {
 }
 
 Status Call::start() {
-  std::array<int, descriptors_max> descriptors{STDOUT_FILENO, STDERR_FILENO};
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return cannot_make("a conversation with a command's line");
+  conversation_ = Descriptor{ends[0]};
+  const Descriptor far_end{ends[1]};
+  std::vector<int> passed{far_end.get(), lane_.claim.get(), STDOUT_FILENO, STDERR_FILENO};
   if (!command_.inherit_output) {
     if (!open(stdout_) || !open(stderr_)) return cannot_make("the pipes of a command");
-    descriptors = {stdout_.write_end.get(), stderr_.write_end.get()};
+    passed[2] = stdout_.write_end.get();
+    passed[3] = stderr_.write_end.get();
   }
-  std::size_t count = 2;
+  Request request{RequestKind::run_command};
+  request.argument_count = static_cast<std::uint32_t>(command_.argv.size());
+  request.nice = command_.nice;
+  request.says_begun = has_limit() ? 1 : 0;
   Descriptor input;
   if (!command_.standard_input.empty()) {
-    Result<Descriptor> file = file_with(command_.standard_input);
+    Result<Descriptor> file = file_with(command_.standard_input, "a file for a command's standard input");
     if (!file) return file.error();
     input = std::move(*file);
-    descriptors[count++] = input.get();
+    passed.push_back(input.get());
+    request.has_input = 1;
   }
-  began_ = Clock::now();
-  if (command_.timeout > Duration::zero()) signal_at_ = after(began_, command_.timeout);
-  if (command_.time_limit) ask_time_limit(began_);
-  Request request{RequestKind::run_command};
-  request.nice = command_.nice;
-  request.argument_count = static_cast<std::uint32_t>(command_.argv.size());
-  const bool sent = send_request(line_.socket.get(), request, body_of(command_), std::span{descriptors}.first(count));
-  if (!sent) return zygote_gone();
+  std::string body = body_of(command_);
+  Descriptor body_file;
+  if (body.size() > packet_body_bytes_max) {
+    Result<Descriptor> file = file_with(body, "a file for the arguments of a command");
+    if (!file) return file.error();
+    body_file = std::move(*file);
+    passed.push_back(body_file.get());
+    request.has_body_file = 1;
+    body.clear();
+  }
+  if (eventfd_write(lane_.claim.get(), 1) != 0) return cannot_make("a command's claim");
+  if (!send_request(queue_, request, body, passed)) return zygote_gone();
+  if (queueing_.on_queued) queueing_.on_queued();
   return {};
 }
 
-Result<Reply> Call::attend() {
+// Nothing comes from the reply but its end; nothing from the queue but silence.
+Result<std::optional<Reply>> Call::attend() {
   while (true) {
-    std::array<pollfd, 4> watched{{{line_.socket.get(), POLLIN, 0},
-                                   {outcome_.stopped ? -1 : line_.stop_event.get(), POLLIN, 0},
+    std::array<pollfd, 4> watched{{{conversation_.get(), POLLIN, 0},
+                                   {outcome_.stopped ? -1 : lane_.stop_event.get(), POLLIN, 0},
                                    {stdout_.read_end.get(), POLLIN, 0},
                                    {stderr_.read_end.get(), POLLIN, 0}}};
     const TimePoint next = std::min(signal_at_, ask_at_);
@@ -163,21 +169,42 @@ Result<Reply> Call::attend() {
     if (ready < 0) continue;
     if (watched[2].revents != 0) read_chunk(stdout_.read_end, [this](std::string_view chunk) { keep_stdout(chunk); });
     if (watched[3].revents != 0) read_chunk(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
-    if (watched[0].revents != 0) return receive_reply();
-    if (watched[1].revents != 0) on_stop();
+    if (watched[0].revents != 0) {
+      Result<Reply> reply = receive_reply();
+      if (!reply) return reply.error();
+      if (reply->step != Step::begun) return std::optional{*reply};
+      on_begun(reply->began);
+    }
+    if (watched[1].revents != 0 && !on_stop()) return std::optional<Reply>{};
     if (next != never) on_time(Clock::now());
   }
 }
 
 Result<Reply> Call::receive_reply() const {
   Reply reply;
-  if (recv(line_.socket.get(), &reply, sizeof(reply), MSG_WAITALL) != ssize_t{sizeof(reply)}) return zygote_gone();
+  if (recv(conversation_.get(), &reply, sizeof(reply), 0) != ssize_t{sizeof(reply)}) return zygote_gone();
   return reply;
 }
 
-void Call::on_stop() {
-  outcome_.stopped = true;
-  if (next_signal_ == SIGTERM) signal_group(Clock::now());
+bool Call::withdraw() const {
+  eventfd_t one = 0;
+  return eventfd_read(lane_.claim.get(), &one) == 0;
+}
+
+// False if it will never begin. A command that has begun does not mind that it should have been withdrawn.
+bool Call::on_stop() {
+  eventfd_t ignored = 0;
+  (void)eventfd_read(lane_.stop_event.get(), &ignored);
+  outcome_.stopped = stop_.stop_requested();
+  outcome_.withdrawn = withdraw();
+  if (outcome_.stopped && !outcome_.withdrawn && next_signal_ == SIGTERM) signal_group(Clock::now());
+  return !outcome_.withdrawn;
+}
+
+void Call::on_begun(TimePoint began) {
+  began_ = began;
+  if (command_.timeout > Duration::zero()) signal_at_ = after(began, command_.timeout);
+  if (command_.time_limit) ask_time_limit(Clock::now());
 }
 
 void Call::ask_time_limit(TimePoint now) {
@@ -197,7 +224,7 @@ void Call::on_time(TimePoint now) {
 void Call::signal_group(TimePoint now) {
   Request request{RequestKind::signal_group};
   request.signal = next_signal_;
-  (void)send_request(line_.socket.get(), request);
+  (void)send_request(conversation_.get(), request);
   signal_at_ = next_signal_ == SIGTERM ? after(now, command_.kill_after) : never;
   next_signal_ = SIGKILL;
   ask_at_ = never;

@@ -1,10 +1,13 @@
-// One command as its slot sees it: from the request over a line to the reply. Private to this folder.
+// One command as its slot sees it: from the request in the queue to the reply. Private to this folder.
 #pragma once
 
 #include <csignal>
+#include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <ventile/base/clock.hpp>
 #include <ventile/base/result.hpp>
@@ -14,28 +17,29 @@
 
 namespace ventile::zygote {
 
-// The slot's end of a line.
-struct Line {
-  Descriptor socket;
+// What a slot needs for one command at a time, and then for another.
+struct Lane {
   Descriptor stop_event;  // An eventfd by which a stop token wakes the slot.
+  Descriptor claim;       // See Passed::claim.
 };
 
 // "cannot make `what`: " and the reason, which is errno.
 Error cannot_make(std::string_view what);
 Error zygote_gone();
 
-// Sends a request with its body and descriptors, which stay the caller's. False if the zygote is gone.
-bool send_request(int line, Request request, std::string_view body = {}, std::span<const int> descriptors = {});
+// Sends a packet with its descriptors, which stay the caller's. False if nobody hears it any more.
+bool send_request(int socket, const Request& request, std::string_view body = {}, std::span<const int> passed = {});
 
-// Used once, on a line that nothing else uses at the time. Fills in what it hears and measures of the outcome.
+// Used once, on a lane that nothing else uses at the time. Fills in what it hears and measures of the outcome.
 class Call {
 public:
-  Call(const Line& line, const Command& command, ProcessOutcome& outcome)
-      : line_(line), command_(command), outcome_(outcome) {}
+  Call(int queue, const Lane& lane, const Command& command, std::stop_token stop, const Queueing& queueing,
+       ProcessOutcome& outcome)
+      : queue_(queue), lane_(lane), command_(command), stop_(std::move(stop)), queueing_(queueing), outcome_(outcome) {}
 
-  // Sends the command to the zygote, then serves its pipes and the clock until the zygote answers. After an error the
-  // line must be closed, which ends the command.
-  Result<Reply> carry_out();
+  // Puts the command into the queue, then serves its pipes and the clock until its line answers; or nothing, if it was
+  // withdrawn. After an error the command is ended, should it have begun.
+  Result<std::optional<Reply>> carry_out();
 
 private:
   // Both ends of a pipe of which the command writes to one. We keep that one, too, until the command has ended: the end
@@ -45,9 +49,13 @@ private:
     Descriptor write_end;
   };
 
-  const Line& line_;
+  int queue_;
+  const Lane& lane_;
   const Command& command_;
+  std::stop_token stop_;
+  const Queueing& queueing_;
   ProcessOutcome& outcome_;
+  Descriptor conversation_;
   Pipe stdout_;
   Pipe stderr_;
   TimePoint began_;
@@ -56,10 +64,13 @@ private:
   int next_signal_ = SIGTERM;
 
   static bool open(Pipe& pipe);
+  bool has_limit() const { return command_.timeout > Duration::zero() || command_.time_limit; }
   Status start();
-  Result<Reply> attend();
+  Result<std::optional<Reply>> attend();
   Result<Reply> receive_reply() const;
-  void on_stop();
+  bool withdraw() const;
+  bool on_stop();
+  void on_begun(TimePoint began);
   void on_time(TimePoint now);
   void ask_time_limit(TimePoint now);
   void on_output_error(const Error& error);

@@ -39,18 +39,16 @@ Launcher::Launcher() : stack_(new std::byte[stack_bytes]) {}
 Launched Launcher::launch(ReceivedRequest& received) {
   parse(received);
   launched_ = {};
-  int end = -1;
-  const pid_t process =
-      clone(&Launcher::enter, stack_.get() + stack_bytes, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, this, &end);
-  if (process < 0) return {Step::process, errno, 0, {}};
+  const pid_t process = clone(&Launcher::enter, stack_.get() + stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, this);
+  if (process < 0) return {Step::process, errno, 0};
   launched_.process = process;
-  launched_.end = Descriptor{end};
-  if (launched_.step != Step::started) waitpid(process, nullptr, 0);
-  return std::move(launched_);
+  if (launched_.step != Step::begun) waitpid(process, nullptr, 0);
+  return launched_;
 }
 
 void Launcher::parse(ReceivedRequest& received) {
-  for (std::size_t i = 0; i < descriptors_max; ++i) descriptors_[i] = received.descriptors[i].get();
+  standard_ = {received[Passed::standard_input].get(), received[Passed::standard_output].get(),
+               received[Passed::standard_error].get()};
   char* at = received.body.data();
   const char* const end = at + received.body.size();
   directory_ = next_string(at);
@@ -105,7 +103,7 @@ void Launcher::set_up_process() {
 
 // The zygote's own 0, 1 and 2 are /dev/null and all its others close when a program is executed.
 bool Launcher::set_up_descriptors() {
-  const auto [output, error, input] = descriptors_;
+  const auto [input, output, error] = standard_;
   return dup2(output, STDOUT_FILENO) >= 0 && dup2(error, STDERR_FILENO) >= 0 &&
          (input < 0 || dup2(input, STDIN_FILENO) >= 0);
 }
@@ -114,18 +112,35 @@ bool Launcher::set_up_descriptors() {
 VENTILE_ENDS_IN_ANOTHER_PROGRAM void Launcher::find_and_execute() {
   const std::string_view name{words_[1]};
   if (name.find('/') != std::string_view::npos) return execute(words_[1]);
+  execute_where_last_found(name);
   int failure = ENOENT;
   errno = ENOENT;
   std::string_view rest = search_path();
   while (true) {
     const std::string_view folder = rest.substr(0, rest.find(':'));
     candidate_.assign(folder.empty() ? "." : folder).append("/").append(name);
-    if (!name.empty() && access(candidate_.c_str(), X_OK) == 0) execute(candidate_.c_str());
+    if (!name.empty() && access(candidate_.c_str(), X_OK) == 0) {
+      note_found(name);
+      execute(candidate_.c_str());
+    }
     if (errno != ENOENT && errno != ENOTDIR) failure = errno;
     if (folder.size() == rest.size()) break;
     rest.remove_prefix(folder.size() + 1);
   }
   errno = failure;
+}
+
+// Of many commands most are the same program. Where it is gone since, it is sought again.
+VENTILE_ENDS_IN_ANOTHER_PROGRAM void Launcher::execute_where_last_found(std::string_view name) {
+  if (name == found_name_ && found_search_path_ == search_path()) execute(found_.c_str());
+}
+
+// What we write here our parent will read, whose memory it is.
+void Launcher::note_found(std::string_view name) {
+  if (candidate_.front() != '/') return;
+  found_ = candidate_;
+  found_name_ = name;
+  found_search_path_ = search_path();
 }
 
 // A script without a #! line goes to the shell, as everywhere.

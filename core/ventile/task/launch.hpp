@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ventile/task/zygote_process.hpp>
@@ -15,10 +16,9 @@ namespace ventile::zygote {
 
 // A command that runs and leads a group of its own, or what failed.
 struct Launched {
-  Step step = Step::started;
+  Step step = Step::begun;
   int error = 0;  // errno of the failed step.
   pid_t process = 0;
-  Descriptor end;  // A pidfd: readable once the process has ended.
 };
 
 // Starts commands one after the other from a process with one thread in which all signals are blocked and have their
@@ -35,11 +35,14 @@ private:
 
   std::unique_ptr<std::byte[]> stack_;
   std::string candidate_;  // A path that is tried for the program.
+  std::string found_;      // Where the last program was that was sought in PATH, unless that depends on the folder,
+  std::string found_name_;
+  std::string found_search_path_;
   const char* directory_ = nullptr;
   int nice_ = 0;
   std::vector<char*> words_;  // [0] is kept free for the name of a shell; argv begins at [1].
   std::vector<char*> environment_;
-  std::array<int, descriptors_max> descriptors_{};
+  std::array<int, 3> standard_{};  // What becomes 0, 1 and 2; the first may be -1.
   Launched launched_;
 
   void parse(ReceivedRequest& received);
@@ -50,6 +53,8 @@ private:
   void set_up_process();
   bool set_up_descriptors();
   void find_and_execute();
+  void execute_where_last_found(std::string_view name);
+  void note_found(std::string_view name);
   void execute(const char* path);
   const char* search_path() const;
 };

@@ -39,19 +39,21 @@ struct Command {
   std::function<Duration()> time_limit;
 };
 
-// How a command ended: one of start_error, exit_code and signal says it.
+// How a command ended: one of start_error, exit_code, signal and withdrawn says it.
 struct ProcessOutcome {
   std::optional<std::string> start_error;   // It never ran; a sentence that names the program, directory or limit.
   int exit_code = -1;                       // -1: it did not end by exiting.
   int signal = 0;                           // 0: no signal ended it.
   bool timed_out = false;                   // It was told to end because its time was over.
-  bool stopped = false;                     // It was told to end, or not even started, because of the stop token.
+  bool stopped = false;                     // It was told to end, or never began, because of the stop token.
+  bool withdrawn = false;                   // It never began, for it was stopped before, or withdrawn.
   std::optional<std::string> output_error;  // It was killed because on_stdout or on_stderr said so.
   std::string standard_output;
   bool stdout_truncated = false;
   std::string stderr_tail;
   double user_seconds = 0;  // Of the program and of those children that it waited for.
   double system_seconds = 0;
+  TimePoint began;  // When it was started, or could not be; what it has waited for a line is before.
   double wall_seconds = 0;
   long max_rss_kilobytes = 0;  // Never below the few megabytes of the process that starts commands.
 };

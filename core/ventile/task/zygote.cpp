@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -18,7 +19,7 @@ namespace ventile {
 namespace {
 
 using zygote::cannot_make;
-using zygote::Line;
+using zygote::Lane;
 using zygote::Reply;
 using zygote::Step;
 
@@ -68,7 +69,9 @@ std::string start_error(const Command& command, const Reply& reply) {
 }
 
 void note_end(const Command& command, const Reply& reply, ProcessOutcome& outcome) {
-  if (reply.step != Step::started) {
+  outcome.began = reply.began;
+  outcome.wall_seconds = to_seconds(reply.ended - reply.began);
+  if (reply.step != Step::ended) {
     outcome.start_error = start_error(command, reply);
     return;
   }
@@ -94,56 +97,73 @@ pid_t fork_without_signals() {
 
 }  // namespace
 
-// As many lines as commands ever ran at once. Thread-safe.
+// As many lines as commands ever ran at once, but `lines_max` at most; as many lanes as threads ever ran commands.
+// Thread-safe.
 class Zygote::Lines {
 public:
-  Lines(pid_t process, Descriptor first) : process_(process), first_(std::move(first)) {}
+  Lines(pid_t process, Descriptor control, Descriptor queue, std::uint32_t lines_max)
+      : process_(process), control_(std::move(control)), queue_(std::move(queue)), lines_max_(lines_max) {}
   ~Lines();
   Lines(const Lines&) = delete;
   Lines& operator=(const Lines&) = delete;
 
-  Result<Line> take();
-  void give_back(Line line);
+  int queue() const { return queue_.get(); }
+  Result<Lane> take();
+  void give_back(Lane lane);
+  // For one that is not given back.
+  void drop();
 
 private:
   pid_t process_;
+  Descriptor control_;
+  Descriptor queue_;
+  std::uint32_t lines_max_;
   std::mutex mutex_;
-  Descriptor first_;
-  std::vector<Line> idle_;
+  std::vector<Lane> idle_;
+  std::uint32_t busy_ = 0;
+  std::uint32_t lines_ = 0;
 
-  Result<Line> open();
+  Status open_line();
 };
 
 Zygote::Lines::~Lines() {
-  idle_.clear();
-  first_.close();
+  queue_.close();
+  control_.close();
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
-Result<Line> Zygote::Lines::take() {
+Result<Lane> Zygote::Lines::take() {
   const std::lock_guard lock{mutex_};
-  if (idle_.empty()) return open();
-  Line line = std::move(idle_.back());
-  idle_.pop_back();
-  return line;
+  if (busy_ == lines_ && lines_ < lines_max_)
+    if (Status opened = open_line(); !opened) return opened.error();
+  Lane lane;
+  if (idle_.empty()) {
+    lane = {Descriptor{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}, Descriptor{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}};
+    if (!lane.stop_event || !lane.claim) return cannot_make("the events of a command");
+  } else {
+    lane = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  ++busy_;
+  return lane;
 }
 
-void Zygote::Lines::give_back(Line line) {
+void Zygote::Lines::give_back(Lane lane) {
   const std::lock_guard lock{mutex_};
-  idle_.push_back(std::move(line));
+  idle_.push_back(std::move(lane));
+  --busy_;
 }
 
-Result<Line> Zygote::Lines::open() {
-  std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return cannot_make("a line to the zygote");
-  Line line{Descriptor{ends[0]}, Descriptor{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)}};
-  const Descriptor far_end{ends[1]};
-  if (!line.stop_event) return cannot_make("a line to the zygote");
-  const std::array<int, 1> descriptors{far_end.get()};
-  const zygote::Request request{zygote::RequestKind::open_line};
-  if (!zygote::send_request(first_.get(), request, {}, descriptors)) return zygote::zygote_gone();
-  return line;
+void Zygote::Lines::drop() {
+  const std::lock_guard lock{mutex_};
+  --busy_;
+}
+
+Status Zygote::Lines::open_line() {
+  if (!zygote::send_request(control_.get(), {zygote::RequestKind::open_line})) return zygote::zygote_gone();
+  ++lines_;
+  return {};
 }
 
 Zygote::Zygote(std::unique_ptr<Lines> lines) : lines_(std::move(lines)) {}
@@ -151,34 +171,46 @@ Zygote::Zygote(Zygote&&) noexcept = default;
 Zygote& Zygote::operator=(Zygote&&) noexcept = default;
 Zygote::~Zygote() = default;
 
-Result<Zygote> Zygote::start() {
-  std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return cannot_make("a line to the zygote");
-  Descriptor near_end{ends[0]};
-  Descriptor far_end{ends[1]};
+Result<Zygote> Zygote::start(ZygoteOptions options) {
+  std::array<int, 2> control{};
+  std::array<int, 2> queue{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control.data()) != 0)
+    return cannot_make("a line to the zygote");
+  Descriptor near_control{control[0]};
+  Descriptor far_control{control[1]};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, queue.data()) != 0)
+    return cannot_make("the queue of commands");
+  Descriptor near_queue{queue[0]};
+  Descriptor far_queue{queue[1]};
   const pid_t process = fork_without_signals();
   if (process < 0) return cannot_make("the process that starts commands");
-  if (process == 0) zygote::run_zygote(std::move(far_end));
-  return Zygote{std::make_unique<Lines>(process, std::move(near_end))};
+  if (process == 0) zygote::run_zygote(std::move(far_control), std::move(far_queue), options);
+  return Zygote{std::make_unique<Lines>(process, std::move(near_control), std::move(near_queue),
+                                        std::max(1U, options.lines_max))};
 }
 
-Result<ProcessOutcome> Zygote::run(const Command& command, std::stop_token stop) const {
+Result<ProcessOutcome> Zygote::run(const Command& command, std::stop_token stop, const Queueing& queueing) const {
   ProcessOutcome outcome;
-  outcome.stopped = stop.stop_requested();
+  outcome.stopped = outcome.withdrawn = stop.stop_requested();
   outcome.start_error = objection(command);
   if (outcome.stopped || outcome.start_error) return outcome;
-  Result<Line> line = lines_->take();
-  if (!line) return line.error();
-  Result<Reply> reply = zygote::zygote_gone();
+  Result<Lane> lane = lines_->take();
+  if (!lane) return lane.error();
+  Result<std::optional<Reply>> reply = zygote::zygote_gone();
   {
-    const std::stop_callback wake{std::move(stop), [&] { (void)eventfd_write(line->stop_event.get(), 1); }};
-    reply = zygote::Call{*line, command, outcome}.carry_out();
+    const auto wake = [&] { (void)eventfd_write(lane->stop_event.get(), 1); };
+    const std::stop_callback stopped{stop, wake};
+    const std::stop_callback withdrawn{queueing.withdraw, wake};
+    reply = zygote::Call{lines_->queue(), *lane, command, std::move(stop), queueing, outcome}.carry_out();
   }
-  if (!reply) return reply.error();  // The line is closed; if the command runs, the zygote kills it.
+  if (!reply) {  // The conversation is closed; if the command runs, its line kills it.
+    lines_->drop();
+    return reply.error();
+  }
   eventfd_t ignored = 0;
-  (void)eventfd_read(line->stop_event.get(), &ignored);
-  lines_->give_back(std::move(*line));
-  note_end(command, *reply, outcome);
+  (void)eventfd_read(lane->stop_event.get(), &ignored);
+  lines_->give_back(std::move(*lane));
+  if (*reply) note_end(command, **reply, outcome);
   return outcome;
 }
 

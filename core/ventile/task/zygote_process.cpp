@@ -2,16 +2,22 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <map>
+#include <string>
 #include <utility>
 
 #include <ventile/task/launch.hpp>
@@ -19,19 +25,25 @@
 namespace ventile::zygote {
 namespace {
 
-constexpr int first_line = 3;
+constexpr int control_number = 3;
+constexpr int queue_number = 4;
 
-// No terminal, no descriptors but the line (as number 3), /dev/null as 0, 1 and 2. All signals are blocked (by the
-// fork) and get their default action, so that none can end the zygote or run a handler; a command only unblocks them.
-void become_zygote(Descriptor line) {
+// Out of the way of the numbers that it gets later.
+int lifted(Descriptor descriptor) { return fcntl(descriptor.get(), F_DUPFD_CLOEXEC, queue_number + 1); }
+
+// No terminal, no descriptors but the two, /dev/null as 0, 1 and 2. All signals are blocked (by the fork) and get their
+// default action, so that none can end the zygote or run a handler; a command only unblocks them.
+void become_zygote(Descriptor control, Descriptor queue) {
   for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);
   setsid();
   prctl(PR_SET_NAME, "ventile-zygote");
-  dup2(line.release(), first_line);
-  fcntl(first_line, F_SETFD, FD_CLOEXEC);
-  closefrom(first_line + 1);
-  for (int standard = 0; standard < first_line; ++standard) ::close(standard);
-  for (int standard = 0; standard < first_line; ++standard) open("/dev/null", O_RDWR);
+  const int lifted_control = lifted(std::move(control));
+  const int lifted_queue = lifted(std::move(queue));
+  dup3(lifted_control, control_number, O_CLOEXEC);
+  dup3(lifted_queue, queue_number, O_CLOEXEC);
+  closefrom(queue_number + 1);
+  for (int standard = 0; standard < control_number; ++standard) ::close(standard);
+  for (int standard = 0; standard < control_number; ++standard) open("/dev/null", O_RDWR);
 }
 
 std::int64_t microseconds(const timeval& time) { return std::int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; }
@@ -39,99 +51,200 @@ std::int64_t microseconds(const timeval& time) { return std::int64_t{time.tv_sec
 void take_descriptors(msghdr& message, ReceivedRequest& received) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    std::array<int, descriptors_max> numbers{};
+    std::array<int, passed_max> numbers{};
     const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     std::memcpy(numbers.data(), CMSG_DATA(part), count * sizeof(int));
     for (std::size_t i = 0; i < count; ++i) received.descriptors[i] = Descriptor{numbers[i]};
   }
 }
 
-// False at the line's end, also in the middle of a request.
-bool receive(int line, ReceivedRequest& received) {
-  iovec header{&received.request, sizeof(Request)};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(descriptors_max * sizeof(int))> control;
+// Brings what is there only in some requests to its place.
+void put_in_place(ReceivedRequest& received) {
+  auto& input = received.descriptors[static_cast<std::size_t>(Passed::standard_input)];
+  auto& body = received.descriptors[static_cast<std::size_t>(Passed::body_file)];
+  if (received.request.has_input == 0) body = std::move(input);
+}
+
+bool read_body_file(ReceivedRequest& received) {
+  const int file = received[Passed::body_file].get();
+  struct stat status {};
+  if (fstat(file, &status) != 0) return false;
+  received.body.resize(static_cast<std::size_t>(status.st_size));
+  std::size_t read = 0;
+  while (read < received.body.size()) {
+    const ssize_t count = pread(file, &received.body[read], received.body.size() - read, static_cast<off_t>(read));
+    if (count <= 0) return false;
+    read += static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+// Waits for a packet. False at the socket's end.
+bool receive(int socket, ReceivedRequest& received) {
+  received.body.resize(packet_body_bytes_max);
+  std::array<iovec, 2> parts{{{&received.request, sizeof(Request)}, {received.body.data(), received.body.size()}}};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(passed_max * sizeof(int))> control;
   msghdr message{};
-  message.msg_iov = &header;
-  message.msg_iovlen = 1;
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  if (recvmsg(line, &message, MSG_CMSG_CLOEXEC | MSG_WAITALL) != ssize_t{sizeof(Request)}) return false;
+  const ssize_t size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (size < ssize_t{sizeof(Request)}) return false;
+  received.body.resize(static_cast<std::size_t>(size) - sizeof(Request));
   take_descriptors(message, received);
-  received.body.resize(received.request.size);
-  const std::size_t size = received.body.size();
-  return size == 0 || recv(line, received.body.data(), size, MSG_WAITALL) == static_cast<ssize_t>(size);
+  return true;
+}
+
+// Readable when a child has ended; SIGCHLD is blocked.
+Descriptor descriptor_of_child_ends() {
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  return Descriptor{signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
 
 // --- A line process ------------------------------------------------------------------------------------------------
 
-// Serves one line, and so at most one command at a time.
+// Serves the queue, one command at a time.
 class LineProcess {
 public:
-  explicit LineProcess(Descriptor line) : line_(std::move(line)) {}
+  LineProcess() : child_ended_(descriptor_of_child_ends()) {}
 
-  void serve() {
-    while (receive(line_.get(), received_)) {
-      if (received_.request.kind == RequestKind::run_command) run_command();
+  [[noreturn]] void serve() {
+    while (receive(queue_number, received_)) {
+      put_in_place(received_);
+      if (is_wanted()) run_command();
+      for (Descriptor& descriptor : received_.descriptors) descriptor.close();
     }
+    _exit(0);
   }
 
 private:
-  Descriptor line_;
+  Descriptor child_ended_;
   Launcher launcher_;
   ReceivedRequest received_;
+  ReceivedRequest told_;
 
+  bool is_wanted() const;
   void run_command();
-  void attend(const Launched& command);
-  void answer(const Reply& reply) { send(line_.get(), &reply, sizeof(reply), MSG_NOSIGNAL); }
+  void attend(pid_t command);
+  bool has_ended(pid_t command) const;
+  void answer(const Reply& reply) const {
+    send(received_[Passed::conversation].get(), &reply, sizeof(reply), MSG_NOSIGNAL);
+  }
 };
 
+// Nobody has withdrawn it, and its node still lives.
+bool LineProcess::is_wanted() const {
+  eventfd_t one = 0;
+  pollfd node{received_[Passed::conversation].get(), 0, 0};
+  return eventfd_read(received_[Passed::claim].get(), &one) == 0 && poll(&node, 1, 0) == 0;
+}
+
 void LineProcess::run_command() {
-  if (!received_.descriptors[0] || !received_.descriptors[1]) return answer({Step::descriptors, EMFILE});
+  if (!received_[Passed::standard_output] || !received_[Passed::standard_error])
+    return answer({Step::descriptors, EMFILE, {}, {}});
+  if (received_.request.has_body_file != 0 && !read_body_file(received_))
+    return answer({Step::descriptors, errno, {}, {}});
+  const TimePoint began = Clock::now();
   const Launched command = launcher_.launch(received_);
-  for (Descriptor& descriptor : received_.descriptors) descriptor.close();
-  if (command.step == Step::started) {
-    attend(command);
-  } else {
-    answer({command.step, command.error});
-  }
+  for (const Passed given : {Passed::standard_output, Passed::standard_error, Passed::standard_input})
+    received_.descriptors[static_cast<std::size_t>(given)].close();
+  if (command.step != Step::begun) return answer({command.step, command.error, began, Clock::now()});
+  if (received_.request.says_begun != 0) answer({Step::begun, 0, began, {}});
+  attend(command.process);
+  int status = 0;
+  rusage usage{};
+  wait4(command.process, &status, 0, &usage);
+  answer({Step::ended, 0, began, Clock::now(), status, microseconds(usage.ru_utime), microseconds(usage.ru_stime),
+          usage.ru_maxrss});
 }
 
 // Until the command has ended or nobody is interested any more. The group is killed before its leader is reaped:
 // until then nobody else can get its number.
-void LineProcess::attend(const Launched& command) {
-  std::array<pollfd, 2> watched{{{command.end.get(), POLLIN, 0}, {line_.get(), POLLIN, 0}}};
-  while ((watched[0].revents & POLLIN) == 0) {
-    if (poll(watched.data(), watched.size(), -1) <= 0 || watched[1].revents == 0) continue;
-    if (!receive(line_.get(), received_)) break;
-    if (received_.request.kind == RequestKind::signal_group) kill(-command.process, received_.request.signal);
+void LineProcess::attend(pid_t command) {
+  const int conversation = received_[Passed::conversation].get();
+  std::array<pollfd, 2> watched{{{child_ended_.get(), POLLIN, 0}, {conversation, POLLIN, 0}}};
+  while (true) {
+    if (poll(watched.data(), watched.size(), -1) <= 0) continue;
+    if (watched[0].revents != 0 && has_ended(command)) break;
+    if (watched[1].revents == 0) continue;
+    if (!receive(conversation, told_)) break;
+    if (told_.request.kind == RequestKind::signal_group) kill(-command, told_.request.signal);
   }
-  kill(-command.process, SIGKILL);
-  int status = 0;
-  rusage usage{};
-  wait4(command.process, &status, 0, &usage);
-  answer({Step::started, 0, status, microseconds(usage.ru_utime), microseconds(usage.ru_stime), usage.ru_maxrss});
+  kill(-command, SIGKILL);
 }
 
-[[noreturn]] void serve_line(Descriptor line) {
-  std::signal(SIGCHLD, SIG_DFL);
-  ::close(first_line);
-  LineProcess{std::move(line)}.serve();
-  _exit(0);
+// The signal may be an older one, or say that it was stopped or continued. Leaves it to be reaped.
+bool LineProcess::has_ended(pid_t command) const {
+  signalfd_siginfo signal{};
+  (void)!read(child_ended_.get(), &signal, sizeof(signal));
+  siginfo_t state{};
+  return waitid(P_PID, static_cast<id_t>(command), &state, WEXITED | WNOHANG | WNOWAIT) == 0 && state.si_pid == command;
+}
+
+// --- The zygote ----------------------------------------------------------------------------------------------------
+
+// The parent of the lines.
+class ZygoteProcess {
+public:
+  explicit ZygoteProcess(const ZygoteOptions& options) : options_(options), line_ended_(descriptor_of_child_ends()) {}
+
+  [[noreturn]] void serve() {
+    std::array<pollfd, 2> watched{{{control_number, POLLIN, 0}, {line_ended_.get(), POLLIN, 0}}};
+    for (ReceivedRequest received; true;) {
+      if (poll(watched.data(), watched.size(), -1) <= 0) continue;
+      if (watched[1].revents != 0) replace_killed();
+      if (watched[0].revents == 0) continue;
+      if (!receive(control_number, received)) break;
+      open_line(opened_++);
+    }
+    ::close(queue_number);
+    while (wait(nullptr) > 0) {
+    }
+    _exit(0);
+  }
+
+private:
+  const ZygoteOptions& options_;
+  Descriptor line_ended_;
+  std::uint32_t opened_ = 0;
+  std::map<pid_t, std::uint32_t> lines_;  // And their numbers.
+
+  void open_line(std::uint32_t number);
+  void replace_killed();
+};
+
+// Where no line can be made nobody would ever take what stands in the queue: the zygote ends, and the node hears it.
+void ZygoteProcess::open_line(std::uint32_t number) {
+  const pid_t line = fork();
+  if (line > 0) lines_.emplace(line, number);
+  if (line < 0 && lines_.empty()) _exit(1);
+  if (line != 0) return;
+  ::close(control_number);
+  line_ended_.close();
+  for (const auto& [name, first] : options_.line_variables)
+    setenv(name.c_str(), std::to_string(first + number).c_str(), 1);
+  LineProcess{}.serve();
+}
+
+void ZygoteProcess::replace_killed() {
+  signalfd_siginfo which{};
+  (void)!read(line_ended_.get(), &which, sizeof(which));
+  int status = 0;
+  for (pid_t line = 0; (line = waitpid(-1, &status, WNOHANG)) > 0;) {
+    const std::uint32_t number = lines_[line];
+    lines_.erase(line);
+    if (WIFSIGNALED(status)) open_line(number);
+  }
 }
 
 }  // namespace
 
-void run_zygote(Descriptor line) {
-  become_zygote(std::move(line));
-  std::signal(SIGCHLD, SIG_IGN);  // Line processes that have ended need no reaping.
-  for (ReceivedRequest received; receive(first_line, received);) {
-    // If fork fails, the slot sees its line end.
-    if (received.descriptors[0] && fork() == 0) serve_line(std::move(received.descriptors[0]));
-    received.descriptors[0].close();
-  }
-  while (wait(nullptr) > 0) {
-  }
-  _exit(0);
+void run_zygote(Descriptor control, Descriptor queue, const ZygoteOptions& options) {
+  become_zygote(std::move(control), std::move(queue));
+  ZygoteProcess{options}.serve();
 }
 
 }  // namespace ventile::zygote

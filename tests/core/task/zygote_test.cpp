@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <iterator>
 #include <thread>
 
 #include "tests/support/fifo.hpp"
@@ -345,6 +347,121 @@ TEST_F(ZygoteTest, a_hundred_commands_run_at_once) {
   close(opened);
   close(release);
   for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i], std::to_string(i) + "\n");
+}
+
+// --- A zygote with fewer lines than commands -------------------------------------------------------------------------
+
+class ZygoteQueueTest : public testing::Test {
+protected:
+  Zygote zygote = *Zygote::start({.lines_max = 1, .line_variables = {{"LINE", 7}}});
+  Fifo fifo;
+  Holder listener{fifo};
+  Fifo gate;
+  Holder gatekeeper{gate};
+
+  // On a thread of its own. Returns when it stands in the queue.
+  std::future<ProcessOutcome> queue(Command command, std::stop_token withdraw = {}, std::stop_token stop = {}) {
+    std::promise<void> queued;
+    auto outcome = std::async(std::launch::async, [&, command = std::move(command)] {
+      return *zygote.run(command, stop, {.withdraw = withdraw, .on_queued = [&] { queued.set_value(); }});
+    });
+    queued.get_future().wait();
+    return outcome;
+  }
+  // One that says when it runs, and runs until the gatekeeper lets it go.
+  Command held() const {
+    return {.argv = {"sh", "-c", "echo -n r > $0; read x < $1; echo held", fifo.path(), gate.path()}};
+  }
+  Command touch() const { return {.argv = {"touch", touched()}}; }
+  std::string touched() const { return fifo.folder() + "/touched"; }
+};
+
+TEST_F(ZygoteQueueTest, commands_run_one_after_the_other_in_the_order_in_which_they_came) {
+  const std::string list = fifo.folder() + "/list";
+  auto first = queue(held());
+  std::vector<std::future<ProcessOutcome>> others;
+  for (int i = 0; i < 20; ++i)
+    others.push_back(queue({.argv = {"sh", "-c", "mkdir $0.lock && echo -n $1 >> $0; rmdir $0.lock", list,
+                                     std::string(1, static_cast<char>('a' + i))}}));
+  EXPECT_EQ(fifo.next(), 'r');
+  EXPECT_FALSE(std::filesystem::exists(list));
+  gatekeeper.let_go();
+  EXPECT_EQ(first.get().standard_output, "held\n");
+  for (auto& other : others) EXPECT_EQ(other.get().stderr_tail, "");
+  std::ifstream file{list};
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>{file}, {}), "abcdefghijklmnopqrst");
+}
+
+TEST_F(ZygoteQueueTest, one_that_is_withdrawn_while_it_waits_never_begins) {
+  auto first = queue(held());
+  std::stop_source withdraw;
+  auto second = queue(touch(), withdraw.get_token());
+  std::stop_source stop;
+  auto third = queue(touch(), {}, stop.get_token());
+  withdraw.request_stop();
+  stop.request_stop();
+  const ProcessOutcome outcome = second.get();
+  EXPECT_TRUE(outcome.withdrawn);
+  EXPECT_FALSE(outcome.stopped);
+  EXPECT_TRUE(third.get().withdrawn);
+  EXPECT_EQ(fifo.next(), 'r');
+  gatekeeper.let_go();
+  EXPECT_EQ(first.get().standard_output, "held\n");
+  EXPECT_EQ(queue({.argv = {"true"}}).get().exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(touched()));
+}
+
+TEST_F(ZygoteQueueTest, one_that_has_begun_is_not_withdrawn_but_may_be_stopped) {
+  std::stop_source withdraw;
+  auto first = queue(held(), withdraw.get_token());
+  EXPECT_EQ(fifo.next(), 'r');
+  withdraw.request_stop();
+  gatekeeper.let_go();
+  const ProcessOutcome outcome = first.get();
+  EXPECT_FALSE(outcome.withdrawn);
+  EXPECT_EQ(outcome.standard_output, "held\n");
+
+  std::stop_source again;
+  std::stop_source stop;
+  auto second = queue(held(), again.get_token(), stop.get_token());
+  EXPECT_EQ(fifo.next(), 'r');
+  again.request_stop();
+  stop.request_stop();
+  EXPECT_TRUE(second.get().stopped);
+}
+
+TEST_F(ZygoteQueueTest, a_command_finds_the_number_of_its_line) {
+  EXPECT_EQ(queue({.argv = {"sh", "-c", "echo $LINE"}}).get().standard_output, "7\n");
+  EXPECT_EQ(queue({.argv = {"sh", "-c", "echo $LINE"}, .environment = {{"LINE", "mine"}}}).get().standard_output,
+            "mine\n");
+}
+
+TEST_F(ZygoteQueueTest, who_waits_for_a_line_that_is_killed_gets_another_of_the_same_number) {
+  auto first = std::async(std::launch::async, [&] {
+    return zygote.run({.argv = {"sh", "-c", "echo -n r > $0; read x < $1; kill -KILL $PPID; exec sleep 1000",
+                                fifo.path(), gate.path()}});
+  });
+  EXPECT_EQ(fifo.next(), 'r');
+  auto second = queue({.argv = {"sh", "-c", "echo $LINE"}});
+  gatekeeper.let_go();
+  EXPECT_FALSE(first.get());
+  EXPECT_EQ(second.get().standard_output, "7\n");
+}
+
+TEST_F(ZygoteQueueTest, a_program_that_is_gone_is_sought_again) {
+  const std::string near = fifo.folder() + "/near";
+  const std::string far = fifo.folder() + "/far";
+  for (const std::string& folder : {near, far}) {
+    std::filesystem::create_directory(folder);
+    std::ofstream{folder + "/program"} << "#!/bin/sh\necho " << folder << "\n";
+    std::filesystem::permissions(folder + "/program", std::filesystem::perms::owner_all);
+  }
+  const Command command{.argv = {"program"}, .environment = {{"PATH", near + ":" + far + ":/usr/bin:/bin"}}};
+  EXPECT_EQ(queue(command).get().standard_output, near + "\n");
+  std::filesystem::remove(near + "/program");
+  EXPECT_EQ(queue(command).get().standard_output, far + "\n");
+  std::filesystem::remove(far + "/program");
+  EXPECT_THAT(queue(command).get().start_error, Optional(HasSubstr("cannot find the program 'program' in PATH")));
 }
 
 TEST_F(ZygoteTest, a_killed_line_process_is_an_error_and_the_next_command_gets_another) {
