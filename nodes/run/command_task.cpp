@@ -14,28 +14,10 @@ namespace {
 
 constexpr std::size_t tail_bytes_max = 160;  // Of stderr, in a failure's message.
 
-double unix_seconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+double unix_seconds(TimePoint time) {
+  const auto unix_now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch());
+  return unix_now.count() - to_seconds(Clock::now() - time);
 }
-
-// A slot for as long as a command runs.
-class Pass {
-public:
-  Pass(SlotGate& gate, const TaskContext& context)
-      : gate_(gate), slot_(gate.enter(context.number(), context.stop_token())) {}
-  ~Pass() {
-    if (slot_) gate_.leave(*slot_);
-  }
-  Pass(const Pass&) = delete;
-  Pass& operator=(const Pass&) = delete;
-
-  bool granted() const { return slot_.has_value(); }
-  std::uint32_t slot() const { return *slot_; }
-
-private:
-  SlotGate& gate_;
-  std::optional<std::uint32_t> slot_;
-};
 
 // The end of what was written on stderr, in whole lines if there is one.
 std::string last_lines(std::string tail) {
@@ -120,13 +102,33 @@ private:
 
 }  // namespace
 
+// A slot for as long as a command runs.
+class CommandTask::Pass {
+public:
+  Pass(SlotGate& gate, const TaskContext& context)
+      : gate_(gate), slot_(gate.enter(context.number(), context.stop_token())) {}
+  ~Pass() {
+    if (slot_) gate_.leave(*slot_);
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  bool granted() const { return slot_.has_value(); }
+  std::uint32_t slot() const { return *slot_; }
+  void queued() const { gate_.queued(*slot_); }
+
+private:
+  SlotGate& gate_;
+  std::optional<std::uint32_t> slot_;
+};
+
 RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
   Result<RunInput> input = unpack_from<RunInput>(payload);
   if (!input) throw TaskFailure{"arguments", input.error().message};
   const Pass pass{*services_.gate, context};
   if (!pass.granted()) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
   try {
-    RunReport report = visit(context, std::move(*input), pass.slot());
+    RunReport report = visit(context, std::move(*input), pass);
     services_.halt->on_ended(true);
     return report;
   } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
@@ -136,16 +138,16 @@ RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
 }
 
 // With the files that it brings and leaves behind.
-RunReport CommandTask::visit(const TaskContext& context, RunInput input, std::uint32_t slot) const {
-  if (services_.guests == nullptr) return run(context, input, slot);
+RunReport CommandTask::visit(const TaskContext& context, RunInput input, const Pass& pass) const {
+  if (services_.guests == nullptr) return run(context, input, pass);
   const Visit visit{*services_.guests, input};
   if (Status arrived = services_.guests->arrive(input); !arrived)
     throw TaskFailure{std::string{run_failure::transfer}, arrived.error().message};
-  return run(context, input, slot);
+  return run(context, input, pass);
 }
 
-RunReport CommandTask::run(const TaskContext& context, RunInput& input, std::uint32_t slot) const {
-  const TaskPlace place{input.sequence, slot + 1};
+RunReport CommandTask::run(const TaskContext& context, RunInput& input, const Pass& pass) const {
+  const TaskPlace place{input.sequence, pass.slot() + 1};
   RunReport report;
   report.sequence = input.sequence;
   report.host = options_.host;
@@ -155,9 +157,11 @@ RunReport CommandTask::run(const TaskContext& context, RunInput& input, std::uin
   if (options_.says_commands) (void)services_.live->write(STDERR_FILENO, quoted_for_reading(command.argv) + "\n");
   Streams streams{services_, options_, report.tag};
   streams.connect(command);
-  report.started = unix_seconds();
-  const Result<ProcessOutcome> outcome = services_.zygote->run(command, context.stop_token());
+  const Result<ProcessOutcome> outcome = services_.zygote->run(
+      command, context.stop_token(), {.withdraw = services_.gate->closing(), .on_queued = [&] { pass.queued(); }});
   if (!outcome) throw TaskFailure{std::string{run_failure::spawn}, outcome.error().message};
+  if (outcome->withdrawn) throw TaskFailure{std::string{run_failure::unstarted}, "the run ended before it"};
+  report.started = unix_seconds(outcome->began);
   report.seconds = outcome->wall_seconds;
   report.exit_code = outcome->exit_code;
   report.signal = outcome->signal;
@@ -183,9 +187,11 @@ Command CommandTask::command_for(const TaskContext& context, RunInput& input, Ta
   command.environment = {{"VENTILE_JOB", to_string(context.job())},
                          {"VENTILE_TASK", std::to_string(context.number())},
                          {"VENTILE_ATTEMPT", std::to_string(context.attempt())},
-                         {"VENTILE_SLOT", std::to_string(place.slot - 1)},
-                         {"PARALLEL_SEQ", std::to_string(place.sequence)},
-                         {"PARALLEL_JOBSLOT", std::to_string(place.slot)}};
+                         {"PARALLEL_SEQ", std::to_string(place.sequence)}};
+  if (!options_.lines_number_slots) {
+    command.environment.emplace_back("VENTILE_SLOT", std::to_string(place.slot - 1));
+    command.environment.emplace_back("PARALLEL_JOBSLOT", std::to_string(place.slot));
+  }
   command.environment.insert(command.environment.end(), options_.environment.begin(), options_.environment.end());
   command.directory = options_.directory;
   command.nice = options_.nice;

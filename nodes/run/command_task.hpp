@@ -36,6 +36,7 @@ struct CommandTaskOptions {
   OutputMode output = OutputMode::grouped;
   bool reports_command = false;
   bool reports_arguments = false;
+  bool lines_number_slots = false;  // Which slot runs it is known only by the zygote's line, whose number it is.
   bool arguments_to_input = false;  // The arguments are what the command reads, not words of its own.
   bool says_commands = false;       // On stderr, before each starts.
   std::vector<std::pair<std::string, std::string>> environment;
@@ -70,11 +71,13 @@ public:
   RunReport operator()(TaskContext context, Bytes payload) const;  // Throws TaskFailure.
 
 private:
+  class Pass;
+
   CommandTaskOptions options_;
   CommandTaskServices services_;
 
-  RunReport visit(const TaskContext& context, RunInput input, std::uint32_t slot) const;
-  RunReport run(const TaskContext& context, RunInput& input, std::uint32_t slot) const;
+  RunReport visit(const TaskContext& context, RunInput input, const Pass& pass) const;
+  RunReport run(const TaskContext& context, RunInput& input, const Pass& pass) const;
   Command command_for(const TaskContext& context, RunInput& input, TaskPlace place) const;
   void check(const ProcessOutcome& outcome, const std::string& tail, RunReport& report) const;
 };

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +53,8 @@ struct RunKeys {
 constexpr Duration cancel_timeout = std::chrono::seconds{5};
 constexpr std::uint32_t never_dead = 1'000'000;           // In heartbeats, of which there are two a second.
 constexpr std::uint32_t lent_dead_after_heartbeats = 20;  // Silence of another machine for ten seconds is its death.
-constexpr std::uint32_t waiting_max = 16;  // Tasks at the gate beyond those that run, so that no slot waits for one.
+constexpr Duration gather_time = std::chrono::milliseconds{5};  // Of results on their way to the sink.
+constexpr std::uint32_t waiting_max = 16;  // Tasks beyond those that run, so that no slot waits for one.
 
 // --- What the options mean -------------------------------------------------------------------------------------------
 
@@ -315,14 +317,35 @@ VentilatorOptions ventilator_options(const RunCommand& run, const CommandPlan& p
   return options;
 }
 
-// Where nobody else takes tasks, some wait at the gate in their order, so that no slot waits for one. Elsewhere a task
-// that waits could run on another machine.
+// Where nobody else takes tasks, some wait in their order, so that no slot waits for one. Elsewhere a task that waits
+// could run on another machine.
+std::uint32_t waiting_tasks(const RunCommand& run) { return run.bind ? 0 : waiting_max; }
+
+// Nothing but a free slot decides when a command may start, and no word of it depends on which slot that is: then those
+// that wait do so beyond the gate, where a slot takes the next one without asking anybody.
+bool starts_ahead(const RunCommand& run) {
+  const auto shows_slot = [](const std::string& word) { return word.find("{%}") != std::string::npos; };
+  return !run.bind && !run.halt && run.delay == Duration::zero() && run.memory_free == 0 &&
+         std::none_of(run.command.begin(), run.command.end(), shows_slot) && !shows_slot(run.tag_template);
+}
+
+ZygoteOptions zygote_options(const RunCommand& run, std::uint32_t slots) {
+  if (!starts_ahead(run)) return {};
+  return {.lines_max = slots, .line_variables = {{"VENTILE_SLOT", 0}, {"PARALLEL_JOBSLOT", 1}}};
+}
+
+SlotGateOptions local_gate_options(const RunCommand& run, const CommandPlan& plan, std::uint32_t slots) {
+  SlotGateOptions options = gate_options(plan, slots, !run.bind);
+  if (starts_ahead(run)) options.ahead = waiting_tasks(run);
+  return options;
+}
+
 std::optional<WorkerOptions> worker_options(const RunCommand& run, const Endpoint& dispatcher, std::uint32_t slots,
                                             const Keys& keys, const Log& log) {
   if (run.remote_only) return std::nullopt;
-  const std::uint32_t waiting = run.bind ? 0 : std::min(slots, waiting_max);
-  WorkerOptions options = companion_worker(dispatcher, slots + waiting, log);
+  WorkerOptions options = companion_worker(dispatcher, slots + waiting_tasks(run), log);
   options.keys = keys;
+  if (!run.bind) options.gather = gather_time;
   if (run.pipe) options.credit_bytes = std::max(options.credit_bytes, 3 * slots * run.block_bytes);
   return options;
 }
@@ -394,9 +417,10 @@ ExitCode exit_code_of(VentilatorEnding ending, bool any_failed) {
 
 int run_commands(const RunCommand& run) {
   const std::string program = "ventile run";
+  const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
   std::shared_ptr<const Zygote> zygote;
   if (!run.dry_run) {
-    Result<Zygote> started = Zygote::start();  // Before any thread.
+    Result<Zygote> started = Zygote::start(zygote_options(run, slots));  // Before any thread.
     if (!started) return say({ExitCode::unreachable, started.error().message, {}, run.common.json}, program);
     zygote = std::make_shared<const Zygote>(std::move(*started));
   }
@@ -412,8 +436,7 @@ int run_commands(const RunCommand& run) {
     const Status shown = show_commands(*work);
     return shown ? to_int(ExitCode::success) : fail(ExitCode::task_failed, shown.error().message);
   }
-  const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
-  auto gate = std::make_shared<SlotGate>(gate_options(work->plan, slots, !run.bind));
+  auto gate = std::make_shared<SlotGate>(local_gate_options(run, work->plan, slots));
   Ventilator* running = nullptr;
   RunKeys keys;
   SignalThread* deadlines = nullptr;
@@ -454,6 +477,7 @@ int run_commands(const RunCommand& run) {
                                      std::make_shared<EarlyHalt>(run.halt, gate),
                                      run.retries,
                                      nullptr};
+  work->task.lines_number_slots = starts_ahead(run);
   add_command_task(tasks, std::move(work->task), services);
 
   Context context{{}, console.log()};

@@ -6,12 +6,12 @@
 namespace ventile {
 
 SlotGate::SlotGate(SlotGateOptions options) : options_(std::move(options)) {
-  for (std::uint32_t slot = 0; slot < options_.slots; ++slot) free_.insert(slot);
+  for (std::uint32_t slot = 0; slot < options_.slots + options_.ahead; ++slot) free_.insert(slot);
 }
 
 bool SlotGate::is_first(Number number, const Waiter& waiter) const {
   const bool all_came = !options_.in_order || arrived_.lowest_missing() > number;
-  return all_came && !free_.empty() && waiting_.begin()->second == &waiter;
+  return all_came && is_open() && waiting_.begin()->second == &waiter;
 }
 
 // How long the first one has to wait for another reason than others. Zero: not at all.
@@ -21,7 +21,7 @@ Duration SlotGate::hold_back(TimePoint now) {
 }
 
 void SlotGate::wake_first() {
-  if (!free_.empty() && !waiting_.empty()) waiting_.begin()->second->changed.notify_one();
+  if (is_open() && !waiting_.empty()) waiting_.begin()->second->changed.notify_one();
 }
 
 std::optional<std::uint32_t> SlotGate::enter(Number number, const std::stop_token& stop) {
@@ -37,7 +37,7 @@ std::optional<std::uint32_t> SlotGate::enter(Number number, const std::stop_toke
                                 }};
   lock.lock();
   std::optional<std::uint32_t> slot;
-  while (!closed_ && !stop.stop_requested()) {
+  while (!closed() && !stop.stop_requested()) {
     if (!is_first(number, waiter)) {
       waiter.changed.wait(lock);
       continue;
@@ -49,6 +49,7 @@ std::optional<std::uint32_t> SlotGate::enter(Number number, const std::stop_toke
     }
     slot = *free_.begin();
     free_.erase(free_.begin());
+    if (options_.ahead > 0) in_passage_ = slot;
     next_start_ = now + options_.delay;
     break;
   }
@@ -58,21 +59,24 @@ std::optional<std::uint32_t> SlotGate::enter(Number number, const std::stop_toke
   return slot;
 }
 
+void SlotGate::queued(std::uint32_t slot) {
+  const std::lock_guard lock{mutex_};
+  if (in_passage_ != slot) return;
+  in_passage_.reset();
+  wake_first();
+}
+
 void SlotGate::leave(std::uint32_t slot) {
   const std::lock_guard lock{mutex_};
+  if (in_passage_ == slot) in_passage_.reset();  // It never came so far.
   free_.insert(slot);
   wake_first();
 }
 
 void SlotGate::close() {
   const std::lock_guard lock{mutex_};
-  closed_ = true;
+  closing_.request_stop();
   for (const auto& [number, waiter] : waiting_) waiter->changed.notify_one();
-}
-
-bool SlotGate::closed() const {
-  const std::lock_guard lock{mutex_};
-  return closed_;
 }
 
 }  // namespace ventile

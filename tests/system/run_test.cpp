@@ -122,6 +122,28 @@ TEST_F(RunTest, outputs_are_never_mixed) {
   for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(lines[i], lines[i - i % 9]);
 }
 
+TEST_F(RunTest, one_slot_runs_them_strictly_in_their_order) {
+  const std::string list = path("list");
+  Arguments arguments{"-j1", "sh", "-c", "echo $1 >> $0", list, "{}", ":::"};
+  std::string expected;
+  for (int i = 0; i < 200; ++i) {
+    arguments.push_back(std::to_string(i));
+    expected += std::to_string(i) + "\n";
+  }
+  output_of(arguments);
+  EXPECT_EQ(read_file(list), expected);
+}
+
+TEST_F(RunTest, a_command_knows_its_slot) {
+  const Arguments command{"sh", "-c", "echo $VENTILE_SLOT $PARALLEL_JOBSLOT"};
+  for (const char* const shown : {"", "{%}"}) {
+    Arguments arguments{"-j1"};
+    arguments.insert(arguments.end(), command.begin(), command.end());
+    arguments.insert(arguments.end(), {"x", shown, ":::", "a", "b"});
+    EXPECT_EQ(output_of(arguments), "0 1\n0 1\n") << shown;
+  }
+}
+
 TEST_F(RunTest, a_large_output_comes_out_whole_and_in_order) {
   Process& process = run({"-k", "head", "-c", "{}", "/dev/zero", ":::", "30000000", "1", "65537", "20000000"});
   EXPECT_EQ(process.wait(), 0);

@@ -72,6 +72,7 @@ public:
   bool holds(LeaseId lease) const { return by_lease_.contains(lease); }
   std::uint64_t bytes() const { return bytes_; }
   std::uint64_t tasks() const { return tasks_; }
+  std::size_t waiting() const { return waiting_.size(); }  // Results that are to be sent.
   bool empty() const { return entries_.empty(); }
   std::uint64_t resent() const { return resent_; }
 

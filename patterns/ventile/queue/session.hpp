@@ -154,6 +154,7 @@ public:
   Seal seal_of(LeaseId lease, Range range) const;
 
   Outbox& outbox() { return outbox_; }
+  std::uint64_t running_tasks() const { return running_tasks_; }  // That the runner has, begun or not.
   Actions take_actions();
 
   bool open() const { return state_ == State::open || state_ == State::draining; }

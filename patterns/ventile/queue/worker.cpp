@@ -141,6 +141,7 @@ private:
   std::uint64_t sequence_ = 0;
   TimePoint started_;
   TimePoint deadline_ = never;
+  TimePoint gather_until_ = never;
   bool said_waiting_ = false;
   bool leaving_ = false;
   bool left_ = false;
@@ -414,8 +415,25 @@ private:
                  " tasks wait for it. If it has another address from here, start it with --advertise");
   }
 
+  // Whether what is to be sent had better wait for more. Sets a timer when it begins to wait.
+  bool gathers() {
+    const std::size_t waiting = session_.outbox().waiting();
+    const bool worth_it = options_.gather > Duration::zero() && waiting > 0 && 2 * waiting < options_.slots &&
+                          session_.running_tasks() > 0;
+    if (!worth_it || reactor_.now() >= gather_until_) {
+      gather_until_ = never;
+      return false;
+    }
+    if (gather_until_ == never) {
+      gather_until_ = reactor_.now() + options_.gather;
+      reactor_.call_at(gather_until_, [] {});  // The turn ends with another look.
+    }
+    return true;
+  }
+
   void send_results() {
     for (auto& [id, sink] : sinks_) flush(*sink);
+    if (gathers()) return;
     const auto has_room = [this](IncarnationId id) {
       if (passed_on_.contains(id)) return session_.open() && link_.idle();
       const auto sink = sinks_.find(id);

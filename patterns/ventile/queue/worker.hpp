@@ -34,6 +34,9 @@ struct WorkerOptions {
   std::uint64_t credit_tasks = std::uint64_t{1} << 32;
   std::uint64_t credit_bytes = std::uint64_t{64} << 20;
   std::uint64_t kept_bytes_max = std::uint64_t{256} << 20;
+  // A result waits so long for others to go with it, but not while nothing runs, nor for more than half of the slots'.
+  // Saves wake-ups where tasks last about a millisecond and there are always some that wait for a slot.
+  Duration gather{0};
   // Asked for a reducer before the registry is; may answer null. On the reactor's thread.
   std::function<std::shared_ptr<const FoldFunction>(std::string_view name)> find_fold;
   // Called ten times a second on the reactor's thread, whatever the slots do: whether it has a session. May be empty.

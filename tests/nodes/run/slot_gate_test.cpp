@@ -92,6 +92,31 @@ TEST(SlotGateTest, a_stop_at_any_moment_does_no_harm) {
   EXPECT_EQ(gate.enter(2000, {}), 0U);
 }
 
+TEST(SlotGateTest, ahead_of_time_one_passes_after_the_other) {
+  SlotGate gate{{.slots = 1, .ahead = 2, .in_order = true}};
+  EXPECT_EQ(gate.enter(0, {}), 0U);
+  auto second = enter(gate, 1);
+  auto third = enter(gate, 2);
+  gate.queued(0);
+  EXPECT_EQ(second.get(), 1U);  // And not the third, before the second is queued.
+  gate.leave(1);                // It never came so far.
+  EXPECT_EQ(third.get(), 1U);
+  gate.queued(1);
+  EXPECT_EQ(gate.enter(3, {}), 2U);
+  gate.queued(2);
+  auto fifth = enter(gate, 4);  // All places are taken.
+  gate.leave(0);
+  EXPECT_EQ(fifth.get(), 0U);
+}
+
+TEST(SlotGateTest, who_has_passed_hears_that_it_closes) {
+  SlotGate gate{{.slots = 1, .ahead = 1}};
+  EXPECT_EQ(gate.enter(0, {}), 0U);
+  EXPECT_FALSE(gate.closing().stop_requested());
+  gate.close();
+  EXPECT_TRUE(gate.closing().stop_requested());
+}
+
 TEST(SlotGateTest, starts_are_the_delay_apart) {
   SlotGate gate{{.slots = 2, .delay = std::chrono::milliseconds{30}}};
   const TimePoint before = Clock::now();
