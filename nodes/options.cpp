@@ -129,7 +129,7 @@ Objection check(BenchCommand& options, const Settings& settings) {
 // What belongs to workers, and what a client cannot do. Of a configuration file or the environment it is meant for
 // others, and passed over.
 Objection check_remote(const MapCommand& options, const Settings& settings) {
-  for (const std::string_view other : {"plugin", "exec", "slots", "transport"}) {
+  for (const std::string_view other : {"exec", "slots", "transport"}) {
     const Setting* const setting = given(settings, other);
     if (setting == nullptr || !setting->origin.starts_with("--")) continue;
     if (auto objection = check_together(settings, other, "connect")) {

@@ -4,8 +4,8 @@
 #include <memory>
 #include <utility>
 
-#include <nodes/builtin_tasks.hpp>
 #include <nodes/console.hpp>
+#include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
 #include <nodes/map/broker_job.hpp>
 #include <nodes/map/conduit.hpp>
@@ -156,11 +156,12 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
     console.error(code, why);
     return to_int(code);
   };
-  TaskRegistry tasks;
-  add_builtin_tasks(tasks);
+  TaskRegistry tasks;  // For its reducers: what the workers have combined is combined here.
+  if (Status added = add_functions(tasks, command.plugins, {}, nullptr); !added)
+    return fail(ExitCode::usage, added.error().message);
   if (!command.fold.empty() && tasks.find_fold(command.fold) == nullptr)
     return fail(ExitCode::usage, "there is no reducer '" + command.fold +
-                                     "' here; with --connect it must be a built-in one: sum, min, max or count");
+                                     "' here; load the plugin that has it with --plugin, with --connect, too");
   BrokerJob* running = nullptr;
   std::atomic<bool> drained{false};
   std::atomic<bool> cancelled{false};

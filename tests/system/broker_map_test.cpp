@@ -72,6 +72,14 @@ TEST_F(BrokerMapTest, results_are_combined_by_the_workers_if_asked) {
   EXPECT_EQ(map.output(), "{\"fold\":4999950000,\"tasks\":100000}\n");
 }
 
+TEST_F(BrokerMapTest, a_plugin_brings_the_reducer_that_makes_the_last_step) {
+  start_up();
+  Process& map = start_map(
+      {"--range", "0:100000", "--function", "index", "--fold", "largest", "--plugin", SYSTEM_PLUGIN, "--json"});
+  EXPECT_EQ(exact(map).done, 100'000U);
+  EXPECT_EQ(map.output(), "{\"fold\":99999,\"tasks\":100000}\n");
+}
+
 TEST_F(BrokerMapTest, a_command_runs_on_workers_that_have_one) {
   ClusterTest::start_up({"-w", "1", "--exec", "printf <%s>"});
   Process& map = start_map({"--function", "exec", "--format", "lines", "--input", write("input", "a\nb\n")});
@@ -194,8 +202,7 @@ TEST_F(BrokerMapTest, malformed_input_ends_it_after_what_was_read) {
 }
 
 TEST_F(BrokerMapTest, what_belongs_to_workers_is_refused) {
-  for (const Arguments& more : {Arguments{"--plugin", SYSTEM_PLUGIN},
-                                {"--exec", "true"},
+  for (const Arguments& more : {Arguments{"--exec", "true"},
                                 {"--slots", "2"},
                                 {"--transport", "tcp"},
                                 {"--halt", "soon,fail=1"},

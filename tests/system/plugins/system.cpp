@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
@@ -90,6 +91,7 @@ Obstinate unpackable(std::int64_t) { return {}; }
 }  // namespace
 
 VENTILE_PLUGIN(registry) {
+  registry.add_fold<std::int64_t>("largest", [](std::int64_t a, std::int64_t b) { return std::max(a, b); });
   registry.add("hold", hold);
   registry.add("hold_half_way", hold_half_way);
   registry.add("fail_once", fail_once);
