@@ -171,7 +171,7 @@ Zygote::Zygote(Zygote&&) noexcept = default;
 Zygote& Zygote::operator=(Zygote&&) noexcept = default;
 Zygote::~Zygote() = default;
 
-Result<Zygote> Zygote::start(ZygoteOptions options) {
+Result<Zygote> Zygote::start(const ZygoteOptions& options) {
   std::array<int, 2> control{};
   std::array<int, 2> queue{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control.data()) != 0)

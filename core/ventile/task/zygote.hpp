@@ -49,7 +49,7 @@ class Zygote {
 public:
   // Forks. Call it before any thread is started and before any descriptor or lock matters: the zygote closes all
   // descriptors but its own and answers to no signal but SIGKILL (a Ctrl-C at the terminal is for the node to handle).
-  static Result<Zygote> start(ZygoteOptions options = {});
+  static Result<Zygote> start(const ZygoteOptions& options = {});
 
   Zygote(Zygote&&) noexcept;
   Zygote& operator=(Zygote&&) noexcept;
