@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -295,6 +296,22 @@ TEST(KeyPair, what_is_no_secret_is_refused_without_repeating_it) {
     ASSERT_FALSE(pair);
     EXPECT_TRUE(wrong.empty() || pair.error().message.find(wrong) == std::string::npos) << pair.error().message;
   }
+}
+
+class Broken final : public Admission {
+public:
+  bool admits(std::string_view) const override { throw std::runtime_error("the list is broken"); }
+};
+
+// libzmq would let everybody in once its handler is gone.
+TEST(GatekeeperDeathTest, an_exception_in_it_ends_the_process) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto serve = [] {
+    Context context;
+    RouterSocket router(context, {.connection = {.curve = {KeyPair::make(), {}, std::make_shared<Broken>()}}});
+    (void)router.bind(endpoint("tcp://127.0.0.1:0"));  // A stranger knocks before it serves.
+  };
+  EXPECT_DEATH(serve(), "the list is broken");
 }
 
 TEST(SecretMemory, is_all_zeroes_at_first_and_may_be_written) {
