@@ -32,5 +32,9 @@ install(FILES "${PROJECT_BINARY_DIR}/ventile.pc" DESTINATION "${CMAKE_INSTALL_LI
 if(VENTILE_BUILD_NODES)
   get_property(programs GLOBAL PROPERTY VENTILE_PROGRAMS)
   install(TARGETS ${programs} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
+  # Below lib, not below the libraries' folder: that is where systemd looks.
+  install(FILES nodes/systemd/ventile-broker.service nodes/systemd/ventile-sink.service nodes/systemd/ventile-worker.service
+    DESTINATION lib/systemd/system COMPONENT tools)
+  install(FILES nodes/systemd/ventile.sysusers RENAME ventile.conf DESTINATION lib/sysusers.d COMPONENT tools)
   install(FILES man/ventile-keygen.1 man/ventile-map.1 man/ventile-run.1 man/ventile-up.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
 endif()
