@@ -273,7 +273,8 @@ private:
   void act(Session::Say& say, Payloads, Memory) {
     if (std::holds_alternative<Hello>(say.message)) {
       link_.drop_queue();
-      for (const IncarnationId sink : passed_on_) session_.outbox().on_disconnected(sink);
+      // Until ROUTE comes again nobody knows whom the dispatcher would pass them on to, if it passes them on at all.
+      for (const IncarnationId sink : std::exchange(passed_on_, {})) session_.outbox().on_disconnected(sink);
     }
     link_.send(say.job, say.session, say.message);
   }
