@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <nodes/console.hpp>
+#include <nodes/durable.hpp>
 #include <nodes/options.hpp>
 #include <nodes/reach.hpp>
 #include <nodes/serving.hpp>
@@ -20,10 +21,11 @@ int serve(const BrokerCommand& command, const std::string& program) {
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
   Reactor reactor;
   Broker* running = nullptr;
+  std::string failure;
   const auto stop = [&](const std::string& message) {
     reactor.post([&, message] {
       if (message.empty()) return reactor.stop();
-      console.write(Level::info, farewell(running->report()));
+      console.write(Level::info, farewell(running->report(), !command.durable.empty()));
       running->stop();
       reactor.call_at(reactor.now() + farewell_max, [&] { reactor.stop(); });
     });
@@ -44,19 +46,31 @@ int serve(const BrokerCommand& command, const std::string& program) {
   keys = *std::move(opened);
   warn_if_open(console, command.bind, {command.keys, command.insecure});
   Context context{{}, console.log()};
-  Broker broker{context, reactor, broker_options(command, keys, console.log())};
+  Result<BrokerOptions> options = broker_options(command, keys, console.log());
+  if (!options) {
+    console.error(ExitCode::usage, options.error().message);
+    return to_int(ExitCode::usage);
+  }
+  Broker broker{context, reactor, *std::move(options)};
   running = &broker;
   const Result<Endpoint> bound = broker.bind();
   if (!bound) {
-    console.error(ExitCode::unreachable, bound.error().message);
-    return to_int(ExitCode::unreachable);
+    const ExitCode code = exit_code_of(bound.error().code);
+    console.error(code, bound.error().message);
+    return to_int(code);
   }
+  broker.on_failed([&](const std::string& why) {
+    failure = why;
+    reactor.stop();
+  });
   broker.start();
   reactor.on_turn_end([&broker] { broker.on_turn_end(); });
   SignalThread signal_thread{std::move(*signals)};
   console.write(Level::info, "serving clients and workers on " + bound->to_string());
   reactor.run();
-  return to_int(ExitCode::success);
+  if (failure.empty()) return to_int(ExitCode::success);
+  console.error(ExitCode::task_failed, failure);
+  return to_int(ExitCode::task_failed);
 }
 
 }  // namespace

@@ -119,6 +119,7 @@ struct BrokerCommand {
   Endpoint bind = loopback_endpoint(dispatcher_port);
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
+  std::string durable;  // A folder for the journal of clients' jobs; empty: none.
   std::uint64_t frame_bytes_max = 1 << 20;
   DispatcherTimings timings;
 };

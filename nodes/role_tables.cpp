@@ -94,6 +94,10 @@ void add_frame_bytes_max(OptionTable& table, std::uint64_t& frame_bytes_max) {
   table.size("frame-bytes-max", frame_bytes_max, 4096, "The largest frame accepted from a peer.");
 }
 
+void add_broker_journal(OptionTable& table, BrokerCommand& options) {
+  table.text("durable", "DIR", options.durable, "Survive a kill: the same command goes on from here.");
+}
+
 void add_serving(OptionTable& table, BrokerCommand& options) {
   add_frame_bytes_max(table, options.frame_bytes_max);
   table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
@@ -202,6 +206,8 @@ OptionTable table_of(BrokerCommand& options) {
   table.section("Address");
   table.endpoint("bind,b", options.bind, "Where clients and workers connect.");
   add_protection(table, options.keys, options.insecure);
+  table.section("Jobs");
+  add_broker_journal(table, options);
   table.section("Advanced");
   add_serving(table, options);
   add_common(table, options.common);
@@ -219,6 +225,8 @@ OptionTable table_of(UpCommand& options) {
   add_plugins(table, options.plugins);
   add_exec(table, options.exec);
   add_drain_timeout(table, options.drain_timeout);
+  table.section("Jobs");
+  add_broker_journal(table, options.broker);
   table.section("Advanced");
   add_serving(table, options.broker);
   add_common(table, options.broker.common);

@@ -51,12 +51,6 @@ VentilatorOptions ventilator_options(const VentilatorCommand& command, const Log
   return options;
 }
 
-// Of what kept a job from beginning.
-ExitCode exit_code_of(Code code) {
-  if (code == Code::invalid) return ExitCode::usage;
-  return code == Code::corrupt ? ExitCode::task_failed : ExitCode::unreachable;
-}
-
 int ventilate(const VentilatorCommand& command, const Invocation& invocation, const std::string& program) {
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
   const auto fail = [&](ExitCode code, const std::string& why) {

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <nodes/console.hpp>
+#include <nodes/durable.hpp>
 #include <nodes/options.hpp>
 #include <nodes/quantity.hpp>
 #include <nodes/reach.hpp>
@@ -131,7 +132,16 @@ int up(const UpCommand& command) {
   keys = *std::move(opened);
   warn_if_open(console, command.broker.bind, {command.broker.keys, command.broker.insecure});
   Context context{{}, console.log()};
-  Broker broker{context, reactor, broker_options(command.broker, keys, console.log())};
+  Result<BrokerOptions> options = broker_options(command.broker, keys, console.log());
+  if (!options) {
+    console.error(ExitCode::usage, options.error().message);
+    return to_int(ExitCode::usage);
+  }
+  Broker broker{context, reactor, *std::move(options)};
+  if (const Status resumed = broker.open_journal(); !resumed) {
+    console.error(exit_code_of(resumed.error().code), resumed.error().message);
+    return to_int(exit_code_of(resumed.error().code));
+  }
   const Result<Endpoint> bound = broker.bind();
   if (!bound)
     return fail(console, bound.error(),
@@ -148,11 +158,16 @@ int up(const UpCommand& command) {
                 .on_over =
                     [&](ExitCode ended) {
                       code = ended;
-                      console.write(Level::info, farewell(broker.report()));
+                      console.write(Level::info, farewell(broker.report(), !command.broker.durable.empty()));
                       broker.stop();
                       reactor.call_at(reactor.now() + farewell_max, [&] { reactor.stop(); });
                     }}};
   crew = &workers;
+  broker.on_failed([&](const std::string& why) {
+    console.error(ExitCode::task_failed, why);
+    stopped = ExitCode::task_failed;
+    workers.cancel();
+  });
   broker.start();
   if (const Status started = workers.start(); !started) return fail(console, started.error());
   reactor.on_turn_end([&] {

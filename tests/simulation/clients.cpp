@@ -26,7 +26,7 @@ constexpr std::uint64_t steps_max = 3'000'000;
 Scenario scenario_of(std::uint64_t seed) {
   Scenario scenario{seed};
   scenario.tasks = std::min<std::uint64_t>(scenario.tasks, 1500);
-  scenario.ordered = scenario.durable = scenario.sink_dies = false;
+  scenario.ordered = scenario.sink_dies = false;
   scenario.fails_lost = false;
   scenario.hanging = 0;
   scenario.timeout = 0s;
@@ -44,6 +44,7 @@ public:
     options_.client_grace = 10min;  // Nobody is away for longer.
     options_.client_window_tasks = one_of(8, 200, 1'000'000);
     options_.client_window_bytes = one_of(3'000, 100'000, 64'000'000);
+    options_.durable = scenario_.durable;
     broker_crashes_ = world_.random().chance(0.4) ? 0.2 : 0;
   }
 
@@ -66,6 +67,7 @@ private:
   Network network_;
   DispatcherOptions options_;
   double broker_crashes_ = 0;
+  BrokerDisk disk_;
   std::shared_ptr<Ventilator> broker_;  // None: it is down, and will be back.
   std::vector<std::shared_ptr<Client>> clients_;
   std::vector<std::shared_ptr<Worker>> workers_;
@@ -90,7 +92,7 @@ private:
   }
 
   void start_broker() {
-    broker_ = std::make_shared<Ventilator>(network_, scenario_, options_, ++lives_);
+    broker_ = std::make_shared<Ventilator>(network_, scenario_, options_, disk_, ++lives_);
     broker_->start();
   }
 
@@ -152,7 +154,11 @@ private:
       world_.trace("the broker is dead, and will be back");
       network_.drop(*broker_);
       broker_.reset();
+      disk_.journal.crash(world_.random());
       world_.after(world_.draw(0s, 5s), [this] { start_broker(); });
+    });
+    repeat(scenario_.stalls, [this] {
+      if (broker_ != nullptr) broker_->stall(world_.draw(0s, 5s));
     });
     world_.after(scenario_.faults_end, [this] { calm_down(); });
   }

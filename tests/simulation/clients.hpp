@@ -1,5 +1,6 @@
-// A broker and its clients on a simulated network: the real Dispatcher and Submission, workers that are killed, and a
-// broker that dies and comes back without a memory. Every frame goes through the real codec.
+// A broker and its clients on a simulated network: the real Dispatcher, ClientJobs and Submission, workers that are
+// killed, and a broker that dies and comes back: without a memory, or to what of its journal was on the disk. Every
+// frame goes through the real codec.
 #pragma once
 
 #include <cstdint>

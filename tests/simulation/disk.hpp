@@ -11,6 +11,7 @@
 
 #include <ventile/base/buffer.hpp>
 #include <ventile/base/interval_set.hpp>
+#include <ventile/queue/client_jobs.hpp>
 #include <ventile/queue/dispatcher.hpp>
 #include <ventile/queue/sink_record.hpp>
 
@@ -110,6 +111,24 @@ struct JobDisk {
 private:
   IntervalSet begun_;
   std::size_t counted_ = 0;  // Entries that begun_ knows.
+};
+
+struct BrokerDisk {
+  DiskLog<ClientJobs::Entry> journal;
+
+  // What will be there after any crash.
+  const BrokerMemory& safe() {
+    for (; counted_ < journal.durable; ++counted_) {
+      const ClientJobs::Entry& entry = journal.entries[counted_];
+      require(static_cast<bool>(apply_entry(safe_, entry.kind, entry.payload.bytes())),
+              "an entry of the journal cannot be read");
+    }
+    return safe_;
+  }
+
+private:
+  BrokerMemory safe_;
+  std::size_t counted_ = 0;  // Entries that safe_ knows.
 };
 
 }  // namespace ventile::simulation

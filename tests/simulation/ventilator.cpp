@@ -10,6 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration tick_longest = 100ms;
+constexpr std::uint64_t snapshot_every = 500;   // Turns of a durable broker.
 constexpr std::array<std::byte, 8192> zeros{};  // What tasks are made of.
 
 }  // namespace
@@ -19,15 +20,18 @@ Ventilator::Ventilator(Network& network, const Scenario& scenario, JobDisk& disk
       network_(network),
       scenario_(scenario),
       disk_(&disk),
+      broker_disk_(nullptr),
       incarnation_{0xd15 + life},
       dispatcher_(incarnation_, {}),
       out_(scenario.frame_bytes_max) {}
 
-Ventilator::Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, std::uint64_t life)
+Ventilator::Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, BrokerDisk& disk,
+                       std::uint64_t life)
     : Process(network.world(), "broker"),
       network_(network),
       scenario_(scenario),
       disk_(nullptr),
+      broker_disk_(options.durable ? &disk : nullptr),
       incarnation_{0xd15 + life},
       dispatcher_(incarnation_, options),
       out_(scenario.frame_bytes_max) {}
@@ -35,6 +39,7 @@ Ventilator::Ventilator(Network& network, const Scenario& scenario, const Dispatc
 void Ventilator::start() {
   network_.listen("dispatcher", shared_from_this(),
                   [this](const std::shared_ptr<Connection>& connection) { accept(connection); });
+  if (broker_disk_ != nullptr) resume_clients();
   if (disk_ == nullptr) return run([] {});
   JobOptions options{
       .name = "simulated", .function = "work", .timeout = scenario_.timeout, .tries_max = scenario_.tries_max};
@@ -65,22 +70,42 @@ void Ventilator::resume() {
   dispatcher_.cancel_job(job, true, now());
 }
 
+void Ventilator::resume_clients() {
+  for (const ClientJobs::Entry& entry : broker_disk_->journal.entries)
+    require(static_cast<bool>(client_jobs_.restore(entry.kind, entry.payload.bytes())), "a journal cannot be read");
+  const ClientJobs::Resumed resumed = client_jobs_.resume(dispatcher_, now());
+  trace("resumes " + std::to_string(resumed.jobs) + " jobs");
+}
+
 // One sync at a time; what comes meanwhile makes the next.
-void Ventilator::sync() {
-  if (syncing_ || disk_->journal.durable == disk_->journal.entries.size()) return;
+template <class Entry>
+void Ventilator::sync(DiskLog<Entry>& log) {
+  if (syncing_ || log.durable == log.entries.size()) return;
   syncing_ = true;
-  const std::size_t taken = disk_->journal.written = disk_->journal.entries.size();
+  const std::size_t taken = log.written = log.entries.size();
   const Duration stalled = std::max(Duration{0}, stalled_until_ - now());
-  after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, taken] {
+  after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, &log, taken] {
     syncing_ = false;
-    disk_->journal.durable = taken;
-    dispatcher_.on_persisted(disk_->journal.entries[taken - 1].token, now());
-    sync();
+    log.durable = taken;
+    dispatcher_.on_persisted(log.entries[taken - 1].token, now());
+    sync(log);
   });
+}
+void Ventilator::sync() { sync(disk_->journal); }
+
+// Entries that nobody waits for have the token of the one before.
+void Ventilator::write(std::optional<ClientJobs::Entry> entry) {
+  if (!entry || broker_disk_ == nullptr) return;
+  auto& entries = broker_disk_->journal.entries;
+  last_token_ = std::max(last_token_, entry->token);
+  entry->token = last_token_;
+  entries.push_back(std::move(*entry));
+  sync(broker_disk_->journal);
 }
 
 void Ventilator::act(const Persist& persist) {
   require(scenario_.durable, "a job that is not durable asks for the disk");
+  if (broker_disk_ != nullptr) return write(client_jobs_.record(persist));
   disk_->journal.entries.push_back({persist.token, persist.record});
   sync();
 }
@@ -189,10 +214,13 @@ void Ventilator::schedule() {
 void Ventilator::carry_out() {
   for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
     for (const Action& action : actions) std::visit([this](const auto& a) { act(a); }, action);
+  if (broker_disk_ != nullptr && ++turns_ % snapshot_every == 0)
+    write(ClientJobs::Entry{0, BrokerEntryKind::whole, client_jobs_.snapshot()});
   schedule();
 }
 
 void Ventilator::act(const Send& say) {
+  if (broker_disk_ != nullptr) require_safe(say);
   const auto it = peers_.find(say.to);
   if (it == peers_.end()) return;
   if (world().tracing()) trace("-> peer " + std::to_string(say.to.value) + " " + describe(say.message));
@@ -202,10 +230,7 @@ void Ventilator::act(const Send& say) {
 
 void Ventilator::act(const SendTasks& say) {
   Range rest = say.tasks.range;
-  if (disk_ == nullptr)
-    require(scenario_.index_job || kept_[say.job].contains(rest), "a task was sent whose payload nobody has brought");
-  else
-    require_allowed(rest);
+  disk_ == nullptr ? require_brought(say.job, rest) : require_allowed(rest);
   while (!rest.empty() && peers_.contains(say.to)) {
     PayloadWriter payloads{frame_header_size};
     std::uint64_t count = scenario_.index_job ? rest.count : 0;
@@ -223,6 +248,26 @@ void Ventilator::act(const SendTasks& say) {
     send(say.to, envelope, out_.pack(envelope, tasks, std::move(payloads)));
     rest = {rest.first + count, rest.count - count};
   }
+}
+
+void Ventilator::require_brought(JobId id, Range range) const {
+  if (scenario_.index_job) return;
+  const PayloadStore* const payloads = client_jobs_.payloads(id);
+  require(payloads != nullptr, "a task was sent, and nobody has brought any");
+  for (Number number = range.first; number < range.end(); ++number) {
+    const std::optional<Bytes> payload = payloads->find(number);
+    require(payload && payload->size() == scenario_.bytes(number), "a task was sent whose payload nobody has brought");
+  }
+}
+
+// Nothing is said to a client that is not so after any crash.
+void Ventilator::require_safe(const Send& say) {
+  const auto* accepted = std::get_if<Accepted>(&say.message);
+  if (accepted == nullptr || !accepted->refusal.empty()) return;
+  const auto& jobs = broker_disk_->safe().jobs;
+  const auto known = jobs.find(say.job);
+  require(known != jobs.end(), "a client is told of a job that would be gone after a crash");
+  require(accepted->submitted <= known->second.submitted, "a client is told of tasks that would be gone after a crash");
 }
 
 void Ventilator::require_allowed(Range range) const {
@@ -259,16 +304,13 @@ void Ventilator::act(const Keep& keep) {
   for (std::uint64_t i = 0; i < keep.range.count; ++i)
     require(payloads[static_cast<std::uint32_t>(keep.skip + i)].size() == scenario_.bytes(keep.range.first + i),
             "a task is kept with the payload of another");
-  kept_[keep.job].insert(keep.range);
-  for (Number number = keep.range.first; number < keep.range.end(); ++number)
-    held_bytes_[keep.job] += scenario_.bytes(number);
-  dispatcher_.on_held(keep.job, held_bytes_[keep.job]);
+  client_jobs_.keep(keep, payloads);
+  dispatcher_.on_held(keep.job, client_jobs_.held_bytes(keep.job));
 }
 
 void Ventilator::act(const JobForgotten& forgotten) {
   settled_.erase(forgotten.job);
-  kept_.erase(forgotten.job);
-  held_bytes_.erase(forgotten.job);
+  write(client_jobs_.forget(forgotten.job));
 }
 
 void Ventilator::act(const Forget& forget) {
@@ -280,11 +322,9 @@ void Ventilator::act(const Forget& forget) {
 
 void Ventilator::act(const Settled& settled) {
   require(settled_[settled.job].insert(settled.range) == settled.range.count, "a task is settled twice");
-  if (disk_ != nullptr || !kept_.contains(settled.job)) return;
-  for (const Range range : kept_[settled.job].present(settled.range))
-    for (Number number = range.first; number < range.end(); ++number)
-      held_bytes_[settled.job] -= scenario_.bytes(number);
-  dispatcher_.on_held(settled.job, held_bytes_[settled.job]);
+  if (disk_ != nullptr) return;
+  client_jobs_.settle(settled);
+  dispatcher_.on_held(settled.job, client_jobs_.held_bytes(settled.job));
 }
 void Ventilator::act(const JobClosed& closed) {
   if (disk_ == nullptr) return;

@@ -26,8 +26,9 @@ public:
 
   // `disk` outlives it. Each life has another number.
   Ventilator(Network& network, const Scenario& scenario, JobDisk& disk, std::uint64_t life);
-  // A broker: it has no job of its own. Only one life at a time.
-  Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, std::uint64_t life);
+  // A broker: it has no job of its own. Only one life at a time. `disk` outlives it, and is used if `options.durable`.
+  Ventilator(Network& network, const Scenario& scenario, const DispatcherOptions& options, BrokerDisk& disk,
+             std::uint64_t life);
 
   void start();
   void cancel();
@@ -53,7 +54,8 @@ private:
 
   Network& network_;
   const Scenario& scenario_;
-  JobDisk* disk_;  // None: a broker.
+  JobDisk* disk_;            // None: a broker.
+  BrokerDisk* broker_disk_;  // None: no broker, or not a durable one.
   IncarnationId incarnation_;
   Dispatcher dispatcher_;
   Wire out_;
@@ -64,8 +66,7 @@ private:
   bool cancelled_ = false;
   bool turned_ = false;  // Since the last check.
   std::map<JobId, IntervalSet> settled_;
-  std::map<JobId, IntervalSet> kept_;  // Broker: tasks whose payloads came.
-  std::map<JobId, std::uint64_t> held_bytes_;
+  ClientJobs client_jobs_;              // Broker.
   const Received* received_ = nullptr;  // Broker: the message that is being handled.
   IntervalSet told_;                    // What the sink has said that it has.
   SinkCredit credit_;                   // The most it has granted.
@@ -73,12 +74,20 @@ private:
   std::optional<JobFailed> failed_;
   std::optional<TimePoint> tick_;
   bool syncing_ = false;
+  std::uint64_t last_token_ = 0;  // Broker.
+  std::uint64_t turns_ = 0;
   TimePoint stalled_until_{};
 
   void note(const Received& received);
   void require_allowed(Range range) const;
+  void require_brought(JobId id, Range range) const;
+  void require_safe(const Send& say);
   void resume();
   void sync();
+  void resume_clients();
+  void write(std::optional<ClientJobs::Entry> entry);
+  template <class Entry>
+  void sync(DiskLog<Entry>& log);
   void read_input();
   void offer(std::uint64_t count);
   void tick();

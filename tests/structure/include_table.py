@@ -42,7 +42,7 @@ HEADERS_MAY_INCLUDE = {"ventile/wire/msgpack_define": {"msgpack"}}
 # The parts that decide. Whatever else of their own pattern they include is held to the same rules.
 DECIDERS = {
     "queue": ["dispatcher", "granularity", "liveness", "ledger", "backlog", "feed", "session", "outbox", "collector",
-              "submission"],
+              "submission", "client_jobs"],
     "pipeline": ["resend"],
 }
 DECIDERS_MAY_INCLUDE = {"base", "wire"}

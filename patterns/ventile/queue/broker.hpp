@@ -1,8 +1,11 @@
 // A broker: a dispatcher that outlives its jobs. Many clients bring tasks, many workers run them.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <unordered_map>
+#include <optional>
+#include <string>
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
@@ -10,9 +13,10 @@
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/net/reactor.hpp>
+#include <ventile/queue/client_jobs.hpp>
 #include <ventile/queue/dispatcher.hpp>
 #include <ventile/queue/exchange.hpp>
-#include <ventile/queue/payload_store.hpp>
+#include <ventile/queue/role_journal.hpp>
 #include <ventile/wire/frame.hpp>
 
 namespace ventile {
@@ -21,12 +25,17 @@ struct BrokerOptions {
   Endpoint bind;
   DispatcherOptions dispatcher;
   std::size_t frame_bytes_max = frame_bytes_default;
-  Keys keys;  // A dispatcher's. None: whoever connects may take part.
+  Keys keys;            // A dispatcher's. None: whoever connects may take part.
+  std::string durable;  // A folder for the journal of clients' jobs. Empty: none.
   Log log;
 };
 
-// Everything on its reactor's thread, or before that runs. It keeps no task of its own: what is open when it ends is
-// submitted again by the clients when they meet another.
+// Everything on its reactor's thread, or before that runs.
+//
+// Without a journal it keeps nothing beyond its own life: what is open when it ends is submitted again by the clients
+// when they meet another. With one, a job and its tasks are on the disk before the client is told that the broker has
+// them, and a broker that is killed, or stopped, and started again with the same folder has all jobs that were open.
+// While the disk is full nothing more is accepted, and what was accepted before goes on.
 class Broker {
 public:
   Broker(Context& context, Reactor& reactor, BrokerOptions options);
@@ -34,8 +43,14 @@ public:
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
 
-  // Binds, so that errors come before anything runs. Returns the address with its real port.
+  // Resumes what the journal has, if there is to be one. Code::corrupt or Code::invalid if it is damaged or another
+  // role's, Code::unavailable if another process has it.
+  Status open_journal();
+  // Does that if it was not done, and binds, so that errors come before anything runs. Returns the address with its
+  // real port.
   Result<Endpoint> bind();
+  // Nothing more will be on the disk, because of `why`: the process should end, and be started again. Called once.
+  void on_failed(std::function<void(const std::string& why)> callback) { on_failed_ = std::move(callback); }
   void start();
   // To be called at the end of each of the reactor's turns.
   void on_turn_end() { carry_out(nullptr); }
@@ -45,18 +60,16 @@ public:
   Report report() const { return dispatcher_.report(reactor_.now()); }
 
 private:
-  struct Job {
-    PayloadStore store;
-    bool has_payloads = false;
-  };
-
   Reactor& reactor_;
   BrokerOptions options_;
   Log log_;
   IncarnationId incarnation_;
   Dispatcher dispatcher_;
   Exchange exchange_;
-  std::unordered_map<JobId, Job> jobs_;
+  ClientJobs jobs_;
+  std::unique_ptr<RoleJournal> journal_;
+  std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot.
+  std::function<void(const std::string&)> on_failed_;
   TimerId tick_;
   RateLimit refusals_;
   bool stopped_ = false;
@@ -64,6 +77,8 @@ private:
 
   ExchangeHandlers handlers();
   bool pass_on(PeerId from, Frame& frame);
+  void write(std::optional<ClientJobs::Entry> entry);
+  void maybe_write_snapshot();
   void schedule();
   void carry_out(const PayloadView* payloads);
   void act(const Send& say, const PayloadView*) { exchange_.send(say.to, say.job, say.session, say.message); }
@@ -72,10 +87,10 @@ private:
   void act(const Settled& settled, const PayloadView*);
   void act(const JobClosed&, const PayloadView*) {}
   void act(const JobFailed& failed, const PayloadView*) { log_.error("job failed: " + failed.message); }
-  void act(const Persist&, const PayloadView*) {}     // Of durable jobs only,
-  void act(const JobResumed&, const PayloadView*) {}  // and a broker has none.
+  void act(const Persist& persist, const PayloadView*) { write(jobs_.record(persist)); }
+  void act(const JobResumed& resumed, const PayloadView*);
   void act(const Keep& keep, const PayloadView* payloads);
-  void act(const JobForgotten& job, const PayloadView*) { jobs_.erase(job.job); }
+  void act(const JobForgotten& job, const PayloadView*) { write(jobs_.forget(job.job)); }
   void act(const Notice& notice, const PayloadView*);
 };
 

@@ -94,13 +94,17 @@ void Dispatcher::submit(Job& job, Range range, std::uint64_t bytes, TimePoint no
 }
 
 void Dispatcher::persist(Job& job, JobRecord::Kind kind, Range range) {
-  actions_.push_back(Persist{++next_token_, job.id, {kind, range}});
+  actions_.push_back(Persist{++next_token_, job.id, {kind, range}, {}});
 }
 
 void Dispatcher::on_persisted(std::uint64_t token, TimePoint now) {
   for (const auto& [id, job] : jobs_) {
     for (; !job->unpersisted.empty() && job->unpersisted.front().token <= token; job->unpersisted.pop_front())
       submit(*job, job->unpersisted.front().range, job->unpersisted.front().bytes, now);
+    if (job->answer_token != 0 && job->answer_token <= token) {
+      job->answer_token = 0;
+      give_room(*job, true);
+    }
     for (; !job->unsent.empty() && job->unsent.front().token <= token; job->unsent.pop_front())
       send_lease(*job, job->unsent.front().lease, now);
     if (job->report && job->closed_token <= token && !job->closed) finish_job(*job, now);
@@ -622,7 +626,8 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
   std::map<IncarnationId, Verdicts> verdicts;
   for (const Settlement& settlement : stored.settlements) {
     const bool known = !settlement.range.empty() && settlement.range.end() <= job.account.submitted();
-    if (!known && (settlement.range.empty() || !job.options.resumed))
+    const bool waits = settlement.range.end() <= job.accepted;  // For the disk.
+    if (!known && (settlement.range.empty() || !(waits || job.options.resumed)))
       return refuse(sink.id, &sink, "STORED names numbers that were never submitted");
     known ? settle(job, settlement, now) : remember_stored(job, settlement);
     const bool lost = planted("verdicts are lost") ||
@@ -638,7 +643,8 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
   feed_hungry(now);
 }
 
-// A worker that outlived the dispatcher before this one had it, and the input has not been read so far again.
+// A worker that outlived the dispatcher before this one had it, and the input has not been read so far again; or a
+// client has settled what it had just offered, and the disk does not know it yet.
 void Dispatcher::remember_stored(Job& job, const Settlement& settlement) {
   job.stored_bytes += settlement.bytes;
   if (settlement.verdict != Verdict::stored) return;

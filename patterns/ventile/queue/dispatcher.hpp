@@ -25,7 +25,8 @@
 //   ------------------> [open] ---------------------------> gone: leases go back, HELLO-AGAIN to whatever still comes
 //
 // Jobs are its owner's (a ventilator's one), with a sink that is another peer; or a client's, who brings the tasks and
-// is the sink. A client's job is forgotten when it is over.
+// is the sink. A client's job is forgotten when it is over. Of a durable dispatcher a client is told nothing that the
+// disk does not know: that there is its job, that there are its tasks, that all is over.
 //
 #pragma once
 
@@ -44,6 +45,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/queue/account.hpp>
+#include <ventile/queue/client_job.hpp>
 #include <ventile/queue/granularity.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/on_lost.hpp>
@@ -79,6 +81,8 @@ struct DispatcherOptions {
   std::uint64_t client_window_tasks = std::uint64_t{1} << 22;   // Of a client's job, without an outcome. More may not
   std::uint64_t client_window_bytes = std::uint64_t{16} << 20;  // be offered; nor more bytes of payload.
   std::size_t client_jobs_max = 4096;                           // Of one client. More are refused.
+  bool durable =
+      false;  // Clients' jobs outlive this dispatcher; see Persist. (Of its owner's jobs each says so itself.)
   bool speculate = true;
   GranularityOptions granularity;
 };
@@ -111,6 +115,7 @@ struct JobRecord {
     closed,
     leased,    // About to be sent to a worker; only what must not begin twice.
     returned,  // By that worker: it may begin after all.
+    opened,    // A client has submitted it.
   };
   Kind kind = Kind::offered;
   Range range;  // Offered, leased, returned: these tasks. Else: all of them.
@@ -185,6 +190,7 @@ struct Persist {
   std::uint64_t token = 0;  // Grows.
   JobId job;
   JobRecord record;
+  std::optional<ClientJob> opened;  // What, if that is the record.
 };
 // The sink of a resumed job is here, and has outcomes for so many of its tasks.
 struct JobResumed {
@@ -212,6 +218,9 @@ public:
   Range offer(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
   // The same for tasks that an earlier life of this job has made durable.
   Range offer_again(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
+  // A client's job of an earlier life of this dispatcher, which waits for its client from now on. Offer its tasks
+  // again, and end it if it had ended. Those in `retired` cannot be run again: the client had their outcomes.
+  void resume_job(const ClientJob& job, std::vector<Range> retired, TimePoint now);
   // There will be no more tasks.
   void end_job(JobId job, TimePoint now);
   // What has not begun gets the outcome cancelled, and workers are asked for what they have of it; with `running` also
@@ -316,6 +325,7 @@ private:
   static void forget_undecided(Peer& worker, LeaseId lease, Range range);
   void reconcile_one(Peer& worker, Job& job, const HeldRange& held, TimePoint now);
   Job& add_job(JobId id, JobOptions options);
+  Job& add_client_job(const ClientJob& job);
   void on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now);
   bool attach(Peer& sink, Job& job, const std::vector<Range>& have, const std::vector<RangeOutcome>& exceptions,
               const SinkCredit& credit, TimePoint now);

@@ -81,6 +81,7 @@ struct Dispatcher::Job {
   std::uint64_t offered_bytes = 0;  // In this session.
   std::uint64_t held_bytes = 0;     // By the driver.
   Credit room;                      // What the client was told.
+  std::uint64_t answer_token = 0;   // Durable: SUBMIT is answered when this is on the disk.
   // Durable: what waits for the disk.
   struct Unpersisted {
     std::uint64_t token = 0;

@@ -53,20 +53,16 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
                                     [&](const auto& entry) { return entry.second->owner == client.node; });
     if (static_cast<std::size_t>(jobs) >= options_.client_jobs_max)
       return reject("the client has " + std::to_string(jobs) + " jobs already");
-    JobOptions options{submit.name,
-                       submit.function,
-                       submit.constants,
-                       submit.constant_count,
-                       submit.index,
-                       std::chrono::nanoseconds{submit.timeout_nanoseconds},
-                       std::max(submit.tries_max, 1U),
-                       submit.priority};
-    Job& fresh = add_job(id, std::move(options));
-    fresh.owner = client.node;
-    fresh.owner_name = client.name;
-    fresh.keep = std::chrono::nanoseconds{submit.keep_nanoseconds};
-    fresh.fold = submit.fold;
-    fresh.granularity = Granularity{options_.granularity, !fresh.fold.empty()};
+    ClientJob made{id, client.node, client.name, submit};
+    made.specification.have.clear();
+    made.specification.exceptions.clear();
+    made.specification.credit = {};
+    Job& fresh = add_client_job(made);
+    if (options_.durable) {
+      persist(fresh, JobRecord::Kind::opened, {});
+      fresh.answer_token = planted("a client is told of a job that the disk does not know") ? 0 : next_token_;
+      std::get<Persist>(actions_.back()).opened = std::move(made);
+    }
     it = jobs_.find(id);
   }
   if (!std::exchange(client.has_submitted, true)) notice(Level::info, "client " + client.name + " is here");
@@ -76,12 +72,42 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
   job.ending = false;
   job.offered_bytes = 0;
   job.room = {};
+  // It would offer again what is on its way to the disk, and have no room for that.
+  if (!job.unpersisted.empty()) job.answer_token = job.unpersisted.back().token;
   if (!attach(client, job, submit.have, submit.exceptions, submit.credit, now)) return;
   give_room(job, true);
 }
 
+Dispatcher::Job& Dispatcher::add_client_job(const ClientJob& made) {
+  const Submit& submit = made.specification;
+  JobOptions options{submit.name,
+                     submit.function,
+                     submit.constants,
+                     submit.constant_count,
+                     submit.index,
+                     std::chrono::nanoseconds{submit.timeout_nanoseconds},
+                     std::max(submit.tries_max, 1U),
+                     submit.priority};
+  options.durable = options_.durable;
+  options.reread = false;
+  Job& job = add_job(made.id, std::move(options));
+  job.owner = made.client;
+  job.owner_name = made.client_name;
+  job.keep = std::chrono::nanoseconds{submit.keep_nanoseconds};
+  job.fold = submit.fold;
+  job.granularity = Granularity{options_.granularity, !job.fold.empty()};
+  return job;
+}
+
+void Dispatcher::resume_job(const ClientJob& made, std::vector<Range> retired, TimePoint now) {
+  Job& job = add_client_job(made);
+  job.options.resumed = true;
+  job.options.retired = std::move(retired);
+  job.sink_lost = now;
+}
+
 void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint now) {
-  const Number known = job.account.submitted();
+  const Number known = job.accepted;
   const Range fresh = Range::between(known, offer.range.end());
   const bool bare = offer.payloads.count() == 0 && !job.options.index.enabled;
   if (job.ended && !fresh.empty()) return refuse(client.id, &client, "OFFER after COMPLETE");
@@ -93,8 +119,14 @@ void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint 
   const auto skip = static_cast<std::uint32_t>(known - offer.range.first);
   const std::uint64_t bytes =
       offer.payloads.count() == 0 ? 0 : offer.payloads.run(skip, static_cast<std::uint32_t>(fresh.count)).size();
-  const bool alone = fresh.count == 1 && job.account.all_settled();
-  if (fresh.end() > job.room.tasks || (job.offered_bytes + bytes > job.room.bytes && !alone))
+  // One is taken in any case, if its client has settled all before it; the disk may not know them yet.
+  const auto is_alone = [&job, fresh] {
+    return fresh.count == 1 && job.account.all_settled() &&
+           std::all_of(job.unpersisted.begin(), job.unpersisted.end(),
+                       [&job](const Job::Unpersisted& one) { return job.sink_has.contains(one.range); });
+  };
+  const bool has_room = bytes == 0 || job.offered_bytes + bytes <= job.room.bytes;
+  if (fresh.end() > job.room.tasks || !(has_room || is_alone()))
     return refuse(client.id, &client, "OFFER is beyond its credit");
   job.offered_bytes += bytes;
   if (offer.payloads.count() > 0) actions_.push_back(Keep{job.id, fresh, skip});
@@ -103,9 +135,9 @@ void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint 
 }
 
 void Dispatcher::on_complete(Peer& client, Job& job, const Complete& complete) {
-  if (complete.total != job.account.submitted())
+  if (complete.total != job.accepted)
     return refuse(client.id, &client, "COMPLETE names another number of tasks than were offered");
-  job.ended = true;
+  if (!std::exchange(job.ended, true) && job.options.durable) persist(job, JobRecord::Kind::ended, {0, job.accepted});
   maybe_end(job);
 }
 
@@ -119,12 +151,11 @@ void Dispatcher::on_held(JobId id, std::uint64_t bytes) {
 // Says so when a quarter of the window has become free. A client that is back waits for it even if there is no more to
 // offer: until then it tells nothing of what it has.
 void Dispatcher::give_room(Job& job, bool at_once) {
-  if (!job.owner || job.sink == nullptr || (job.ended && !at_once)) return;
+  if (!job.owner || job.sink == nullptr || job.answer_token != 0 || (job.ended && !at_once)) return;
   const std::uint64_t tasks_window = options_.client_window_tasks;
   const std::uint64_t bytes_window = options_.client_window_bytes;
   const std::uint64_t tasks = job.options.index.enabled ? UINT64_MAX : job.account.ledger().count() + tasks_window;
-  const std::uint64_t bytes = (planted("room in bytes is not given again") ? 0 : job.offered_bytes) +
-                              (bytes_window > job.held_bytes ? bytes_window - job.held_bytes : 0);
+  const std::uint64_t bytes = job.offered_bytes + (bytes_window > job.held_bytes ? bytes_window - job.held_bytes : 0);
   const Credit room{std::max(job.room.tasks, tasks), std::max(job.room.bytes, bytes)};
   if (!at_once && room.tasks - job.room.tasks < tasks_window / 4 && room.bytes - job.room.bytes < bytes_window / 4)
     return;

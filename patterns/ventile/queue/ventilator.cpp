@@ -260,6 +260,8 @@ private:
       case JobRecord::Kind::returned:
         state_.on_returned(range);
         return append(persist.token, JobEntryKind::returned, pack_entry(range));
+      case JobRecord::Kind::opened:  // Of clients' jobs.
+        return;
     }
   }
 

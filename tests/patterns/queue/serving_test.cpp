@@ -1,62 +1,8 @@
 // The dispatcher's side of a conversation with a client, without a client.
-#include <gtest/gtest.h>
+#include "serving_fixture.hpp"
 
-#include <string>
-#include <utility>
-#include <vector>
-
-#include <ventile/queue/dispatcher.hpp>
-
-namespace ventile {
+namespace ventile::testing {
 namespace {
-
-using std::chrono::seconds;
-
-constexpr JobId job{1, 2};
-constexpr PeerId client{5};
-
-class Serving : public ::testing::Test {
-protected:
-  TimePoint now{seconds{100}};
-  SessionId session;
-  std::uint64_t greetings = 0;
-  DispatcherOptions options{.client_window_tasks = 8};
-  Dispatcher dispatcher{{1}, options};
-  std::vector<Message> mail;
-  std::vector<std::string> lines;  // For people.
-
-  void say(Message message, JobId of = {}) {
-    dispatcher.on_message(client, {{of, {9}, session, 1}, std::move(message)}, now);
-    for (Action& action : dispatcher.take_actions()) {
-      if (const auto* notice = std::get_if<Notice>(&action); notice != nullptr && notice->level >= Level::info)
-        lines.push_back(notice->text);
-      auto* send = std::get_if<Send>(&action);
-      if (send == nullptr || send->to != client) continue;
-      if (std::holds_alternative<Welcome>(send->message)) session = send->session;
-      mail.push_back(std::move(send->message));
-    }
-  }
-  // In a new session, as after a cut.
-  void introduce() {
-    session = {};
-    say(Hello{.role = Role::client, .node = {3, 3}, .name = "client", .greeting = ++greetings});
-  }
-  template <class M>
-  std::vector<M> told() {
-    std::vector<M> all;
-    for (Message& message : std::exchange(mail, {}))
-      if (auto* found = std::get_if<M>(&message)) all.push_back(std::move(*found));
-    return all;
-  }
-  void submit(std::vector<Range> have = {}) {
-    Submit submit;
-    submit.function = "work";
-    submit.have = std::move(have);
-    submit.credit = {1000, 1'000'000, UINT64_MAX};
-    say(std::move(submit), job);
-  }
-  void offer_bare(Range range) { say(Offer{range, {}}, job); }
-};
 
 TEST_F(Serving, a_client_that_comes_back_after_COMPLETE_is_told_so) {
   introduce();
@@ -95,5 +41,23 @@ TEST_F(Serving, a_client_with_jobs_is_named_once_when_it_comes_and_when_it_leave
   EXPECT_TRUE(lines[1].starts_with("client client has left")) << lines[1];
 }
 
+TEST_F(Serving, a_task_without_a_byte_needs_no_room) {
+  introduce();
+  submit();
+  const auto offer_and_hold = [this](Range range, std::size_t megabytes) {
+    offer(range, megabytes << 20);
+    dispatcher.on_held(job, dispatcher.queued_bytes(job));
+  };
+  offer_and_hold({0, 1}, 15);
+  offer_and_hold({1, 1}, 16);
+  store({0, 2});
+  dispatcher.on_held(job, 31U << 20);  // They are still held.
+  offer({2, 1}, 1U << 20);             // There is no room, and nothing else: one may.
+  offer({3, 1}, 0);
+  EXPECT_EQ(told<Refused>().size(), 0U);
+  offer({4, 1}, 1);
+  EXPECT_EQ(told<Refused>().size(), 1U);
+}
+
 }  // namespace
-}  // namespace ventile
+}  // namespace ventile::testing

@@ -1,0 +1,92 @@
+#include <ventile/queue/broker_journal.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include <ventile/wire/convert.hpp>
+
+namespace ventile {
+namespace {
+
+template <class T>
+Buffer packed(const T& value) {
+  Buffer bytes;
+  Packer packer{bytes};
+  pack_value(packer, value);
+  return bytes;
+}
+
+template <class T>
+bool read_whole(Bytes payload, T& value) {
+  Unpacker unpacker{payload};
+  return unpack_value(unpacker, value) && unpacker.at_end();
+}
+
+bool open_job(BrokerMemory& memory, Bytes payload) {
+  OpenJob job;
+  if (!read_whole(payload, job.job)) return false;
+  job.order = ++memory.opened;
+  const JobId id = job.job.id;
+  return memory.jobs.emplace(id, std::move(job)).second;
+}
+
+bool offer(BrokerMemory& memory, Bytes payload) {
+  OfferedTasks offered;
+  if (!read_whole(payload, offered)) return false;
+  const auto job = memory.jobs.find(offered.job);
+  if (job == memory.jobs.end() || offered.range.first != job->second.submitted) return false;
+  if (!offered.payloads.empty() && offered.payloads.size() != offered.range.count) return false;
+  job->second.submitted = offered.range.end();
+  if (!offered.payloads.empty()) job->second.payloads.push_back(std::move(offered));
+  return true;
+}
+
+bool end(BrokerMemory& memory, Bytes payload) {
+  EndedJob ended;
+  if (!read_whole(payload, ended)) return false;
+  const auto job = memory.jobs.find(ended.job);
+  if (job == memory.jobs.end() || ended.total != job->second.submitted) return false;
+  job->second.ended = true;
+  return true;
+}
+
+bool close(BrokerMemory& memory, Bytes payload) {
+  JobId id;
+  return read_whole(payload, id) && memory.jobs.erase(id) == 1;
+}
+
+bool replace(BrokerMemory& memory, Bytes payload) {
+  memory = {};
+  return read_whole(payload, memory);
+}
+
+bool apply(BrokerMemory& memory, BrokerEntryKind kind, Bytes payload) {
+  switch (kind) {
+    case BrokerEntryKind::opened:
+      return open_job(memory, payload);
+    case BrokerEntryKind::offered:
+      return offer(memory, payload);
+    case BrokerEntryKind::ended:
+      return end(memory, payload);
+    case BrokerEntryKind::closed:
+      return close(memory, payload);
+    case BrokerEntryKind::whole:
+      return replace(memory, payload);
+  }
+  return false;
+}
+
+}  // namespace
+
+Status apply_entry(BrokerMemory& memory, BrokerEntryKind kind, Bytes payload) {
+  if (apply(memory, kind, payload)) return {};
+  return Error{Code::corrupt, "an entry of the broker's journal cannot be read; use the release that wrote it"};
+}
+
+Buffer pack_entry(const ClientJob& opened) { return packed(opened); }
+Buffer pack_entry(const OfferedTasks& offered) { return packed(offered); }
+Buffer pack_entry(const EndedJob& ended) { return packed(ended); }
+Buffer pack_entry(JobId closed) { return packed(closed); }
+Buffer pack_entry(const BrokerMemory& whole) { return packed(whole); }
+
+}  // namespace ventile

@@ -1,0 +1,21 @@
+// A job as a client has submitted it to a broker: all that is needed to make it again.
+#pragma once
+
+#include <string>
+#include <tuple>
+
+#include <ventile/base/ids.hpp>
+#include <ventile/wire/messages.hpp>
+
+namespace ventile {
+
+struct ClientJob {
+  JobId id;
+  NodeId client;
+  std::string client_name;
+  Submit specification;  // Without what the client had of the job, and took, when it said so.
+
+  static auto fields(auto& self) { return std::tie(self.id, self.client, self.client_name, self.specification); }
+};
+
+}  // namespace ventile
