@@ -34,6 +34,11 @@ class ClusterTest(ContainerTest):
         ran = sorted(int(line) for line in self.begun.read_text().split())
         self.assertEqual(ran, list(range(count)))
 
+    def wait_until_resumed(self, broker):
+        """A broker that can be durable goes on with the job from its volume; another is given it again by its client."""
+        if "--durable" in docker("run", "--rm", IMAGE, "broker", "--help"):
+            self.cluster.wait_for_line(broker, "resumed 1 job from /data/broker: ")
+
     def worker_of_status(self, container):
         """The worker's name begins with its container's."""
         return next((worker for worker in self.cluster.status()["workers"]
@@ -151,6 +156,7 @@ class ClusterTest(ContainerTest):
             cluster.wait_for_progress()
             docker("kill", broker)
             docker("start", broker)
+            self.wait_until_resumed(broker)
             cluster.wait_for_progress()
         cluster.wait_for_workers(2)
 
@@ -160,6 +166,7 @@ class ClusterTest(ContainerTest):
             cluster.wait_for_progress()
             cluster.down()
             cluster.up()
+            self.wait_until_resumed(cluster.container("broker"))
             cluster.wait_for_progress()
         cluster.wait_for_workers(2)
 
