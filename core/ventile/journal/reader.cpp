@@ -189,6 +189,7 @@ Status clear_from(Folder& folder, const std::string& name, std::uint64_t offset)
   if (!bytes) return bytes.error();
   Buffer zeros;
   const std::size_t count = bytes->size() - std::min<std::size_t>(offset, bytes->size());
+  if (count == 0) return {};  // The damage is that more is missing.
   std::memset(zeros.extend(count), 0, count);
   if (Status written = (*file)->write(offset, zeros); !written) return written;
   return (*file)->sync();
