@@ -134,7 +134,7 @@ void Collector::on_open(JobId job, const Open& open) {
   kept_.clear();
   kept_outcomes_.clear();
   written_ = held_bytes_ = duplicates_ = digest_ = 0;
-  finalising_ = finalised_ = output_failed_ = false;
+  finalising_ = finalised_ = said_closed_ = output_failed_ = false;
   actions_.push_back(OpenOutput{job, open});
 }
 
@@ -449,7 +449,10 @@ void Collector::on_finalised(TimePoint) {
   say_closed();
 }
 
-void Collector::say_closed() { say(Closed{ledger_.outcomes(), duplicates_, digest_, {}}); }
+void Collector::say_closed() {
+  said_closed_ = true;
+  say(Closed{ledger_.outcomes(), duplicates_, digest_, {}});
+}
 
 void Collector::on_output_failed(const std::string& why, TimePoint) {
   if (std::exchange(output_failed_, true)) return;
@@ -473,6 +476,8 @@ void Collector::leave(const std::string& why) {
 // --- Time --------------------------------------------------------------------------------------------------------
 
 void Collector::on_tick(TimePoint now) {
+  if (state_ == State::greeting && said_closed_ && !options_.stay && now - heard_ > options_.finished_after)
+    return leave_finished();
   if (state_ == State::greeting && now >= next_hello_) return hello(now);
   if (state_ != State::open) return;
   if (now - heard_ > dead_after_) {
@@ -485,6 +490,12 @@ void Collector::on_tick(TimePoint now) {
   if (now < next_heartbeat_) return;
   next_heartbeat_ = now + heartbeat_;
   say(Heartbeat{});
+}
+
+// All that the job needed of this sink is done, and whoever would say so is gone: it left in a hurry, or was killed.
+void Collector::leave_finished() {
+  state_ = State::gone;
+  actions_.push_back(Leave{Ending::done, "the dispatcher is gone; the output was closed, whole, before"});
 }
 
 // The dispatcher of the job is gone for good: another answers at its address, and does not know the job.

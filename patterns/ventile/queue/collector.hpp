@@ -46,6 +46,8 @@ struct CollectorOptions {
   std::uint64_t ordered_window = std::uint64_t{1} << 20;  // Numbers that may be open behind the lowest missing one.
   Duration hello_interval = std::chrono::seconds{1};      // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{8};
+  Duration finished_after =
+      std::chrono::seconds{10};                     // Silence for so long once CLOSED was said: nobody will answer it.
   Duration orphan_after = std::chrono::seconds{5};  // Welcome for so long without its job: nobody knows that any more.
 };
 
@@ -202,7 +204,8 @@ private:
   std::optional<std::uint64_t> total_;
   bool finalising_ = false;
   bool finalised_ = false;
-  bool opened_ = false;  // The dispatcher has opened the job in this session.
+  bool said_closed_ = false;  // In this life, with no error.
+  bool opened_ = false;       // The dispatcher has opened the job in this session.
   bool output_failed_ = false;
 
   void say(Message message);
@@ -221,6 +224,7 @@ private:
   void settle(const Envelope& envelope, const Results& results, Range range, Verdict verdict);
   void maybe_finalise();
   void on_orphaned(TimePoint now);
+  void leave_finished();
   SinkCredit credit() const;
 };
 

@@ -314,6 +314,28 @@ TEST_F(CollectorTest, closed_is_said_again_when_it_was_lost_with_its_session) {
   said<Closed>();
 }
 
+// It once introduced itself for ever to a ventilator that had left before its CLOSE could.
+TEST_F(CollectorTest, a_sink_that_has_closed_its_output_leaves_when_nobody_answers) {
+  welcome();
+  open();
+  tell(End{0});
+  did<Collector::Finalise>();
+  collector->on_finalised(now);
+  collect();
+  said<Closed>();
+  now += CollectorOptions{}.finished_after - 1ms;
+  collector->on_tick(now);
+  collect();
+  said<Hello>();
+  collector->on_tick(now);
+  collect();
+  EXPECT_TRUE(actions.empty());
+  now += 2ms;
+  collector->on_tick(now);
+  collect();
+  EXPECT_EQ(did<Collector::Leave>().ending, Collector::Ending::done);
+}
+
 TEST_F(CollectorTest, a_sink_that_stays_takes_the_next_job) {
   start({.stay = true});
   welcome();
