@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Kills every role of a durable job again and again, and checks what is left with a plain count.
 
-usage: kill_storm.py --bin DIR --plugin FILE [--seconds N | --minutes N] [--seed S]
+usage: kill_storm.py --bin DIR --plugin FILE [--broker] [--seconds N | --minutes N] [--seed S]
 
-A ventilator, four workers and a sink over tcp, ventilator and sink durable. A random role is killed with SIGKILL every
-0.2 to 1 second and started again; workers are stopped and go on. (The same job in peace, before it, says how long one
+A ventilator, four workers and a sink over tcp, ventilator and sink durable; or, with --broker, a durable broker and four
+workers, with a `ventile map` for a client, which nobody kills, for its results are with it. A random role is killed with
+SIGKILL every 0.2 to 1 second and started again; workers are stopped and go on. (The same job in peace, before it, says how long one
 must be to outlast the storm, and what the storm costs.) Every task is a number; its result is its square, which this
 program works out by itself: it shares no code with what it checks. It fails if a result is missing, wrong or there twice,
 or if any role was killed fewer than five times. A storm in which no result ever came late has proved little: then another
@@ -75,6 +76,15 @@ class Role:
             return log.read()
 
 
+class Survivor(Role):
+    """The client of a broker, which is never killed. It has the summary, and its output is the job's."""
+
+    def start(self):
+        with open(os.path.join(self.folder, "out.jsonl"), "wb") as out:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=self.log)
+
+
 def fabric(arguments, folder, tasks):
     """All roles of a durable job of so many tasks, started."""
     with open(os.path.join(folder, "tasks.txt"), "w") as out:
@@ -84,6 +94,13 @@ def fabric(arguments, folder, tasks):
     def program(role, *rest):
         return [os.path.join(arguments.bin, "ventile-" + role), *rest]
 
+    if arguments.broker:
+        roles = {
+            "broker": Role("broker", program("broker", "--bind", address, "--durable", "state"), folder),
+            "map": Survivor("map", [os.path.join(arguments.bin, "ventile"), "map", "--connect", address, "--input",
+                                    "tasks.txt", "--format", "lines", "--function", "square_slowly", "--json"], folder),
+        }
+        return add_workers(arguments, roles, program, address, folder)
     roles = {
         "ventilator": Role("ventilator", program("ventilator", "--bind", address, "--job", "storm", "--durable",
                                                  "state", "--input", "tasks.txt", "--function", "square_slowly", "--json"),
@@ -91,11 +108,24 @@ def fabric(arguments, folder, tasks):
         "sink": Role("sink", program("sink", "--connect", address, "--bind", f"tcp://127.0.0.1:{free_port()}",
                                      "--durable", "state", "--output", "out.jsonl"), folder),
     }
+    return add_workers(arguments, roles, program, address, folder)
+
+
+def add_workers(arguments, roles, program, address, folder):
     for n in range(WORKERS):
         # Few tasks at once, so that the job is in every state when it is hit.
         roles[f"worker-{n}"] = Role(f"worker-{n}", program("worker", "--connect", address, "-j", "1",
                                                            "--plugin", arguments.plugin, "--credit-tasks", "64"), folder)
     return roles
+
+
+def enders(roles):
+    """Those who end by themselves when the job is over, the one with the summary first."""
+    return [roles["map"]] if "map" in roles else [roles["ventilator"], roles["sink"]]
+
+
+def victims_of(roles):
+    return [role for role in roles.values() if not isinstance(role, Survivor)]
 
 
 def stop(roles):
@@ -109,10 +139,10 @@ def rate_in_peace(arguments):
     with tempfile.TemporaryDirectory(prefix="kill-storm-") as folder:
         roles = fabric(arguments, folder, PEACE_TASKS)
         try:
-            roles["ventilator"].process.wait(timeout=200)
+            enders(roles)[0].process.wait(timeout=200)
         finally:
             stop(roles)
-        summary = next(line for line in roles["ventilator"].text().splitlines() if line.startswith("{"))
+        summary = next(line for line in enders(roles)[0].text().splitlines() if line.startswith("{"))
         return json.loads(summary)["tasks_per_second"]
 
 
@@ -123,7 +153,7 @@ def run(arguments, seconds, tasks):
     started = time.monotonic()
     stopped = []
     deadline = started + seconds
-    while not (roles["ventilator"].ended() and roles["sink"].ended()):
+    while not all(role.ended() for role in enders(roles)):
         time.sleep(random.uniform(0.2, 1.0))
         now = time.monotonic()
         for when, role, pid in [entry for entry in stopped if entry[0] <= now]:
@@ -132,9 +162,9 @@ def run(arguments, seconds, tasks):
                 role.process.send_signal(signal.SIGCONT)
         if now > deadline + 240:
             break
-        if now > deadline and all(role.kills >= KILLS_LEAST for role in roles.values()):
+        if now > deadline and all(role.kills >= KILLS_LEAST for role in victims_of(roles)):
             continue  # The storm is over; the job ends in peace.
-        victims = list(roles.values())
+        victims = victims_of(roles)
         random.shuffle(victims)
         victim = min(victims, key=lambda role: role.kills) if random.random() < 0.5 else victims[0]
         if victim.name.startswith("worker") and random.random() < 0.25:
@@ -143,15 +173,15 @@ def run(arguments, seconds, tasks):
         else:
             victim.kill()
     took = time.monotonic() - started
-    ended = [role.process.poll() for role in (roles["ventilator"], roles["sink"])]
+    ended = [role.process.poll() for role in enders(roles)]
     stop(roles)
     return folder, roles, took, ended
 
 
 def check(folder, roles, tasks, ended):
     wrong = []
-    if ended != [0, 0]:
-        wrong.append(f"ventilator and sink ended with {ended}")
+    if any(ended):
+        wrong.append(f"{' and '.join(role.name for role in enders(roles))} ended with {ended}")
     seen = bytearray(tasks)
     with open(os.path.join(folder, "out.jsonl")) as out:
         for line in out:
@@ -166,11 +196,12 @@ def check(folder, roles, tasks, ended):
     missing = tasks - sum(seen)
     if missing:
         wrong.append(f"{missing} of {tasks} results are missing")
-    for role in roles.values():
+    for role in victims_of(roles):
         if role.kills < KILLS_LEAST:
             wrong.append(f"{role.name} was killed only {role.kills} times: the job was too short for a storm")
-    if "resumed storm" not in roles["ventilator"].text() or "resumed with" not in roles["sink"].text():
-        wrong.append("nothing was resumed")
+    for name, words in {"ventilator": "resumed storm", "sink": "resumed with", "broker": "resumed 1 job"}.items():
+        if name in roles and words not in roles[name].text():
+            wrong.append(f"the {name} has resumed nothing")
     return wrong
 
 
@@ -178,6 +209,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--plugin", required=True)
+    parser.add_argument("--broker", action="store_true")
     parser.add_argument("--seconds", type=float, default=50)
     parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--seed", type=int, default=1)
@@ -190,10 +222,10 @@ def main():
     for storm in range(1, STORMS_MOST + 1):
         folder, roles, took, ended = run(arguments, seconds, tasks)
         wrong = check(folder, roles, tasks, ended)
-        kills = ", ".join(f"{role.name} {role.kills}" for role in roles.values())
+        kills = ", ".join(f"{role.name} {role.kills}" for role in victims_of(roles))
         print(f"{tasks} tasks in {took:.1f} s; killed: {kills}; {tasks / took:.0f} tasks/s, "
               f"{100 * tasks / took / peace:.0f} % of {peace:.0f} in peace", flush=True)
-        late = "dropped late results" in roles["ventilator"].text()
+        late = any("dropped late results" in role.text() for role in roles.values())
         if wrong or late or storm == STORMS_MOST:
             break
         print("no result came late; once more", flush=True)
