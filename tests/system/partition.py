@@ -150,36 +150,40 @@ def proxy_faults(dispatcher, results):
 
 
 class Hosts:
-    """A network namespace for each role, on one bridge."""
+    """A network namespace for each role, and one for the bridge between them, where no firewall of this machine is."""
 
     def __init__(self):
         self.tag = f"vp{os.getpid() % 10000}"
-        self.bridge = self.tag + "b"
+        self.hub, self.bridge = self.tag + "-hub", "bridge"
         self.names = ["ventilator", "sink"] + [f"worker-{n}" for n in range(WORKERS)]
         self.made = []
 
     def ip(self, *words):
         subprocess.run(["ip", *words], check=True, stderr=subprocess.PIPE, text=True)
 
+    def at_hub(self, *words):
+        self.ip("-n", self.hub, "link", *words)
+
     def start(self):
-        self.ip("link", "add", self.bridge, "type", "bridge")
-        self.ip("link", "set", self.bridge, "up")
+        self.ip("netns", "add", self.hub)
+        self.made.append(self.hub)
+        self.at_hub("add", self.bridge, "type", "bridge")
+        self.at_hub("set", self.bridge, "up")
         for name in self.names:
             space, outer = self.space(name), self.port(name)
             self.ip("netns", "add", space)
             self.made.append(space)
-            self.ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
-            self.ip("link", "set", outer, "master", self.bridge, "up")
+            self.at_hub("add", outer, "type", "veth", "peer", "name", "eth0", "netns", space)
+            self.at_hub("set", outer, "master", self.bridge, "up")
             self.ip("-n", space, "addr", "add", self.address(name) + "/24", "dev", "eth0")
             self.ip("-n", space, "link", "set", "eth0", "up")
             self.ip("-n", space, "link", "set", "lo", "up")
 
     def stop(self):
         for name in self.names:  # A namespace that has connections left keeps its own for a while.
-            subprocess.run(["ip", "link", "del", self.port(name)], stderr=subprocess.DEVNULL)
+            subprocess.run(["ip", "-n", self.hub, "link", "del", self.port(name)], stderr=subprocess.DEVNULL)
         for space in self.made:
             subprocess.run(["ip", "netns", "del", space], stderr=subprocess.DEVNULL)
-        subprocess.run(["ip", "link", "del", self.bridge], stderr=subprocess.DEVNULL)
 
     def space(self, name):
         return f"{self.tag}-{self.names.index(name)}"
@@ -194,10 +198,10 @@ class Hosts:
         return ["ip", "netns", "exec", self.space(name)]
 
     def unplug(self, *names):
-        return lambda: [self.ip("link", "set", self.port(name), "nomaster") for name in names]
+        return lambda: [self.at_hub("set", self.port(name), "nomaster") for name in names]
 
     def plug_in(self, *names):
-        return lambda: [self.ip("link", "set", self.port(name), "master", self.bridge) for name in names]
+        return lambda: [self.at_hub("set", self.port(name), "master", self.bridge) for name in names]
 
     def mute(self, name, other):
         """What `name` says does not leave for `other`; what comes is heard."""
