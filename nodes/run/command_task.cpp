@@ -131,8 +131,9 @@ RunReport CommandTask::operator()(TaskContext context, Bytes payload) const {
     RunReport report = visit(context, std::move(*input), pass);
     services_.halt->on_ended(true);
     return report;
-  } catch (...) {  // Still in the slot: whoever is next finds the gate closed.
-    if (context.attempt() >= services_.tries_max) services_.halt->on_ended(false);
+  } catch (const TaskFailure& failure) {  // Still in the slot: whoever is next finds the gate closed.
+    const bool ended = context.attempt() >= services_.tries_max && failure.kind() != run_failure::unstarted;
+    if (ended) services_.halt->on_ended(false);
     throw;
   }
 }

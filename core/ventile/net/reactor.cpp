@@ -125,7 +125,8 @@ void Reactor::run() {
     call_timers();  // Last: a reactor that was held up must hear its peers before it judges them by the time.
     if (turn_end_) turn_end_();
   }
-  for (const auto& source : sources_) source->socket->owner_.release();
+  for (const auto& source : sources_)
+    if (!source->removed) source->socket->owner_.release();  // Who was removed in this turn may be gone.
   owner_.release();
   std::lock_guard lock(mutex_);
   stopping_ = false;

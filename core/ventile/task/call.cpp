@@ -76,6 +76,11 @@ Error zygote_gone() {
   return {Code::disconnected, "the process that starts commands (ventile-zygote) is gone: restart this node."};
 }
 
+Error line_gone() {
+  return {Code::disconnected,
+          "the process that ran this command (a ventile-zygote) was killed, and the command with it."};
+}
+
 bool send_request(int socket, const Request& request, std::string_view body, std::span<const int> passed) {
   std::array<iovec, 2> parts{
       {{const_cast<Request*>(&request), sizeof(request)}, {const_cast<char*>(body.data()), body.size()}}};
@@ -150,7 +155,8 @@ Status Call::start() {
     body.clear();
   }
   if (eventfd_write(lane_.claim.get(), 1) != 0) return cannot_make("a command's claim");
-  if (!send_request(queue_, request, body, passed)) return zygote_gone();
+  if (!send_request(queue_, request, body, passed))
+    return errno == EPIPE || errno == ECONNRESET ? zygote_gone() : cannot_make("a place in the queue of commands");
   if (queueing_.on_queued) queueing_.on_queued();
   return {};
 }
@@ -182,7 +188,7 @@ Result<std::optional<Reply>> Call::attend() {
 
 Result<Reply> Call::receive_reply() const {
   Reply reply;
-  if (recv(conversation_.get(), &reply, sizeof(reply), 0) != ssize_t{sizeof(reply)}) return zygote_gone();
+  if (recv(conversation_.get(), &reply, sizeof(reply), 0) != ssize_t{sizeof(reply)}) return line_gone();
   return reply;
 }
 

@@ -26,6 +26,7 @@ struct Lane {
 // "cannot make `what`: " and the reason, which is errno.
 Error cannot_make(std::string_view what);
 Error zygote_gone();
+Error line_gone();
 
 // Sends a packet with its descriptors, which stay the caller's. False if nobody hears it any more.
 bool send_request(int socket, const Request& request, std::string_view body = {}, std::span<const int> passed = {});

@@ -193,7 +193,9 @@ Result<ProcessOutcome> Zygote::run(const Command& command, std::stop_token stop,
   ProcessOutcome outcome;
   outcome.stopped = outcome.withdrawn = stop.stop_requested();
   outcome.start_error = objection(command);
-  if (outcome.stopped || outcome.start_error) return outcome;
+  outcome.withdrawn |= queueing.withdraw.stop_requested();
+  outcome.began = Clock::now();  // For one that cannot be started.
+  if (outcome.withdrawn || outcome.start_error) return outcome;
   Result<Lane> lane = lines_->take();
   if (!lane) return lane.error();
   Result<std::optional<Reply>> reply = zygote::zygote_gone();
@@ -203,14 +205,15 @@ Result<ProcessOutcome> Zygote::run(const Command& command, std::stop_token stop,
     const std::stop_callback withdrawn{queueing.withdraw, wake};
     reply = zygote::Call{lines_->queue(), *lane, command, std::move(stop), queueing, outcome}.carry_out();
   }
-  if (!reply) {  // The conversation is closed; if the command runs, its line kills it.
-    lines_->drop();
-    return reply.error();
-  }
+  // After an error the conversation is closed; if the command runs, its line kills it. What was withdrawn still stands
+  // in the queue, and would take the claim of whoever used its lane next.
+  if (!reply || !*reply) lines_->drop();
+  if (!reply) return reply.error();
+  if (!*reply) return outcome;
   eventfd_t ignored = 0;
   (void)eventfd_read(lane->stop_event.get(), &ignored);
   lines_->give_back(std::move(*lane));
-  if (*reply) note_end(command, **reply, outcome);
+  note_end(command, **reply, outcome);
   return outcome;
 }
 

@@ -19,6 +19,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <ventile/task/launch.hpp>
 
@@ -27,6 +28,7 @@ namespace {
 
 constexpr int control_number = 3;
 constexpr int queue_number = 4;
+constexpr int fork_pause_milliseconds = 500;
 
 // Out of the way of the numbers that it gets later.
 int lifted(Descriptor descriptor) { return fcntl(descriptor.get(), F_DUPFD_CLOEXEC, queue_number + 1); }
@@ -144,9 +146,9 @@ bool LineProcess::is_wanted() const {
 
 void LineProcess::run_command() {
   if (!received_[Passed::standard_output] || !received_[Passed::standard_error])
-    return answer({Step::descriptors, EMFILE, {}, {}});
+    return answer({Step::descriptors, EMFILE, Clock::now(), Clock::now()});
   if (received_.request.has_body_file != 0 && !read_body_file(received_))
-    return answer({Step::descriptors, errno, {}, {}});
+    return answer({Step::descriptors, errno, Clock::now(), Clock::now()});
   const TimePoint began = Clock::now();
   const Launched command = launcher_.launch(received_);
   for (const Passed given : {Passed::standard_output, Passed::standard_error, Passed::standard_input})
@@ -194,7 +196,9 @@ public:
   [[noreturn]] void serve() {
     std::array<pollfd, 2> watched{{{control_number, POLLIN, 0}, {line_ended_.get(), POLLIN, 0}}};
     for (ReceivedRequest received; true;) {
-      if (poll(watched.data(), watched.size(), -1) <= 0) continue;
+      const int ready = poll(watched.data(), watched.size(), missing_.empty() ? -1 : fork_pause_milliseconds);
+      for (const std::uint32_t number : std::exchange(missing_, {})) open_line(number);
+      if (ready <= 0) continue;
       if (watched[1].revents != 0) replace_killed();
       if (watched[0].revents == 0) continue;
       if (!receive(control_number, received)) break;
@@ -211,16 +215,19 @@ private:
   Descriptor line_ended_;
   std::uint32_t opened_ = 0;
   std::map<pid_t, std::uint32_t> lines_;  // And their numbers.
+  std::vector<std::uint32_t> missing_;    // Of lines for which there was no process to be had.
 
   void open_line(std::uint32_t number);
   void replace_killed();
 };
 
-// Where no line can be made nobody would ever take what stands in the queue: the zygote ends, and the node hears it.
+// Where there is no line at all nobody takes what stands in the queue: the zygote ends, and the node hears it. Where
+// there are others, one that is missing is tried again.
 void ZygoteProcess::open_line(std::uint32_t number) {
   const pid_t line = fork();
   if (line > 0) lines_.emplace(line, number);
   if (line < 0 && lines_.empty()) _exit(1);
+  if (line < 0) missing_.push_back(number);
   if (line != 0) return;
   ::close(control_number);
   line_ended_.close();

@@ -122,6 +122,7 @@ Status Broker::open_journal() {
                            callback(why + "; start the broker again with the same command to go on");
                        },
                    .before_commit = {}});
+  journaled_ = journal_->bytes_since_snapshot();
   const ClientJobs::Resumed resumed = jobs_.resume(dispatcher_, reactor_.now());
   if (resumed.jobs > 0)
     log_.info("resumed " + counted(resumed.jobs, "job", "jobs") + " from " + options_.durable + ": " +

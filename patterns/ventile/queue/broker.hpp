@@ -68,7 +68,7 @@ private:
   Exchange exchange_;
   ClientJobs jobs_;
   std::unique_ptr<RoleJournal> journal_;
-  std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot.
+  std::uint64_t journaled_ = 0;  // Bytes, since the last snapshot, in this life or before.
   std::function<void(const std::string&)> on_failed_;
   TimerId tick_;
   RateLimit refusals_;

@@ -139,7 +139,7 @@ std::uint64_t ClientJobs::held_bytes(JobId id) const {
 
 std::uint64_t ClientJobs::held_bytes() const {
   std::uint64_t bytes = 0;
-  for (const auto& [id, job] : jobs_) bytes += job.store.bytes();
+  for (const auto& [id, job] : jobs_) bytes += job.store.bytes() + job.memory.job.specification.constants.size();
   return bytes;
 }
 

@@ -56,7 +56,7 @@ public:
   // None if the job's tasks have no payloads.
   const PayloadStore* payloads(JobId job) const;
   std::uint64_t held_bytes(JobId job) const;
-  std::uint64_t held_bytes() const;  // Of all jobs.
+  std::uint64_t held_bytes() const;  // Of all jobs, with their constants.
   // Stands for all entries before it: open jobs, and the payloads that are still needed.
   Buffer snapshot() const;
 

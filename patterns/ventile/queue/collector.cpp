@@ -492,10 +492,12 @@ void Collector::on_tick(TimePoint now) {
   say(Heartbeat{});
 }
 
-// All that the job needed of this sink is done, and whoever would say so is gone: it left in a hurry, or was killed.
+// Its output is whole, and the dispatcher has left in a hurry, was killed, or is cut off for long: then it has perhaps
+// not heard so, and will miss this sink.
 void Collector::leave_finished() {
   state_ = State::gone;
-  actions_.push_back(Leave{Ending::done, "the dispatcher is gone; the output was closed, whole, before"});
+  actions_.push_back(
+      Leave{Ending::done, "the dispatcher has been silent for two minutes since the output was closed, whole"});
 }
 
 // The dispatcher of the job is gone for good: another answers at its address, and does not know the job.

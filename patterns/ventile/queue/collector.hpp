@@ -47,7 +47,7 @@ struct CollectorOptions {
   Duration hello_interval = std::chrono::seconds{1};      // Doubles while nobody answers.
   Duration hello_interval_max = std::chrono::seconds{8};
   Duration finished_after =
-      std::chrono::seconds{10};                     // Silence for so long once CLOSED was said: nobody will answer it.
+      std::chrono::minutes{2};                      // Silence for so long once CLOSED was said: nobody will answer it.
   Duration orphan_after = std::chrono::seconds{5};  // Welcome for so long without its job: nobody knows that any more.
 };
 

@@ -113,8 +113,12 @@ void Exchange::sweep() {
 void Exchange::take(PeerId peer, Frame& frame) {
   const bool may_divert = !guarded_ || peers_.at(peer).role == KeyRole::worker;
   const Bytes bytes = frame.bytes();
-  if (guarded_ && may_divert && results_job(bytes) && !is_sealed(peer, bytes))
-    return handlers_.on_unauthorized(peer, "its result has not the seal of a lease of its own");
+  if (guarded_ && may_divert && results_job(bytes)) {
+    const Result<Received> received = decode(bytes);
+    if (!received) return handlers_.on_malformed(peer, received.error(), std::nullopt);
+    if (!is_sealed(peer, *received))
+      return handlers_.on_unauthorized(peer, "its result has not the seal of a lease of its own");
+  }
   if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
   const Result<Received> received = decode(bytes);
   if (!received) {
@@ -134,12 +138,9 @@ void Exchange::take(PeerId peer, Frame& frame) {
   take(peer, assembled);
 }
 
-// What is no message at all is for others to refuse.
-bool Exchange::is_sealed(PeerId peer, Bytes bytes) const {
-  const Result<Received> received = decode(bytes);
-  if (!received) return true;
-  const auto* results = std::get_if<Results>(&received->message);
-  return results != nullptr && bears_seal(keys_, received->envelope.job, *results, peers_.at(peer).key);
+bool Exchange::is_sealed(PeerId peer, const Received& received) const {
+  const auto* results = std::get_if<Results>(&received.message);
+  return results != nullptr && bears_seal(keys_, received.envelope.job, *results, peers_.at(peer).key);
 }
 
 // ROUTER does not say that a peer is gone; its monitor names a descriptor, which may serve somebody else already. So

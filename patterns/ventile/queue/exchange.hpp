@@ -103,7 +103,7 @@ private:
   void sweep();
   Reading receive();
   void take(PeerId peer, Frame& frame);
-  bool is_sealed(PeerId peer, Bytes results) const;
+  bool is_sealed(PeerId peer, const Received& received) const;
   Reading on_connection();
   void probe(PeerId peer);
   void enqueue(PeerId peer, Frame frame);

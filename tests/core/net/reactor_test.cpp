@@ -341,6 +341,19 @@ TEST_F(ReactorTest, a_router_that_wants_to_write_is_asked_again_and_again) {
   ASSERT_TRUE(turn_until([&] { return received.size() == sent; }));
 }
 
+// Its owner was once released at the end of the run, where it was no more. Seen by the sanitizers.
+TEST_F(ReactorTest, a_socket_may_be_removed_and_destroyed_in_the_last_turn) {
+  auto pull = std::make_unique<PullSocket>(context);
+  reactor.add(*pull, [] { return Reading::drained; });
+  reactor.post([&] {
+    reactor.remove(*pull);
+    pull.reset();
+    reactor.stop();
+  });
+  reactor.run();
+  EXPECT_EQ(pull, nullptr);
+}
+
 TEST_F(ReactorTest, a_socket_may_be_removed_and_destroyed_by_its_own_callback) {
   auto pull = std::make_unique<PullSocket>(context);
   PushSocket push(context);

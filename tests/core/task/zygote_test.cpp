@@ -360,12 +360,14 @@ protected:
   Holder gatekeeper{gate};
 
   // On a thread of its own. Returns when it stands in the queue.
-  std::future<ProcessOutcome> queue(Command command, std::stop_token withdraw = {}, std::stop_token stop = {}) {
-    std::promise<void> queued;
-    auto outcome = std::async(std::launch::async, [&, command = std::move(command)] {
-      return *zygote.run(command, stop, {.withdraw = withdraw, .on_queued = [&] { queued.set_value(); }});
-    });
-    queued.get_future().wait();
+  std::future<ProcessOutcome> queue(const Command& command, const Queueing& queueing = {}, std::stop_token stop = {}) {
+    const auto queued = std::make_shared<std::promise<void>>();
+    auto outcome =
+        std::async(std::launch::async, [this, command, rules = queueing, stop = std::move(stop), queued]() mutable {
+          rules.on_queued = [queued] { queued->set_value(); };
+          return *zygote.run(command, std::move(stop), rules);
+        });
+    queued->get_future().wait();
     return outcome;
   }
   // One that says when it runs, and runs until the gatekeeper lets it go.
@@ -395,7 +397,7 @@ TEST_F(ZygoteQueueTest, commands_run_one_after_the_other_in_the_order_in_which_t
 TEST_F(ZygoteQueueTest, one_that_is_withdrawn_while_it_waits_never_begins) {
   auto first = queue(held());
   std::stop_source withdraw;
-  auto second = queue(touch(), withdraw.get_token());
+  auto second = queue(touch(), {.withdraw = withdraw.get_token()});
   std::stop_source stop;
   auto third = queue(touch(), {}, stop.get_token());
   withdraw.request_stop();
@@ -411,9 +413,31 @@ TEST_F(ZygoteQueueTest, one_that_is_withdrawn_while_it_waits_never_begins) {
   EXPECT_FALSE(std::filesystem::exists(touched()));
 }
 
+// What was withdrawn and still stood in the queue once took the claim of the next.
+TEST_F(ZygoteQueueTest, who_comes_after_one_that_was_withdrawn_runs_nevertheless) {
+  auto first = queue(held());
+  EXPECT_EQ(fifo.next(), 'r');
+  std::stop_source withdraw;
+  auto second = queue(touch(), {.withdraw = withdraw.get_token()});
+  withdraw.request_stop();
+  EXPECT_TRUE(second.get().withdrawn);
+  auto third = queue({.argv = {"sh", "-c", "echo third"}});
+  gatekeeper.let_go();
+  EXPECT_EQ(first.get().exit_code, 0);
+  EXPECT_EQ(third.get().standard_output, "third\n");
+  EXPECT_FALSE(std::filesystem::exists(touched()));
+}
+
+TEST_F(ZygoteQueueTest, one_that_is_withdrawn_before_it_comes_is_not_even_queued) {
+  std::stop_source withdraw;
+  withdraw.request_stop();
+  EXPECT_TRUE(zygote.run(touch(), {}, {.withdraw = withdraw.get_token()})->withdrawn);
+  EXPECT_FALSE(std::filesystem::exists(touched()));
+}
+
 TEST_F(ZygoteQueueTest, one_that_has_begun_is_not_withdrawn_but_may_be_stopped) {
   std::stop_source withdraw;
-  auto first = queue(held(), withdraw.get_token());
+  auto first = queue(held(), {.withdraw = withdraw.get_token()});
   EXPECT_EQ(fifo.next(), 'r');
   withdraw.request_stop();
   gatekeeper.let_go();
@@ -423,7 +447,7 @@ TEST_F(ZygoteQueueTest, one_that_has_begun_is_not_withdrawn_but_may_be_stopped) 
 
   std::stop_source again;
   std::stop_source stop;
-  auto second = queue(held(), again.get_token(), stop.get_token());
+  auto second = queue(held(), {.withdraw = again.get_token()}, stop.get_token());
   EXPECT_EQ(fifo.next(), 'r');
   again.request_stop();
   stop.request_stop();

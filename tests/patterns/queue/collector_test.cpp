@@ -326,10 +326,8 @@ TEST_F(CollectorTest, a_sink_that_has_closed_its_output_leaves_when_nobody_answe
   now += CollectorOptions{}.finished_after - 1ms;
   collector->on_tick(now);
   collect();
+  did<Notice>();
   said<Hello>();
-  collector->on_tick(now);
-  collect();
-  EXPECT_TRUE(actions.empty());
   now += 2ms;
   collector->on_tick(now);
   collect();

@@ -195,7 +195,8 @@ TEST_F(GuestsTest, tasks_are_sealed_for_their_worker) {
   const JobId job{1, 2};
   exchange->send(SendTasks{last, job, {}, Tasks{{{3}, 4}, {5, 6}, 0, {}, {}}}, nullptr);
   ASSERT_TRUE(turn_until([&] { return worker.answers == 1; }));
-  const auto& tasks = std::get<Tasks>(decode(worker.last.bytes())->message);
+  const Result<Received> received = decode(worker.last.bytes());
+  const auto& tasks = std::get<Tasks>(received->message);
   EXPECT_EQ(tasks.seal, sealed(job, "worker", {5, 6}).seal);
 }
 
