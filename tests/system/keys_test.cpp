@@ -75,7 +75,7 @@ public:
     return let_in_;
   }
 
-  // Says this and returns the next answer.
+  // Says this and returns the next answer. A heartbeat is none: it comes when another connection has ended.
   Message answer_to(const Message& message) {
     IncarnationId incarnation;
     assign_random(incarnation);
@@ -84,7 +84,8 @@ public:
     reactor_.add(socket_, [&] {
       Frame received;
       if (!socket_.receive(received)) return Reading::drained;
-      if (const Result<Received> decoded = decode(received.bytes()); decoded && !answer) answer = decoded->message;
+      const Result<Received> decoded = decode(received.bytes());
+      if (decoded && !answer && !std::holds_alternative<Heartbeat>(decoded->message)) answer = decoded->message;
       return Reading::more;
     });
     bool sent = false;
