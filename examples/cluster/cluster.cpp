@@ -78,7 +78,7 @@ private:
   pid_t process_ = 0;
 };
 
-int throw_all(ventile::Pool& pool, ventile::Task<Throw(std::uint64_t, std::uint32_t)> task) {
+int throw_all(ventile::Pool& pool, const ventile::Task<Throw(std::uint64_t, std::uint32_t)>& task) {
   std::map<std::string, int> by_process;
   std::uint64_t hits = 0;
   for (const Throw& thrown : pool.map(task, std::views::iota(std::uint64_t{0}, throwers), darts)) {
