@@ -16,7 +16,6 @@ namespace ventile {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
 class KeyTreeTest : public testing::Test {
