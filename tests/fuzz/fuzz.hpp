@@ -79,4 +79,5 @@ private:
 
 }  // namespace ventile::fuzz
 
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer wants this name.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);

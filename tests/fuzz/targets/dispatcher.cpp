@@ -152,7 +152,6 @@ private:
   std::map<PeerId, std::vector<Leased>> leased_;
   IntervalSet settled_;
   std::uint64_t submitted_ = 0;
-  std::uint64_t stored_bytes_ = 0;
   bool closed_ = false;
 
   static IncarnationId incarnation_of(PeerId peer) { return {100 + peer.value}; }

@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Buffer packed;
   Packer packer{packed};
   const bool is_json = static_cast<bool>(pack_json(as_text(bytes), packer));
-  fuzz::hold(is_json || packed.size() == 0, "nothing is packed of what is no JSON");
+  fuzz::hold(is_json || packed.empty(), "nothing is packed of what is no JSON");
   for (const Bytes value : {packed.bytes(), bytes}) {
     Unpacker unpacker{value};
     std::string text;
