@@ -161,7 +161,7 @@ Status Call::start() {
   return {};
 }
 
-// Nothing comes from the reply but its end; nothing from the queue but silence.
+// Until its line answers, or it is withdrawn.
 Result<std::optional<Reply>> Call::attend() {
   while (true) {
     std::array<pollfd, 4> watched{{{conversation_.get(), POLLIN, 0},
