@@ -14,10 +14,6 @@
 
 namespace ventile::fuzz {
 
-// What decoding may take for a frame of so many bytes. The worst is a list of FailureNotes: 7 bytes each on the wire
-// and 88 in memory, there up to three times over while the vector grows.
-constexpr std::size_t decoding_memory_max(std::size_t bytes) { return 40 * bytes + std::size_t{64} * 1024; }
-
 inline void hold(bool claim, const char* what) {
   if (claim) return;
   std::fprintf(stderr, "it does not hold that %s\n", what);
@@ -33,7 +29,7 @@ class AllocationBound {
 public:
   explicit AllocationBound(std::size_t size) : most_(decoding_memory_max(size)) {}
   ~AllocationBound() {
-    hold(meter_.peak() <= most_, "decoding takes at most 40 bytes for each of the frame, and 64 KB");
+    hold(meter_.peak() <= most_, "decoding takes at most 8 bytes for each of the frame, and 64 KB");
   }
   AllocationBound(const AllocationBound&) = delete;
   AllocationBound& operator=(const AllocationBound&) = delete;

@@ -37,6 +37,11 @@ void fill(std::string& text, Random& random) {
   text.resize(random.below(40));
   for (char& c : text) c = static_cast<char>(random.next());
 }
+void fill(Text& text, Random& random) {
+  std::string filled;
+  fill(filled, random);
+  text = filled;
+}
 template <class Tag>
 void fill(Id<Tag>& id, Random& random) {
   id.value = number(random);

@@ -34,6 +34,9 @@ using IncarnationId = Id<struct IncarnationTag>;  // One life of a role; random 
 using SessionId = Id<struct SessionTag>;          // One conversation between a dispatcher and a peer.
 using SealCode = WideId<struct SealTag>;          // Proves that a range was leased: see keys/seal.hpp. None: no keys.
 
+// One life of a client's job at a dispatcher: another one says that the dispatcher knew nothing of the job any more.
+using LifeId = WideId<struct LifeTag>;
+
 // The right to run one range of one job. Compared for equality only; never used again once it has ended.
 struct LeaseId {
   IncarnationId dispatcher;

@@ -1,81 +1,192 @@
 #include <ventile/base/interval_set.hpp>
 
-#include <iterator>
+#include <algorithm>
+#include <array>
 
 namespace ventile {
 
-std::map<Number, Number>::const_iterator IntervalSet::first_ending_after(Number number) const {
-  auto it = intervals_.upper_bound(number);
-  if (it != intervals_.begin() && std::prev(it)->second > number) --it;
-  return it;
+// --- Places ------------------------------------------------------------------------------------------------------
+
+std::span<const Range> IntervalSet::chunk(std::size_t index) const {
+  if (chunks_.empty()) return {&only_, only_.empty() ? 0U : 1U};
+  return chunks_[index].intervals;
 }
+
+const Range* IntervalSet::at(Position position) const {
+  const std::span<const Range> intervals = chunk(position.chunk);
+  return position.index < intervals.size() ? &intervals[position.index] : nullptr;
+}
+
+IntervalSet::Position IntervalSet::after(Position position) const {
+  ++position.index;
+  if (position.index == chunk(position.chunk).size() && position.chunk + 1 < chunk_count())
+    return {position.chunk + 1, 0};
+  return position;
+}
+
+// What ends there begins below, so it is in the last chunk that begins at `number` or below, or it is the first of the
+// next one.
+IntervalSet::Position IntervalSet::first_ending_at_or_after(Number number) const {
+  const auto above = std::upper_bound(chunks_.begin(), chunks_.end(), number,
+                                      [](Number value, const Chunk& chunk) { return value < chunk.lowest; });
+  const std::size_t index = above == chunks_.begin() ? 0 : static_cast<std::size_t>(above - chunks_.begin()) - 1;
+  const std::span<const Range> intervals = chunk(index);
+  const auto found = std::lower_bound(intervals.begin(), intervals.end(), number,
+                                      [](const Range& range, Number value) { return range.end() < value; });
+  const auto place = static_cast<std::size_t>(found - intervals.begin());
+  if (place == intervals.size() && index + 1 < chunk_count()) return {index + 1, 0};
+  return {index, place};
+}
+
+IntervalSet::Position IntervalSet::first_ending_after(Number number) const {
+  const Position position = first_ending_at_or_after(number);
+  const Range* const interval = at(position);
+  return interval != nullptr && interval->end() == number ? after(position) : position;
+}
+
+// --- Changes -----------------------------------------------------------------------------------------------------
 
 std::uint64_t IntervalSet::insert(Range range) {
   if (range.empty()) return 0;
+  if (chunks_.empty() && (only_.empty() || (range.first <= only_.end() && only_.first <= range.end()))) {
+    const std::uint64_t before = count_;
+    only_ =
+        only_.empty() ? range : Range::between(std::min(only_.first, range.first), std::max(only_.end(), range.end()));
+    count_ = only_.count;
+    return count_ - before;
+  }
+  const Position from = first_ending_at_or_after(range.first);
+  Position to = from;
   Number first = range.first;
   Number end = range.end();
   std::uint64_t already = 0;
-  auto it = intervals_.upper_bound(first);
-  if (it != intervals_.begin() && std::prev(it)->second >= first) --it;
-  if (it != intervals_.end() && it->first <= first && it->second >= first) {
-    // Extend in place the interval that touches or holds `first`: the usual case is appending.
-    already += intersection({it->first, it->second - it->first}, range).count;
-    auto next = std::next(it);
-    while (next != intervals_.end() && next->first <= end) {
-      already += intersection({next->first, next->second - next->first}, range).count;
-      end = std::max(end, next->second);
-      next = intervals_.erase(next);
-    }
-    it->second = std::max(it->second, end);
-  } else {
-    while (it != intervals_.end() && it->first <= end) {
-      already += intersection({it->first, it->second - it->first}, range).count;
-      end = std::max(end, it->second);
-      it = intervals_.erase(it);
-    }
-    intervals_.emplace_hint(it, first, end);
+  for (const Range* next = at(to); next != nullptr && next->first <= end; next = at(to)) {
+    already += intersection(*next, range).count;
+    first = std::min(first, next->first);
+    end = std::max(end, next->end());
+    to = after(to);
   }
-  const std::uint64_t added = range.count - already;
-  count_ += added;
-  return added;
+  const Range merged = Range::between(first, end);
+  count_ += range.count - already;
+  if (!chunks_.empty() && from.chunk == to.chunk && from.index + 1 == to.index) {  // As most often: one has grown.
+    Chunk& chunk = chunks_[from.chunk];
+    chunk.intervals[from.index] = merged;
+    chunk.lowest = chunk.intervals.front().first;
+  } else {
+    replace(from, to, {&merged, 1});
+  }
+  return range.count - already;
 }
 
 std::uint64_t IntervalSet::erase(Range range) {
-  if (range.empty()) return 0;
-  std::uint64_t removed = 0;
-  auto const_it = first_ending_after(range.first);
-  auto it = intervals_.erase(const_it, const_it);
-  while (it != intervals_.end() && it->first < range.end()) {
-    const Number first = it->first;
-    const Number end = it->second;
-    removed += intersection({first, end - first}, range).count;
-    it = intervals_.erase(it);
-    if (first < range.first) intervals_.emplace_hint(it, first, range.first);
-    if (end > range.end()) it = intervals_.emplace_hint(it, range.end(), end);
+  const bool leaves_one = range.first <= only_.first || range.end() >= only_.end();
+  if (chunks_.empty() && leaves_one) {
+    const std::uint64_t removed = intersection(only_, range).count;
+    if (removed == 0) return 0;
+    only_ = range.first <= only_.first ? Range::between(range.end(), only_.end())
+                                       : Range::between(only_.first, range.first);
+    count_ -= removed;
+    return removed;
   }
+  const Position from = first_ending_after(range.first);
+  Position to = from;
+  std::array<Range, 2> rest;
+  std::size_t rests = 0;
+  std::uint64_t removed = 0;
+  for (const Range* next = at(to); next != nullptr && next->first < range.end(); next = at(to)) {
+    removed += intersection(*next, range).count;
+    if (next->first < range.first) rest[rests++] = Range::between(next->first, range.first);
+    if (next->end() > range.end()) rest[rests++] = Range::between(range.end(), next->end());
+    to = after(to);
+  }
+  if (removed == 0) return 0;
+  replace(from, to, {rest.data(), rests});
   count_ -= removed;
   return removed;
 }
+
+// The intervals from `from` up to `to` give way to others.
+void IntervalSet::replace(Position from, Position to, std::span<const Range> by) {
+  if (chunks_.empty()) {
+    std::vector<Range> all{by.begin(), by.end()};
+    if (from.index == 1) all.insert(all.begin(), only_);
+    if (to.index == 0) all.push_back(only_);
+    only_ = {};
+    chunks_.push_back({all.front().first, std::move(all)});
+    return;
+  }
+  std::vector<Range>& intervals = chunks_[from.chunk].intervals;
+  const auto begin = intervals.begin() + static_cast<std::ptrdiff_t>(from.index);
+  if (to.chunk != from.chunk) {
+    std::vector<Range>& last = chunks_[to.chunk].intervals;
+    last.erase(last.begin(), last.begin() + static_cast<std::ptrdiff_t>(to.index));
+    intervals.erase(begin, intervals.end());
+    intervals.insert(intervals.end(), by.begin(), by.end());
+    put_right(to.chunk);
+    const auto between = chunks_.begin() + static_cast<std::ptrdiff_t>(from.chunk) + 1;
+    chunks_.erase(between, chunks_.begin() + static_cast<std::ptrdiff_t>(to.chunk));
+    return put_right(from.chunk);
+  }
+  const std::size_t gone = to.index - from.index;
+  const std::size_t kept = std::min(gone, by.size());
+  std::copy_n(by.begin(), kept, begin);
+  if (by.size() > kept)
+    intervals.insert(begin + static_cast<std::ptrdiff_t>(kept), by.begin() + static_cast<std::ptrdiff_t>(kept),
+                     by.end());
+  else
+    intervals.erase(begin + static_cast<std::ptrdiff_t>(kept), begin + static_cast<std::ptrdiff_t>(gone));
+  put_right(from.chunk);
+}
+
+// A chunk has been changed: it goes if it is empty, is divided if it is too large, and takes in the next one if both
+// are small.
+void IntervalSet::put_right(std::size_t index) {
+  const auto place = chunks_.begin() + static_cast<std::ptrdiff_t>(index);
+  std::vector<Range>& intervals = place->intervals;
+  if (intervals.empty()) {
+    chunks_.erase(place);
+    return;
+  }
+  place->lowest = intervals.front().first;
+  if (intervals.size() > chunk_intervals) {
+    const auto middle = intervals.begin() + static_cast<std::ptrdiff_t>(intervals.size() / 2);
+    Chunk upper{middle->first, {middle, intervals.end()}};
+    intervals.erase(middle, intervals.end());
+    chunks_.insert(place + 1, std::move(upper));
+  } else if (index + 1 < chunks_.size() &&
+             intervals.size() + chunks_[index + 1].intervals.size() < chunk_intervals / 2) {
+    const std::vector<Range>& next = chunks_[index + 1].intervals;
+    intervals.insert(intervals.end(), next.begin(), next.end());
+    chunks_.erase(place + 1);
+  }
+}
+
+void IntervalSet::clear() { *this = {}; }
+
+// --- Questions ---------------------------------------------------------------------------------------------------
 
 bool IntervalSet::contains(Number number) const { return contains(Range{number, 1}); }
 
 bool IntervalSet::contains(Range range) const {
   if (range.empty()) return true;
-  auto it = first_ending_after(range.first);
-  return it != intervals_.end() && it->first <= range.first && it->second >= range.end();
+  const Range* const interval = at(first_ending_after(range.first));
+  return interval != nullptr && interval->contains(range);
 }
 
 bool IntervalSet::intersects(Range range) const {
   if (range.empty()) return false;
-  auto it = first_ending_after(range.first);
-  return it != intervals_.end() && it->first < range.end();
+  const Range* const interval = at(first_ending_after(range.first));
+  return interval != nullptr && interval->first < range.end();
 }
 
 std::vector<Range> IntervalSet::present(Range range) const {
   std::vector<Range> parts;
   if (range.empty()) return parts;
-  for (auto it = first_ending_after(range.first); it != intervals_.end() && it->first < range.end(); ++it)
-    parts.push_back(intersection(Range::between(it->first, it->second), range));
+  Position position = first_ending_after(range.first);
+  for (const Range* next = at(position); next != nullptr && next->first < range.end(); next = at(position)) {
+    parts.push_back(intersection(*next, range));
+    position = after(position);
+  }
   return parts;
 }
 
@@ -90,26 +201,25 @@ std::vector<Range> IntervalSet::missing(Range range) const {
   return parts;
 }
 
-Range IntervalSet::front() const {
-  if (intervals_.empty()) return {};
-  return Range::between(intervals_.begin()->first, intervals_.begin()->second);
+std::size_t IntervalSet::interval_count() const {
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < chunk_count(); ++i) total += chunk(i).size();
+  return total;
 }
 
-Number IntervalSet::lowest_missing() const {
-  if (intervals_.empty() || intervals_.begin()->first != 0) return 0;
-  return intervals_.begin()->second;
-}
+Range IntervalSet::front() const { return empty() ? Range{} : chunk(0).front(); }
+
+Number IntervalSet::lowest_missing() const { return empty() || front().first != 0 ? 0 : front().end(); }
 
 std::vector<Range> IntervalSet::ranges() const {
   std::vector<Range> all;
-  all.reserve(intervals_.size());
-  for (const auto& [first, end] : intervals_) all.push_back(Range::between(first, end));
+  all.reserve(interval_count());
+  for (std::size_t i = 0; i < chunk_count(); ++i) all.insert(all.end(), chunk(i).begin(), chunk(i).end());
   return all;
 }
 
-void IntervalSet::clear() {
-  intervals_.clear();
-  count_ = 0;
+bool IntervalSet::operator==(const IntervalSet& other) const {
+  return count_ == other.count_ && ranges() == other.ranges();
 }
 
 }  // namespace ventile

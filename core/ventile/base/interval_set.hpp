@@ -3,15 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <span>
 #include <vector>
 
 #include <ventile/base/range.hpp>
 
 namespace ventile {
 
-// Disjoint, never touching, in order. Every operation is logarithmic in the number of intervals, plus the
-// intervals it visits. A value; not thread-safe.
+// Disjoint, never touching, in order. A value; not thread-safe.
+//
+// One interval, the usual case, is in the object itself. More are in chunks of at most `chunk_intervals`, as the leaves
+// of a B-tree with one level above: what is looked up among thousands touches a few cache lines, not one for each
+// level of a binary tree. An operation costs the search, the intervals that it visits, and the moving of one chunk's.
 class IntervalSet {
 public:
   IntervalSet() = default;
@@ -29,21 +32,41 @@ public:
   std::vector<Range> present(Range range) const;
   std::vector<Range> missing(Range range) const;
 
-  bool empty() const { return intervals_.empty(); }
+  bool empty() const { return count_ == 0; }
   std::uint64_t count() const { return count_; }  // Numbers.
-  std::size_t interval_count() const { return intervals_.size(); }
+  std::size_t interval_count() const;
   Range front() const;            // The lowest interval; empty if none.
   Number lowest_missing() const;  // The lowest number not in the set.
   std::vector<Range> ranges() const;
   void clear();
 
-  bool operator==(const IntervalSet& other) const { return intervals_ == other.intervals_; }
+  bool operator==(const IntervalSet& other) const;
 
 private:
-  std::map<Number, Number> intervals_;  // first -> end
-  std::uint64_t count_ = 0;
+  static constexpr std::size_t chunk_intervals = 128;
 
-  std::map<Number, Number>::const_iterator first_ending_after(Number number) const;
+  struct Chunk {
+    Number lowest = 0;  // The first number of its first interval: what a search compares.
+    std::vector<Range> intervals;
+  };
+  // Of an interval; with index == the chunk's size, of the end of the last chunk.
+  struct Position {
+    std::size_t chunk = 0;
+    std::size_t index = 0;
+  };
+
+  std::uint64_t count_ = 0;
+  Range only_;                 // While there are no chunks: the one interval, or empty.
+  std::vector<Chunk> chunks_;  // None of them empty.
+
+  std::span<const Range> chunk(std::size_t index) const;
+  std::size_t chunk_count() const { return chunks_.empty() ? 1 : chunks_.size(); }
+  const Range* at(Position position) const;  // Null at the end.
+  Position after(Position position) const;
+  Position first_ending_at_or_after(Number number) const;
+  Position first_ending_after(Number number) const;
+  void replace(Position from, Position to, std::span<const Range> by);
+  void put_right(std::size_t index);
 };
 
 }  // namespace ventile

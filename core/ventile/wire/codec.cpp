@@ -75,7 +75,7 @@ const char* complaint(const M&) {
 const char* complaint(const Hello& m) {
   if (!at_most(m.role, Role::client)) return "the role is unknown";
   for (const HeldRange& held : m.held)
-    if (!fits(held.range)) return "a held range is too large";
+    if (!fits(held.range) || !fits(held.seal.range)) return "a held range is too large";
   return nullptr;
 }
 const char* complaint(const Refused& m) {
@@ -89,6 +89,7 @@ const char* complaint(const std::vector<RangeOutcome>& exceptions) {
 }
 const char* complaint(const Opened& m) { return fits(m.have) ? complaint(m.exceptions) : "a range is too large"; }
 const char* complaint(const Submit& m) { return fits(m.have) ? complaint(m.exceptions) : "a range is too large"; }
+const char* complaint(const Fetch& m) { return fits(m.have) ? nullptr : "a range is too large"; }
 const char* complaint(const Offer& m) {
   if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
   if (m.payloads.count() != 0 && m.payloads.count() != m.range.count)
@@ -125,7 +126,7 @@ const char* complaint(const Results& m) {
   return complaint(m.failures, m.range);
 }
 const char* complaint(const Flow& m) {
-  if (!fits(m.range) || m.range.empty()) return "the range is empty or too large";
+  if (!fits(m.range) || m.range.empty() || !fits(m.seal.range)) return "the range is empty or too large";
   if (m.payloads.count() != (m.index.enabled ? 0 : m.range.count))
     return "the number of payloads is not that of the range";
   if (m.index.enabled && !m.failures.empty()) return "tasks that have not run have failed";
@@ -172,6 +173,8 @@ concept CarriesPayloads = requires(M m) {
   m.payloads;
 };
 
+constexpr std::size_t memory_for_errors = 1024;  // Of what decoding may take.
+
 template <class M>
 Result<Received> decode_as(const Envelope& envelope, Bytes body, const PayloadView& payloads) {
   M message;
@@ -180,6 +183,7 @@ Result<Received> decode_as(const Envelope& envelope, Bytes body, const PayloadVi
   else if (payloads.count() != 0)
     return invalid("this message carries no payloads");
   Unpacker unpacker{body};
+  unpacker.limit_memory(decoding_memory_max(body.size()) - memory_for_errors);
   auto fields = M::fields(message);
   std::uint32_t count = 0;
   const bool read = unpacker.read_array(count) &&
@@ -197,12 +201,12 @@ struct TypeInfo {
   const char* name = "unknown";
 };
 
-constexpr std::array names{"HELLO",   "WELCOME", "REFUSED",   "HELLO-AGAIN", "OPEN",        "OPENED",   "ROUTE",
-                           "TASKS",   "PART",    "RESULTS",   "STORED",      "VERDICTS",    "RETRACT",  "RETURN",
-                           "CANCEL",  "PROPOSE", "HEARTBEAT", "PROGRESS",    "MILESTONES",  "END",      "CLOSED",
-                           "CLOSE",   "BYE",     "SUBMIT",    "ACCEPTED",    "OFFER",       "COMPLETE", "SERVED",
-                           "WAITING", "INQUIRE", "REPORT",    "EXPLAIN",     "EXPLANATION", "DRAIN",    "SEEK",
-                           "STREAM",  "FLOW"};
+constexpr std::array names{"HELLO",   "WELCOME", "REFUSED",   "HELLO-AGAIN", "OPEN",       "OPENED",   "ROUTE",
+                           "TASKS",   "PART",    "RESULTS",   "STORED",      "VERDICTS",   "RETRACT",  "RETURN",
+                           "CANCEL",  "PROPOSE", "HEARTBEAT", "PROGRESS",    "MILESTONES", "END",      "CLOSED",
+                           "CLOSE",   "BYE",     "SUBMIT",    "ACCEPTED",    "OFFER",      "COMPLETE", "SERVED",
+                           "WAITING", "FETCH",   "DISCARD",   "INQUIRE",     "REPORT",     "EXPLAIN",  "EXPLANATION",
+                           "DRAIN",   "SEEK",    "STREAM",    "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>
@@ -261,6 +265,27 @@ Result<std::uint16_t> peek_version(Bytes frame) {
   return version;
 }
 
+namespace {
+
+constexpr std::size_t checked_alone_min = 4096;  // Bytes of a payload, on average, for whose checksum somebody asks.
+
+// The checksum of the content, by way of that of each payload.
+std::uint32_t checksum(Bytes content, const PayloadView& payloads, std::vector<std::uint32_t>& each) {
+  Crc32cJoin join;
+  std::uint32_t all = 0;
+  std::size_t end = 0;
+  each.reserve(payloads.count());
+  for (std::uint32_t i = 0; i < payloads.count(); ++i) {
+    const Bytes payload = payloads[i];
+    each.push_back(crc32c(payload));
+    all = join(all, each.back(), payload.size());
+    end += payload.size();
+  }
+  return crc32c(content.subspan(end), all);
+}
+
+}  // namespace
+
 Result<Received> decode(Bytes frame) {
   const Result<std::uint16_t> version = peek_version(frame);
   if (!version) return version.error();
@@ -273,16 +298,24 @@ Result<Received> decode(Bytes frame) {
   const Bytes content = frame.subspan(frame_header_size);
   if (std::uint64_t{header.payload_length} + header.body_length != content.size())
     return invalid("the lengths do not add up");
-  if (header.content_crc != crc32c(content)) return invalid("the checksum is wrong");
   const std::uint64_t table = std::uint64_t{header.payload_count} * sizeof(std::uint32_t);
   if (table > header.payload_length) return invalid("the table of payloads is longer than the payload section");
   const std::size_t size = header.payload_length - table;
   const std::byte* ends = content.data() + size;
-  if (!PayloadView::check(ends, header.payload_count, size)) return invalid("the table of payloads is wrong");
+  const PayloadView payloads{content.data(), ends, header.payload_count};
+  const bool well_formed = PayloadView::check(ends, header.payload_count, size);
+  const bool alone = well_formed && header.type == Results::type && header.payload_count > 0 &&
+                     size >= header.payload_count * checked_alone_min;
+  std::vector<std::uint32_t> checksums;
+  if (header.content_crc != (alone ? checksum(content, payloads, checksums) : crc32c(content)))
+    return invalid("the checksum is wrong");
+  if (!well_formed) return invalid("the table of payloads is wrong");
   const TypeInfo& type = types[header.type];
   if (type.decode == nullptr) return invalid("message type " + std::to_string(header.type) + " is unknown");
   const Envelope envelope{{header.job_high, header.job_low}, {header.incarnation}, {header.session}, header.sequence};
-  return type.decode(envelope, content.subspan(header.payload_length), {content.data(), ends, header.payload_count});
+  Result<Received> received = type.decode(envelope, content.subspan(header.payload_length), payloads);
+  if (alone && received) std::get<Results>(received->message).checksums = std::move(checksums);
+  return received;
 }
 
 std::optional<JobId> results_job(Bytes frame) {
@@ -291,6 +324,14 @@ std::optional<JobId> results_job(Bytes frame) {
   const Header header = load_header(frame);
   if (header.type != Results::type || header.header_crc != crc_of_header(header)) return std::nullopt;
   return JobId{header.job_high, header.job_low};
+}
+
+std::optional<std::uint64_t> frame_size(Bytes beginning) {
+  const Result<std::uint16_t> version = peek_version(beginning);
+  if (!version || *version != protocol_version || beginning.size() < frame_header_size) return std::nullopt;
+  const Header header = load_header(beginning);
+  if (header.header_crc != crc_of_header(header)) return std::nullopt;
+  return std::uint64_t{frame_header_size} + header.payload_length + header.body_length;
 }
 
 std::uint8_t type_of(Bytes frame) { return load_header(frame).type; }

@@ -39,15 +39,20 @@ Buffer encode(const Envelope& envelope, const Message& message, PayloadWriter&& 
 Buffer encode(const Envelope& envelope, const Message& message, Buffer&& section, std::uint32_t count);
 
 // Checks everything: sizes, checksums, field counts, value ranges, payload table, nothing left over. The views in
-// the result point into `frame`. Errors are `invalid` and say what is wrong. Allocates at most a small multiple of
-// the frame's size, whatever the frame claims.
+// the result point into `frame`. Errors are `invalid` and say what is wrong. Allocates at most decoding_memory_max(),
+// whatever the frame claims: one whose lists would take more is refused. Those that a node sends take less.
 Result<Received> decode(Bytes frame);
+
+constexpr std::size_t decoding_memory_max(std::size_t frame_bytes) { return 8 * frame_bytes + std::size_t{64} * 1024; }
 
 // The protocol version of a frame of any version, or an error if it is no frame of Ventile's at all.
 Result<std::uint16_t> peek_version(Bytes frame);
 
 // The job of a frame that, by its header, holds RESULTS: for passing it on without unpacking it.
 std::optional<JobId> results_job(Bytes frame);
+
+// The size of the frame that begins with these bytes, at least frame_header_size of them; none if they are no frame's.
+std::optional<std::uint64_t> frame_size(Bytes beginning);
 
 // The type of an encoded frame that is known to be good, for counting and logs.
 std::uint8_t type_of(Bytes frame);

@@ -11,6 +11,7 @@
 //   std::variant                         array [index, value]
 //   std::chrono::duration                its count
 //   Id, WideId, LeaseId, Range           integer; [high, low]; [dispatcher, counter]; [first, count]
+//   IntervalSet                          array of its ranges
 //   structs with fields()                array of exactly as many values as there are fields
 //
 // A struct names its fields in a static function, or in a member that is const (to be packed), not const (to be read)
@@ -48,8 +49,10 @@
 
 #include <ventile/base/buffer.hpp>
 #include <ventile/base/ids.hpp>
+#include <ventile/base/interval_set.hpp>
 #include <ventile/base/range.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/base/text.hpp>
 #include <ventile/wire/pack.hpp>
 
 namespace ventile {
@@ -117,6 +120,12 @@ bool fail_range(Unpacker& unpacker, std::int64_t least, std::uint64_t most, std:
 bool fail_count(Unpacker& unpacker, std::size_t expected, std::uint32_t found, std::size_t at);
 bool fail_text(Unpacker& unpacker, std::string_view why, std::size_t at);
 
+// What a new std::string of so many characters takes beside itself.
+inline std::size_t memory_of_string(std::size_t size) {
+  constexpr std::size_t in_place = 15;
+  return size <= in_place ? 0 : std::max(size, 2 * in_place) + 1;
+}
+
 // Opens an array of exactly `expected` values; the caller ends with unpacker.leave().
 inline bool enter_array(Unpacker& unpacker, std::uint32_t expected) {
   const std::size_t at = unpacker.offset();
@@ -165,7 +174,12 @@ bool unpack_sequence(Unpacker& unpacker, Values& values) {
                   values.reserve(0);
                   values.push_back(std::declval<Value>());
                 }) {
-    values.reserve(std::min<std::size_t>(count, unpacker.left() / sizeof(Value)));
+    if (unpacker.limited()) {
+      if (!unpacker.claim(std::uint64_t{count} * sizeof(Value))) return false;
+      values.reserve(count);
+    } else {
+      values.reserve(std::min<std::size_t>(count, unpacker.left() / sizeof(Value)));
+    }
   }
   return unpack_each(unpacker, count, [&] {
     Value value{};
@@ -278,7 +292,18 @@ struct Convert<std::string> {
   static void pack(Packer& packer, const std::string& value) { packer.pack_string(value); }
   static bool unpack(Unpacker& unpacker, std::string& value) {
     std::string_view read;
-    if (!unpacker.read_string(read)) return false;
+    if (!unpacker.read_string(read) || !unpacker.claim(detail::memory_of_string(read.size()))) return false;
+    value = read;
+    return true;
+  }
+};
+
+template <>
+struct Convert<Text> {
+  static void pack(Packer& packer, const Text& value) { packer.pack_string(value); }
+  static bool unpack(Unpacker& unpacker, Text& value) {
+    std::string_view read;
+    if (!unpacker.read_string(read) || !unpacker.claim(read.size())) return false;
     value = read;
     return true;
   }
@@ -317,7 +342,7 @@ struct Convert<std::vector<std::byte>> {
   static void pack(Packer& packer, const std::vector<std::byte>& value) { packer.pack_binary(value); }
   static bool unpack(Unpacker& unpacker, std::vector<std::byte>& value) {
     Bytes read;
-    if (!unpacker.read_binary(read)) return false;
+    if (!unpacker.read_binary(read) || !unpacker.claim(read.size())) return false;
     value.assign(read.begin(), read.end());
     return true;
   }
@@ -504,6 +529,18 @@ struct Convert<Range> {
     if (!detail::unpack_fields(unpacker, range.first, range.count)) return false;
     if (range.count <= std::numeric_limits<Number>::max() - range.first) return true;
     return detail::fail_text(unpacker, "expected a range that ends within 64 bits", at);
+  }
+};
+
+template <>
+struct Convert<IntervalSet> {
+  static void pack(Packer& packer, const IntervalSet& set) { pack_value(packer, set.ranges()); }
+  static bool unpack(Unpacker& unpacker, IntervalSet& set) {
+    std::vector<Range> ranges;
+    if (!unpack_value(unpacker, ranges)) return false;
+    set.clear();
+    for (const Range range : ranges) set.insert(range);
+    return true;
   }
 };
 

@@ -29,8 +29,9 @@ namespace ventile {
 inline constexpr std::uint16_t protocol_version = 1;
 inline constexpr std::size_t frame_header_size = 72;
 
-// The default limit of one frame. A larger message travels in parts (Part); a larger frame ends the connection.
-inline constexpr std::size_t frame_bytes_default = std::size_t{1} << 20;
+// The default limit of one frame: a task of a megabyte travels whole. A larger message travels in parts (Part); a
+// larger frame ends the connection.
+inline constexpr std::size_t frame_bytes_default = std::size_t{2} << 20;
 
 // The limit of one message put together from parts, and so of one task's payload or result.
 inline constexpr std::size_t message_bytes_default = std::size_t{1} << 30;

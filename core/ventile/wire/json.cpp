@@ -102,20 +102,6 @@ void append_quoted(std::string_view text, std::string& out) {
   out += '"';
 }
 
-void append_bytes(Bytes bytes, std::string& out) {
-  out += R"({"$bytes":")";
-  append_base64(bytes, out);
-  out += "\"}";
-}
-
-void append_text(std::string_view text, std::string& out) {
-  if (plain_length(text) == text.size() || is_utf8(text)) {
-    append_quoted(text, out);
-  } else {
-    append_bytes(as_bytes(text), out);
-  }
-}
-
 void append_boolean(bool value, std::string& out) { out += value ? "true" : "false"; }
 
 template <class Integer>
@@ -156,10 +142,14 @@ private:
     return true;
   }
   bool append_nil();
+  bool append_string();
+  bool append_binary();
   bool append_array();
   bool append_map();
   bool append_key();
   bool append_extension();
+  // {"$bytes":"<base64>"}, which is a level of its own.
+  bool append_bytes(Bytes bytes);
 };
 
 bool JsonWriter::append_value() {
@@ -177,9 +167,9 @@ bool JsonWriter::append_value() {
     case PackKind::real:
       return append_scalar<double>(&Unpacker::read, append_real);
     case PackKind::string:
-      return append_scalar(&Unpacker::read_string, append_text);
+      return append_string();
     case PackKind::binary:
-      return append_scalar(&Unpacker::read_binary, append_bytes);
+      return append_binary();
     case PackKind::array:
       return append_array();
     case PackKind::map:
@@ -193,6 +183,28 @@ bool JsonWriter::append_value() {
 bool JsonWriter::append_nil() {
   out_ += "null";
   return unpacker_.read_nil();
+}
+
+bool JsonWriter::append_string() {
+  std::string_view text;
+  if (!unpacker_.read_string(text)) return false;
+  if (plain_length(text) < text.size() && !is_utf8(text)) return append_bytes(as_bytes(text));
+  append_quoted(text, out_);
+  return true;
+}
+
+bool JsonWriter::append_binary() {
+  Bytes bytes;
+  return unpacker_.read_binary(bytes) && append_bytes(bytes);
+}
+
+bool JsonWriter::append_bytes(Bytes bytes) {
+  if (!unpacker_.enter()) return false;
+  out_ += R"({"$bytes":")";
+  append_base64(bytes, out_);
+  out_ += "\"}";
+  unpacker_.leave();
+  return true;
 }
 
 bool JsonWriter::append_array() {
@@ -241,12 +253,14 @@ bool JsonWriter::append_key() {
 bool JsonWriter::append_extension() {
   std::int8_t type = 0;
   Bytes bytes;
-  if (!unpacker_.read_extension(type, bytes)) return false;
+  if (!unpacker_.read_extension(type, bytes) || !unpacker_.enter() || !unpacker_.enter()) return false;
   out_ += R"({"$ext":[)";
   append_integer(std::int64_t{type}, out_);
   out_ += ",\"";
   append_base64(bytes, out_);
   out_ += "\"]}";
+  unpacker_.leave();
+  unpacker_.leave();
   return true;
 }
 

@@ -8,7 +8,8 @@
 //   a map's key that is not a string         its JSON text, as a string
 //   a real without a fraction                with ".0", so that it stays a real
 //
-// and {"$bytes":"<base64>"} is read back as binary; the others are one way.
+// and {"$bytes":"<base64>"} is read back as binary; the others are one way. The brackets of "$bytes" and "$ext" count
+// as levels of nesting, of which there are at most unpack_depth_max: what is written can be read.
 #pragma once
 
 #include <string>
@@ -19,7 +20,8 @@
 
 namespace ventile {
 
-// Appends the next value of `unpacker` to `out` as compact JSON. On failure `out` is as before.
+// Appends the next value of `unpacker` to `out` as compact JSON. On failure, as where it nests too deep, `out` is as
+// before.
 Status append_json(Unpacker& unpacker, std::string& out);
 
 // Packs the one value that `text` holds. Integers that fit 64 bits stay integers; other numbers become doubles.

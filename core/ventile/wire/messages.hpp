@@ -13,6 +13,7 @@
 #include <ventile/base/buffer.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/base/range.hpp>
+#include <ventile/base/text.hpp>
 #include <ventile/wire/outcome.hpp>
 #include <ventile/wire/payloads.hpp>
 
@@ -31,14 +32,25 @@ struct FunctionOffer {
   bool operator==(const FunctionOffer&) const = default;
 };
 
+// By which whoever collects results knows, if there are keys, that the dispatcher leased this range to their sender.
+// The worker keeps it beside the tasks and says it again with each result of them.
+struct Seal {
+  Range range;
+  SealCode code;
+
+  static auto fields(auto& m) { return std::tie(m.range, m.code); }
+  bool operator==(const Seal&) const = default;
+};
+
 // A range that a worker still holds from an earlier session.
 struct HeldRange {
   JobId job;
   LeaseId lease;
   Range range;
   bool finished = false;  // Its result is kept and will be sent again; otherwise it waits or runs.
+  Seal seal;              // As it came with the tasks: that the range was given at all.
 
-  static auto fields(auto& m) { return std::tie(m.job, m.lease, m.range, m.finished); }
+  static auto fields(auto& m) { return std::tie(m.job, m.lease, m.range, m.finished, m.seal); }
   bool operator==(const HeldRange&) const = default;
 };
 
@@ -185,16 +197,6 @@ struct Route {
 
 // --- Work --------------------------------------------------------------------------------------------------------
 
-// By which whoever collects results knows, if there are keys, that the dispatcher leased this range to their sender.
-// The worker keeps it beside the tasks and says it again with each result of them.
-struct Seal {
-  Range range;
-  SealCode code;
-
-  static auto fields(auto& m) { return std::tie(m.range, m.code); }
-  bool operator==(const Seal&) const = default;
-};
-
 // Dispatcher -> worker, with the range's payloads (none for index jobs).
 struct Tasks {
   static constexpr std::uint8_t type = 0x20;
@@ -239,7 +241,9 @@ struct Results {
   std::uint64_t busy_nanoseconds = 0;  // What one slot needed for the range.
   std::vector<Failure> failures;       // In order of offset.
   Seal seal;                           // That came with the tasks.
-  PayloadView payloads;                // Not a field.
+  PayloadView payloads;                // Not a field, nor is what follows:
+  // CRC-32C of each payload, as decode() has met them when it checked the frame; empty if they are small.
+  std::vector<std::uint32_t> checksums = {};
 
   static auto fields(auto& m) {
     return std::tie(m.lease, m.range, m.folded, m.tries, m.busy_nanoseconds, m.failures, m.seal);
@@ -259,8 +263,8 @@ enum class Verdict : std::uint8_t {
 struct FailureNote {
   Range range;
   Outcome outcome = Outcome::failed;
-  std::string kind;
-  std::string message;
+  Text kind;
+  Text message;
 
   static constexpr std::size_t message_bytes_max = 256;
   static auto fields(auto& m) { return std::tie(m.range, m.outcome, m.kind, m.message); }
@@ -497,13 +501,18 @@ struct Submit {
   std::string fold;
   std::int64_t priority = 0;           // Tasks of a higher one go first.
   std::uint64_t keep_nanoseconds = 0;  // How long the job outlives a client that is gone.
+  // The dispatcher keeps the results until they are fetched by the job's name, whether its client is there or not.
+  bool kept = false;
+  // A task that a lost worker may have begun does not run again, unless its function is repeatable there: it is lost.
+  bool once = false;
+  std::string source;  // Of a kept job: what the tasks come from, in words by which another input is told from it.
   std::vector<Range> have;
   std::vector<RangeOutcome> exceptions;  // What of it is not done.
   SinkCredit credit;
 
   static auto fields(auto& m) {
     return std::tie(m.name, m.function, m.constants, m.constant_count, m.index, m.timeout_nanoseconds, m.tries_max,
-                    m.fold, m.priority, m.keep_nanoseconds, m.have, m.exceptions, m.credit);
+                    m.fold, m.priority, m.keep_nanoseconds, m.kept, m.once, m.source, m.have, m.exceptions, m.credit);
   }
   bool operator==(const Submit&) const = default;
 };
@@ -515,8 +524,11 @@ struct Accepted {
   std::string refusal;  // Not empty: the job is not taken, and why.
   std::uint64_t submitted = 0;
   Credit credit;
+  JobId job;              // Of a kept job that was known by its name: its id, by which both speak of it from now on.
+  bool complete = false;  // The dispatcher knows that there will be no more tasks.
+  LifeId life;  // If it is another than before, the dispatcher has forgotten the job, and what of it has begun.
 
-  static auto fields(auto& m) { return std::tie(m.refusal, m.submitted, m.credit); }
+  static auto fields(auto& m) { return std::tie(m.refusal, m.submitted, m.credit, m.job, m.complete, m.life); }
   bool operator==(const Accepted&) const = default;
 };
 
@@ -558,6 +570,29 @@ struct Waiting {
   bool operator==(const Waiting&) const = default;
 };
 
+// Client -> dispatcher: the results of a kept job, please; those of tasks that are yet to run as they come. Answered by
+// ACCEPTED, which names the job's id.
+struct Fetch {
+  static constexpr std::uint8_t type = 0x56;
+  std::string name;
+  std::string fold;         // As the job has it.
+  bool ordered = false;     // By number: none before those below it.
+  std::vector<Range> have;  // Not these.
+  SinkCredit credit;        // Bytes: of frames of results, counted from FETCH. The others do not count.
+
+  static auto fields(auto& m) { return std::tie(m.name, m.fold, m.ordered, m.have, m.credit); }
+  bool operator==(const Fetch&) const = default;
+};
+
+// Client -> dispatcher: nobody wants this job any more, nor its results. Answered by EXPLANATION.
+struct Discard {
+  static constexpr std::uint8_t type = 0x57;
+  std::string job;  // Its name, or how its id in hexadecimal begins.
+
+  static auto fields(auto& m) { return std::tie(m.job); }
+  bool operator==(const Discard&) const = default;
+};
+
 // Client -> dispatcher: what is going on? Answered by REPORT.
 struct Inquire {
   static constexpr std::uint8_t type = 0x58;
@@ -589,12 +624,14 @@ struct JobState {
   std::uint64_t leased = 0;
   std::uint64_t awaiting = 0;
   std::array<std::uint64_t, outcome_count> outcomes{};
-  bool complete = false;    // There will be no more tasks.
-  std::string waiting_for;  // Why nothing moves, or empty.
+  bool complete = false;         // There will be no more tasks.
+  std::string waiting_for;       // Why nothing moves, or empty.
+  bool kept = false;             // Its results are, until they are fetched;
+  std::uint64_t kept_bytes = 0;  // and these are theirs.
 
   static auto fields(auto& m) {
     return std::tie(m.job, m.name, m.function, m.client, m.priority, m.submitted, m.queued, m.delayed, m.leased,
-                    m.awaiting, m.outcomes, m.complete, m.waiting_for);
+                    m.awaiting, m.outcomes, m.complete, m.waiting_for, m.kept, m.kept_bytes);
   }
   bool operator==(const JobState&) const = default;
 };
@@ -614,15 +651,19 @@ struct WorkerState {
   bool operator==(const WorkerState&) const = default;
 };
 
+// Why a message may be refused: malformed, of another version, out of place, unauthorized, forged, revoked, over
+// a limit.
+inline constexpr std::size_t refusal_reasons = 7;
+
 // Dispatcher -> client: the answer to INQUIRE.
 struct Report {
   static constexpr std::uint8_t type = 0x59;
   std::vector<ClientState> clients;
   std::vector<JobState> jobs;
   std::vector<WorkerState> workers;
-  std::uint64_t jobs_closed = 0;                        // That are over and forgotten.
-  std::array<std::uint64_t, outcome_count> outcomes{};  // Of their tasks.
-  std::uint64_t refused = 0;                            // Messages.
+  std::uint64_t jobs_closed = 0;                         // That are over and forgotten.
+  std::array<std::uint64_t, outcome_count> outcomes{};   // Of their tasks.
+  std::array<std::uint64_t, refusal_reasons> refused{};  // Messages, by reason.
 
   static auto fields(auto& m) { return std::tie(m.clients, m.jobs, m.workers, m.jobs_closed, m.outcomes, m.refused); }
   bool operator==(const Report&) const = default;
@@ -639,7 +680,7 @@ struct Explain {
   bool operator==(const Explain&) const = default;
 };
 
-// Dispatcher -> client: the answer to EXPLAIN and to DRAIN.
+// Dispatcher -> client: the answer to EXPLAIN, DISCARD and DRAIN.
 struct Explanation {
   static constexpr std::uint8_t type = 0x5b;
   bool found = false;  // There is such a job, task or worker.
@@ -698,17 +739,18 @@ struct Flow {
   Range range;
   std::uint64_t busy_nanoseconds = 0;  // What the stages so far needed for the range.
   std::vector<Failure> failures;       // Of the stages so far, in order of offset; these tasks only pass through.
+  Seal seal;                           // Of a range that holds this one, for the last stage.
   PayloadView payloads;                // Not a field.
 
   static auto fields(auto& m) {
     return std::tie(m.function, m.constants, m.constant_count, m.index, m.timeout_nanoseconds, m.fold, m.sink,
-                    m.results_address, m.lease, m.range, m.busy_nanoseconds, m.failures);
+                    m.results_address, m.lease, m.range, m.busy_nanoseconds, m.failures, m.seal);
   }
 };
 
 using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
                              Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, Milestones, End, Closed,
-                             Close, Bye, Submit, Accepted, Offer, Complete, Served, Waiting, Inquire, Report, Explain,
-                             Explanation, Drain, Seek, Stream, Flow>;
+                             Close, Bye, Submit, Accepted, Offer, Complete, Served, Waiting, Fetch, Discard, Inquire,
+                             Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
 
 }  // namespace ventile

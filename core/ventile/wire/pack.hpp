@@ -99,6 +99,21 @@ public:
   bool enter() { return ++depth_ <= unpack_depth_max || fail_depth(); }
   void leave() { --depth_; }
 
+  // From here on the conversions of convert.hpp fail before what they read takes more memory than this, and lists take
+  // no more than they need. Without a limit a list grows with what is read.
+  void limit_memory(std::size_t bytes) {
+    memory_left_ = bytes;
+    limited_ = true;
+  }
+  bool limited() const { return limited_; }
+  // The caller takes so many bytes. False, and the Unpacker has failed, if that is beyond the limit.
+  bool claim(std::uint64_t bytes) {
+    if (!limited_) return true;
+    if (bytes > memory_left_) return fail_memory();
+    memory_left_ -= static_cast<std::size_t>(bytes);
+    return true;
+  }
+
   // Marks the Unpacker as failed, for conversions that find a token well formed but unacceptable. Returns false.
   bool fail(std::string why);
 
@@ -110,6 +125,8 @@ private:
   const std::byte* begin_;
   const std::byte* at_;
   const std::byte* end_;
+  std::size_t memory_left_ = 0;
+  bool limited_ = false;
   int depth_ = 0;
   std::string error_;
 
@@ -117,6 +134,7 @@ private:
   bool read_count(PackKind kind, std::uint32_t values_each, std::uint32_t& count);
   bool fail_expected(std::string_view expected);
   bool fail_depth();
+  bool fail_memory();
 };
 
 // Finds where a value ends in bytes that arrive piece by piece.

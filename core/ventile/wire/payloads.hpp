@@ -75,6 +75,7 @@ public:
   // Forgets what was written since the last end_payload().
   void discard_open() { buffer_.truncate(headroom_ + size()); }
 
+  std::size_t headroom() const { return headroom_; }
   std::uint32_t count() const { return static_cast<std::uint32_t>(ends_.size()); }
   std::size_t size() const { return ends_.empty() ? 0 : ends_.back(); }  // Bytes of the finished payloads.
   std::size_t section_size() const { return size() + ends_.size() * sizeof(std::uint32_t); }

@@ -252,6 +252,8 @@ bool Unpacker::read_value(Bytes& packed, int depth) {
   return true;
 }
 
+bool Unpacker::fail_memory() { return fail("it would take more memory than its size allows"); }
+
 bool Unpacker::fail(std::string why) {
   assert(!why.empty());
   if (ok()) error_ = std::move(why);

@@ -28,5 +28,28 @@ TEST(Crc32c, the_instruction_and_the_table_agree_at_every_size_and_continue_each
   }
 }
 
+TEST(Crc32c, long_runs_agree_with_the_table_wherever_they_begin) {
+  std::mt19937 random{8};
+  std::vector<std::byte> bytes(300'000);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  for (std::size_t begin = 0; begin < 70; begin += 7)
+    for (const std::size_t size : {1'000, 1'023, 1'024, 1'025, 1'343, 65'536, 262'144 + 63}) {
+      const Bytes run = Bytes{bytes}.subspan(begin, size);
+      EXPECT_EQ(crc32c(run, 12'345), crc32c_by_table(run, 12'345)) << begin << ' ' << size;
+    }
+}
+
+TEST(Crc32c, checksums_of_pieces_join_to_that_of_the_whole) {
+  std::mt19937 random{9};
+  std::vector<std::byte> bytes(10'000);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  const Bytes all{bytes};
+  Crc32cJoin join;
+  for (const std::size_t cut : {9'999, 5'000, 5'000, 1, 0, 10'000, 8'192}) {
+    const std::uint32_t first = crc32c(all.first(cut));
+    EXPECT_EQ(join(first, crc32c(all.subspan(cut)), all.size() - cut), crc32c(all)) << cut;
+  }
+}
+
 }  // namespace
 }  // namespace ventile

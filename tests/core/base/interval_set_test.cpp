@@ -4,6 +4,7 @@
 
 #include <random>
 #include <set>
+#include <vector>
 
 namespace ventile {
 namespace {
@@ -79,6 +80,45 @@ TEST(IntervalSet, behaves_like_a_set_of_numbers) {
       ASSERT_EQ(set.lowest_missing(), lowest);
     }
   }
+}
+
+// The same with as many intervals as workers: they are in many chunks, which are divided, joined and left out.
+TEST(IntervalSet, thousands_of_intervals_behave_like_a_set_of_numbers) {
+  constexpr Number numbers = 20'000;
+  std::mt19937_64 random{20261128};
+  IntervalSet set;
+  std::vector<bool> plain(numbers + 1);
+  for (int step = 0; step < 60'000; ++step) {
+    const bool grows = step / 10'000 % 2 == 0;
+    const bool inserts = random() % 8 < (grows ? 7U : 1U);
+    const std::uint64_t longest = random() % 500 == 0 ? numbers / 4 : 2;
+    const Number first = random() % numbers;
+    const Range range = Range::between(first, std::min(numbers, first + 1 + random() % longest));
+    std::uint64_t changed = 0;
+    for (Number n = range.first; n < range.end(); ++n) {
+      changed += plain[n] == inserts ? 0U : 1U;
+      plain[n] = inserts;
+    }
+    ASSERT_EQ(inserts ? set.insert(range) : set.erase(range), changed);
+    ASSERT_EQ(set.contains(range), inserts);
+    ASSERT_EQ(set.intersects(range), inserts);
+    if (step % 500 != 0) continue;
+    std::vector<Range> runs;
+    for (Number n = 0; n < numbers; ++n) {
+      if (!plain[n]) continue;
+      if (runs.empty() || runs.back().end() < n) runs.push_back({n, 0});
+      ++runs.back().count;
+    }
+    ASSERT_EQ(set.ranges(), runs);
+    ASSERT_EQ(set.present({numbers / 4, numbers / 2}).size() + set.missing({numbers / 4, numbers / 2}).size() > 1,
+              !set.contains({numbers / 4, numbers / 2}) && set.intersects({numbers / 4, numbers / 2}));
+    IntervalSet same;
+    for (auto run = runs.rbegin(); run != runs.rend(); ++run) same.insert(*run);
+    ASSERT_EQ(same, set) << "however it came about";
+  }
+  set.erase({0, numbers});
+  EXPECT_TRUE(set.empty());
+  EXPECT_EQ(set, IntervalSet{});
 }
 
 }  // namespace

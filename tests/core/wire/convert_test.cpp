@@ -177,6 +177,10 @@ TEST(Convert, identities_survive) {
   expect_round_trip(SessionId{9});
   expect_round_trip(LeaseId{{7}, 8});
   expect_round_trip(Range{3, std::numeric_limits<Number>::max() - 3});
+  IntervalSet numbers{Range{3, 4}};
+  numbers.insert({9, 1});
+  expect_round_trip(numbers);
+  expect_round_trip(IntervalSet{});
 }
 
 TEST(Convert, a_range_that_overflows_is_refused) {

@@ -239,5 +239,26 @@ TEST(Json, text_nested_too_deep_is_refused_where_it_is) {
   EXPECT_EQ(refusal(std::string(1 << 20, '[')), "nested more than 16 deep at column 17");
 }
 
+TEST(Json, what_would_nest_too_deep_as_json_is_not_written) {
+  const auto written = [](std::size_t depth, std::string_view innermost) {
+    const std::string nested = std::string(depth, '\x91').append(innermost);
+    Unpacker unpacker{as_bytes(nested)};
+    std::string out;
+    if (const Status status = append_json(unpacker, out); !status) return status.error().message;
+    Buffer packed;
+    Packer packer{packed};
+    EXPECT_TRUE(pack_json(out, packer)) << out;
+    return std::string("readable");
+  };
+  const std::string_view binary{"\xc4\x01x"}, no_utf8{"\xa1\xff"}, extension{"\xd4\x05x"};
+  EXPECT_EQ(written(unpack_depth_max, "\x01"), "readable");
+  for (const std::string_view bytes : {binary, no_utf8}) {
+    EXPECT_EQ(written(unpack_depth_max - 1, bytes), "readable");
+    EXPECT_THAT(written(unpack_depth_max, bytes), HasSubstr("nested too deep"));
+  }
+  EXPECT_EQ(written(unpack_depth_max - 2, extension), "readable");
+  EXPECT_THAT(written(unpack_depth_max - 1, extension), HasSubstr("nested too deep"));
+}
+
 }  // namespace
 }  // namespace ventile

@@ -72,13 +72,16 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, std::uint32_t>) return "u32";
   if constexpr (std::is_same_v<T, std::uint64_t>) return "u64";
   if constexpr (std::is_same_v<T, std::int64_t>) return "i64";
-  if constexpr (std::is_same_v<T, std::string>) return "text";
+  if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Text>) return "text";
   if constexpr (std::is_same_v<T, std::vector<std::byte>>) return "bytes";
   if constexpr (std::is_same_v<T, IncarnationId>) return "id";
-  if constexpr (std::is_same_v<T, JobId> || std::is_same_v<T, NodeId> || std::is_same_v<T, SealCode>) return "wide id";
+  if constexpr (std::is_same_v<T, JobId> || std::is_same_v<T, NodeId> || std::is_same_v<T, SealCode> ||
+                std::is_same_v<T, LifeId>)
+    return "wide id";
   if constexpr (std::is_same_v<T, LeaseId>) return "lease id";
   if constexpr (std::is_same_v<T, Range>) return "range";
   if constexpr (std::is_same_v<T, std::array<std::uint64_t, 6>>) return "6 × u64";
+  if constexpr (std::is_same_v<T, std::array<std::uint64_t, 7>>) return "7 × u64";
   if constexpr (std::is_same_v<T, Role>) return "Role";
   if constexpr (std::is_same_v<T, Refusal>) return "Refusal";
   if constexpr (std::is_same_v<T, Outcome>) return "Outcome";
@@ -223,8 +226,8 @@ TEST(ProtocolDocument, lists_every_field_of_every_message_with_its_type) {
 }
 
 TEST(ProtocolDocument, lists_every_field_of_every_structure_with_its_type) {
-  const auto expected = fields_of_structures<FunctionOffer, HeldRange, Credit, IndexRule, SinkCredit, RangeOutcome,
-                                             Seal, Failure, FailureNote, Settlement, VerdictNote, RunningLease,
+  const auto expected = fields_of_structures<FunctionOffer, Seal, HeldRange, Credit, IndexRule, SinkCredit,
+                                             RangeOutcome, Failure, FailureNote, Settlement, VerdictNote, RunningLease,
                                              Milestone, ClientState, JobState, WorkerState>();
   EXPECT_THAT(fields_in("structures"), ::testing::ElementsAreArray(expected));
 }
@@ -233,8 +236,8 @@ TEST(ProtocolDocument, explains_every_type_that_a_field_has) {
   std::vector<Field> fields = fields_in("fields");
   const std::vector<Field> inner = fields_in("structures");
   fields.insert(fields.end(), inner.begin(), inner.end());
-  std::vector<std::string> known = {"bool", "u32",     "u64",      "i64",   "text",   "bytes",
-                                    "id",   "wide id", "lease id", "range", "6 × u64"};
+  std::vector<std::string> known = {"bool", "u32",     "u64",      "i64",   "text",    "bytes",
+                                    "id",   "wide id", "lease id", "range", "6 × u64", "7 × u64"};
   for (const Field& field : inner) known.push_back(field.of);
   for (const Row& row : table("enumerations")) known.push_back(row[0]);
   for (const Field& field : fields) {

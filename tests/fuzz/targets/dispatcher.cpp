@@ -33,6 +33,11 @@ void fill(std::string& value, fuzz::Feed& feed) {
   static const char* const words[] = {"", "square", "sum", "rogue", "tcp://127.0.0.1:1"};
   value = words[feed.below(5)];
 }
+void fill(Text& value, fuzz::Feed& feed) {
+  std::string text;
+  fill(text, feed);
+  value = text;
+}
 void fill(LeaseId& value, fuzz::Feed& feed) {
   value.dispatcher = feed.below(4) == 0 ? IncarnationId{7} : dispatcher_id;
   value.counter = number(feed);

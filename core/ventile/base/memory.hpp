@@ -1,0 +1,13 @@
+// How a program has its memory.
+#pragma once
+
+namespace ventile {
+
+// For a program's main(), before it starts threads: what is freed is kept for the next frame instead of being given
+// back to the kernel, which clears and maps every page anew; that costs more than sending it. At most `kept_bytes_max`
+// of each thread's are kept. Does nothing where the C library is not glibc. Not for libraries: memory is the program's.
+void keep_freed_memory();
+
+inline constexpr int kept_bytes_max = 32 << 20;
+
+}  // namespace ventile
