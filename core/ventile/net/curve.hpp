@@ -67,6 +67,10 @@ struct Curve {
   std::shared_ptr<const KeyPair> own;    // Null: no keys. Everything travels in the clear, whoever connects is let in.
   std::string server_key;                // To connect: the public key that the other side must have.
   std::shared_ptr<Admission> admission;  // To bind: who may come in.
+  // To bind, at each tcp address: so many connections may wait to be let in; then the oldest of them is closed for
+  // another. One that sends more than a handshake has is closed, too. A burst may exceed this for some milliseconds.
+  // This needs somebody to read the socket's Monitor.
+  std::size_t strangers_max = 16;
 
   explicit operator bool() const { return own != nullptr; }
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include <ventile/base/ids.hpp>
+#include <ventile/net/porter.hpp>
 
 namespace ventile {
 
@@ -103,6 +104,8 @@ bool Monitor::receive(ConnectionEvent& event) {
   event.descriptor = has_descriptor(event.kind) ? value : -1;
   event.error = has_error(event.kind) ? value : 0;
   event.address = as_text(address.bytes());
+  if (event.kind == Kind::accepted)
+    for (const auto& porter : socket_.porters_) porter->on_accepted(event.descriptor);
   return true;
 }
 

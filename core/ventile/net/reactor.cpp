@@ -32,6 +32,7 @@ struct Reactor::Source {
 
   bool is_router() const { return socket->kind_ == ZMQ_ROUTER; }
   bool may_write(TimePoint now) const { return wants_write && (is_router() ? now >= retry_at : events.writable); }
+  bool waits_for_room() const { return wants_write && !is_router(); }  // And hears of it by its events.
   bool is_ready(TimePoint now) const { return events.readable || may_write(now); }
 };
 
@@ -132,14 +133,15 @@ void Reactor::run() {
   stopping_ = false;
 }
 
-// libzmq's descriptors are edge-triggered: we may sleep on them only if events() has found nothing since the sockets
-// were last used. To ask one that nobody has used since would cost a system call and tell nothing new.
+// libzmq's descriptors are edge-triggered: we may sleep on them only if events(), or a receive that found nothing, was
+// the last that was done with the sockets. To ask one that nobody has used since would cost a system call and tell
+// nothing new; so would asking one for messages of which only what it has room for matters.
 void Reactor::wait() {
   std::erase_if(sources_, [](const auto& source) { return source->removed; });
   std::erase_if(watches_, [](const auto& watch) { return watch->removed; });
   bool ready = false;
   for (const auto& source : sources_) {
-    if (source->socket->used()) refresh(*source);
+    if (source->waits_for_room() || (source->socket->used() && source->on_readable)) refresh(*source);
     ready = ready || source->is_ready(now_);
   }
   if (!ready && fall_asleep()) {
@@ -213,7 +215,9 @@ void Reactor::call_timers() {
 
 void Reactor::call_source(Source& source) {
   for (int calls = 0; calls < burst_max && source.events.readable && !source.removed; ++calls) {
-    if (source.on_readable() == Reading::drained) break;
+    if (source.on_readable() == Reading::more) continue;
+    source.events.readable = source.socket->used();  // It may have been used again, and then wait() will ask.
+    break;
   }
   if (source.removed || !source.may_write(now_)) return;
   source.retry_at = now_ + router_retry;

@@ -1,6 +1,7 @@
 #include <ventile/net/socket.hpp>
 
 #include <net/if.h>
+#include <sys/stat.h>
 #include <zmq.h>
 
 #include <cassert>
@@ -10,6 +11,7 @@
 #include <ventile/net/gatekeeper.hpp>
 #include <ventile/net/handover.hpp>
 #include <ventile/net/listener.hpp>
+#include <ventile/net/porter.hpp>
 #include <ventile/net/trial.hpp>
 
 namespace ventile {
@@ -37,6 +39,12 @@ const char* name_of(int kind) {
   }
 }
 
+// The kind that talks to it.
+int counterpart_of(int kind) {
+  if (kind == ZMQ_PULL) return ZMQ_PUSH;
+  return kind == ZMQ_PUSH ? ZMQ_PULL : ZMQ_DEALER;
+}
+
 int to_milliseconds(Duration duration) {
   return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
@@ -51,6 +59,14 @@ bool is_interface(const Endpoint& endpoint) {
 
 bool is_ipv6(const Endpoint& endpoint) {
   return endpoint.transport == Transport::tcp && endpoint.host.find(':') != std::string::npos;
+}
+
+// A socket file is made as the umask has it, and who may write to it may connect.
+void keep_others_out(const Endpoint& bound) {
+  constexpr mode_t owner_and_group = S_IRWXU | S_IRWXG;
+  struct stat file {};
+  if (bound.transport != Transport::ipc || ::stat(bound.host.c_str(), &file) != 0) return;
+  (void)::chmod(bound.host.c_str(), file.st_mode & owner_and_group);
 }
 
 Error cannot_bind(const Endpoint& endpoint, const std::string& reason) {
@@ -93,6 +109,7 @@ void Socket::set_connection_options(const ConnectionOptions& options) {
   set_option(ZMQ_TCP_KEEPALIVE_IDLE, to_whole_seconds(options.keepalive_idle));
   set_option(ZMQ_TCP_KEEPALIVE_INTVL, to_whole_seconds(options.keepalive_interval));
   set_option(ZMQ_TCP_KEEPALIVE_CNT, options.keepalive_probes);
+  set_option(ZMQ_TCP_MAXRT, to_milliseconds(options.unconfirmed_longest));
   curve_ = options.curve;
 }
 
@@ -112,12 +129,16 @@ Status Socket::guard(const Endpoint& endpoint) {
   return {};
 }
 
+void Socket::employ_porter(const Endpoint& bound) {
+  if (!curve_ || bound.transport != Transport::tcp) return;
+  porters_.push_back(std::make_unique<Porter>(bound.port, WaitingRoom::Limits{.waiting_max = curve_.strangers_max}));
+}
+
 Status Socket::try_as_stranger(const Endpoint& bound) const {
   if (!curve_ || bound.transport == Transport::inproc) return {};
   const auto stranger = KeyPair::make();
   context_->gatekeeper().expect(stranger->public_key());
-  return ventile::try_as_stranger(context_->handle, kind_ == ZMQ_PULL ? ZMQ_PUSH : ZMQ_DEALER, bound,
-                                  curve_.own->public_key(), *stranger);
+  return ventile::try_as_stranger(context_->handle, counterpart_of(kind_), bound, curve_.own->public_key(), *stranger);
 }
 
 Status Socket::show_keys(const Endpoint& endpoint) {
@@ -155,10 +176,12 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   context_->describe(this, std::string("bound to ") + bound);
   Result<Endpoint> listening = Endpoint::parse(bound);
   if (!listening) return listening;
+  keep_others_out(*listening);
   if (Status refused = try_as_stranger(*listening); !refused) {
     zmq_unbind(handle_, bound);
     return refused.error();
   }
+  employ_porter(*listening);
   return listening;
 }
 
@@ -213,6 +236,7 @@ bool Socket::receive_part(Frame& frame, bool& more_follow) {
   auto* const message = reinterpret_cast<zmq_msg_t*>(frame.message_);
   while (zmq_msg_recv(message, handle_, ZMQ_DONTWAIT) < 0) {
     assert(errno == EAGAIN || errno == EINTR || errno == ETERM);
+    if (errno == EAGAIN) used_ = false;  // It has looked into everything that came: events() would find no message.
     if (errno != EINTR) return false;
   }
   take_over(zmq_msg_data(message));

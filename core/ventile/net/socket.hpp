@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <ventile/base/clock.hpp>
 #include <ventile/base/result.hpp>
@@ -21,15 +22,21 @@
 
 namespace ventile {
 
+class Porter;
+
 // What holds for each connection of a socket, whatever its kind.
 struct ConnectionOptions {
-  std::int64_t frame_bytes_max = 1 << 20;                     // A larger frame closes its connection. Not on inproc.
+  std::int64_t frame_bytes_max = 2 << 20;                     // A larger frame closes its connection. Not on inproc.
   Duration handshake_time_max = std::chrono::seconds{3};      // An idle stranger is then closed.
   Duration reconnect_first = std::chrono::milliseconds{100};  // Doubles, with jitter, up to reconnect_longest.
   Duration reconnect_longest = std::chrono::seconds{5};
   Duration keepalive_idle = std::chrono::seconds{30};     // Then probe every keepalive_interval; dead after
   Duration keepalive_interval = std::chrono::seconds{5};  // keepalive_probes without an answer.
   int keepalive_probes = 3;
+  // The other machine confirms nothing of what was sent: its power or our address has gone, and nobody closes anything.
+  // After so long the connection is broken and tried for again (TCP_USER_TIMEOUT, RFC 5482), not after a quarter of an
+  // hour.
+  Duration unconfirmed_longest = std::chrono::seconds{30};
   Curve curve;  // On every transport but inproc.
 };
 
@@ -106,7 +113,9 @@ public:
 
   // Returns the address with the port that was really bound, for others to connect to. Code::unavailable if it cannot
   // be had; if it is taken, the message says who has it, as far as this process may know. May be called for several
-  // addresses. libzmq closes in the background: the address of a destroyed socket is free a moment later.
+  // addresses. libzmq closes in the background: the address of a destroyed socket is free a moment later. Over ipc only
+  // the owner and, if the umask leaves that, the group of the socket file may connect; the folder that it is in may
+  // allow fewer.
   //
   // With keys, the context's gatekeeper asks `curve.admission` about whoever connects. Before this returns, a stranger
   // of our own has knocked and was refused; if it was let in, the address is given up again and the answer is
@@ -157,11 +166,13 @@ private:
   int kind_;
   std::string connected_to_;  // Empty if to nothing.
   Curve curve_;
-  std::string domain_;  // The gatekeeper's, once it is bound with keys.
+  std::vector<std::unique_ptr<Porter>> porters_;  // One for each tcp address, with keys.
+  std::string domain_;                            // The gatekeeper's, once it is bound with keys.
   std::uint64_t malformed_count_ = 0;
   bool used_ = true;
   OwnerThread owner_;
 
+  void employ_porter(const Endpoint& bound);
   void set_key(int option, const char* raw, std::size_t size);
   Status guard(const Endpoint& endpoint);               // Before binding, so that nobody comes in unasked.
   Status try_as_stranger(const Endpoint& bound) const;  // After it.

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <string>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -281,6 +283,20 @@ TEST_F(SocketTest, the_socket_file_of_a_dead_process_is_taken_over) {
   ASSERT_EQ(status, 0);
   PullSocket pull(context);
   EXPECT_TRUE(pull.bind(endpoint("ipc://" + path)));
+}
+
+TEST_F(SocketTest, only_owner_and_group_may_connect_to_a_socket_file) {
+  for (const auto& [mask, mode] : {std::pair<mode_t, mode_t>{0, 0770}, {022, 0750}, {077, 0700}}) {
+    const std::string path = folder.path("socket-" + std::to_string(mask));
+    const mode_t before = ::umask(mask);
+    PullSocket pull(context);
+    const bool is_bound = bool{pull.bind(endpoint("ipc://" + path))};
+    ::umask(before);
+    struct stat file {};
+    ASSERT_TRUE(is_bound);
+    ASSERT_EQ(::stat(path.c_str(), &file), 0);
+    EXPECT_EQ(file.st_mode & 0777U, mode);
+  }
 }
 
 TEST_F(SocketTest, only_one_host_with_a_port_can_be_connected_to) {
