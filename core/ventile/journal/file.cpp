@@ -61,11 +61,16 @@ public:
   Result<Buffer> read() override {
     struct stat about {};
     if (::fstat(handle_.get(), &about) != 0) return failure("read", path_);
+    return read(0, static_cast<std::size_t>(about.st_size));
+  }
+
+  Result<Buffer> read(std::uint64_t offset, std::size_t size) override {
     Buffer bytes;
-    auto* const begin = bytes.extend(static_cast<std::size_t>(about.st_size));
+    auto* const begin = bytes.extend(size);
     std::size_t done = 0;
     while (done < bytes.size()) {
-      const ssize_t count = ::pread(handle_.get(), begin + done, bytes.size() - done, static_cast<off_t>(done));
+      const ssize_t count =
+          ::pread(handle_.get(), begin + done, bytes.size() - done, static_cast<off_t>(offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return failure("read", path_);
       if (count == 0) break;

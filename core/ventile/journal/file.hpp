@@ -27,6 +27,8 @@ public:
   virtual Status sync() = 0;
   // Reads the whole file.
   virtual Result<Buffer> read() = 0;
+  // Reads so many bytes from there on, fewer if the file ends before.
+  virtual Result<Buffer> read(std::uint64_t offset, std::size_t size) = 0;
 };
 
 // One folder, without what is below it. Names and errors as above.

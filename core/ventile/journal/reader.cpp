@@ -120,6 +120,7 @@ private:
     if (!header) return damaged(name, 0, header.error().message);
     segment.header = *header;
     if (const std::string wrong = misplaced(segment); !wrong.empty()) return damaged(name, 0, wrong);
+    if (segment.header.first == 0) complete_ = true;
     SegmentReader reader{*bytes, segment};
     if (Status read = reader.read([this](const RecordView& record) { return take(record); }); !read) return read;
     check_end(reader, segment, next);
@@ -135,10 +136,10 @@ private:
     return {};
   }
 
-  // A journal begins at position 0 or, once what was before has been retired, with a snapshot. The power may go in the
-  // middle of retiring: what is left before the snapshot is passed over.
+  // A journal begins with the segment at position 0 or, once what was before has been retired, with a snapshot. The
+  // power may go in the middle of retiring: what is left before the snapshot is passed over.
   Status take(const RecordView& record) {
-    if (record.position == 0 || record.role == RecordRole::snapshot) complete_ = true;
+    if (record.role == RecordRole::snapshot) complete_ = true;
     begun_ = true;
     return complete_ ? visit_(record) : Status{};
   }

@@ -83,7 +83,12 @@ void JournalWriter::run() {
       const Status sealed = journal_->seal();  // A full disk only costs the seal.
       const bool room = journal_->has_room();
       lock.lock();
-      if (!sealed && sealed.error().code != Code::overloaded) health_ = sealed;
+      if (!sealed && sealed.error().code != Code::overloaded) {
+        health_ = sealed;
+        lock.unlock();
+        if (callbacks_.on_failed) callbacks_.on_failed(sealed.error());
+        return;
+      }
       if (room && full_) say_full(false);
       const auto work = [this] { return stop_ || !queue_.empty(); };
       if (full_)

@@ -35,10 +35,10 @@ std::optional<Stamp> stamp_of(const std::string& path) {
 
 bool has_key(const std::string& folder) { return stamp_of(folder + "/" + std::string(key_file)).has_value(); }
 
-// Whom an owner of that role lets in.
+// Whom an owner of that role lets in. Workers come to a worker that is the next stage of a pipeline.
 bool may_visit(KeyRole owner, KeyRole guest) {
   if (owner == KeyRole::dispatcher) return true;
-  return owner == KeyRole::sink && guest == KeyRole::worker;
+  return (owner == KeyRole::sink || owner == KeyRole::worker) && guest == KeyRole::worker;
 }
 
 std::string names_of(const std::vector<KeyRole>& roles) {
@@ -62,6 +62,7 @@ public:
   const OwnKey& own() const { return own_; }
   const std::string& caution() const { return caution_; }
   std::uint64_t changes() const { return changes_; }
+  std::uint64_t departures() const { return departures_; }
   const Sealer* sealer() const { return sealer_.get(); }
 
   // With the sink's key the dispatcher, and the other way round; a dispatcher that knows no sink with its own.
@@ -76,10 +77,12 @@ public:
     return {};
   }
 
-  std::string key_of(KeyRole role) const {
+  std::string key_of(KeyRole role, std::string_view name = {}) const {
     const std::lock_guard lock(mutex_);
-    const auto found = servers_.find(role);
-    return found == servers_.end() ? std::string{} : found->second;
+    const auto found = std::find_if(known_.begin(), known_.end(), [&](const KnownPeer& peer) {
+      return peer.role == role && (name.empty() || peer.name == name);
+    });
+    return found == known_.end() ? std::string{} : found->public_key;
   }
 
   std::optional<Guest> guest(std::string_view public_key) const {
@@ -119,31 +122,50 @@ private:
   const std::string caution_;
   std::unique_ptr<const Sealer> sealer_;
   std::atomic<std::uint64_t> changes_ = 0;
+  std::atomic<std::uint64_t> departures_ = 0;
   mutable std::mutex mutex_;  // Guards what follows.
   Guests guests_;
-  std::map<KeyRole, std::string> servers_;
+  std::vector<KnownPeer> known_;  // And not revoked.
   std::optional<Stamp> stamp_;
 
   // Whoever serves may ask itself how it is: that is what a health check beside it does.
   void take(const std::vector<KnownPeer>& peers) {
-    guests_.clear();
-    servers_.clear();
-    for (const KnownPeer& peer : peers) {
-      if (peer.revoked) continue;
-      servers_.try_emplace(peer.role, peer.public_key);
+    const Guests before = std::exchange(guests_, {});
+    known_.clear();
+    if (own_.role == KeyRole::dispatcher) known_.push_back({own_.role, own_.name, own_.pair->public_key(), false});
+    std::copy_if(peers.begin(), peers.end(), std::back_inserter(known_),
+                 [](const auto& peer) { return !peer.revoked; });
+    for (const KnownPeer& peer : known_)
       if (may_visit(own_.role, peer.role)) guests_.insert_or_assign(peer.public_key, Guest{peer.role, peer.name});
-    }
-    if (own_.role == KeyRole::dispatcher) {
-      servers_.insert_or_assign(KeyRole::dispatcher, own_.pair->public_key());
-      guests_.insert_or_assign(own_.pair->public_key(), Guest{own_.role, own_.name});
-    }
     ++changes_;
+    if (std::any_of(before.begin(), before.end(), [this](const auto& guest) { return is_gone(guest); })) ++departures_;
+  }
+
+  bool is_gone(const Guests::value_type& guest) const {
+    const auto now = guests_.find(guest.first);
+    return now == guests_.end() || now->second.role != guest.second.role;
   }
 
   std::size_t guest_count() const {
     const std::lock_guard lock(mutex_);
     return guests_.size();
   }
+};
+
+// Lets in the guests of one role.
+class Keys::Only final : public Admission {
+public:
+  Only(std::shared_ptr<Book> book, KeyRole role) : book_(std::move(book)), role_(role) {}
+
+  bool admits(std::string_view public_key) const override {
+    const std::optional<Guest> guest = book_->guest(public_key);
+    return guest && guest->role == role_;
+  }
+  void refresh() override { book_->refresh(); }
+
+private:
+  std::shared_ptr<Book> book_;
+  KeyRole role_;
 };
 
 Keys::Keys(std::shared_ptr<Book> book) : book_(std::move(book)) {}
@@ -172,12 +194,17 @@ const std::string& Keys::caution() const { return book_->caution(); }
 
 Curve Keys::to_serve() const {
   if (book_ == nullptr) return {};
-  return {book_->own().pair, {}, book_};
+  return {book_->own().pair, {}, book_, strangers_max_};
 }
 
-Curve Keys::to_meet(KeyRole other) const {
+Curve Keys::to_serve(KeyRole guests) const {
   if (book_ == nullptr) return {};
-  return {book_->own().pair, book_->key_of(other), nullptr};
+  return {book_->own().pair, {}, std::make_shared<Only>(book_, guests), strangers_max_};
+}
+
+Curve Keys::to_meet(KeyRole other, std::string_view name) const {
+  if (book_ == nullptr) return {};
+  return {book_->own().pair, book_->key_of(other, name)};
 }
 
 std::optional<Guest> Keys::guest(std::string_view public_key) const {
@@ -190,6 +217,7 @@ SealCode Keys::seal(const SealedLease& lease) const {
 }
 
 std::uint64_t Keys::changes() const { return book_ == nullptr ? 0 : book_->changes(); }
+std::uint64_t Keys::departures() const { return book_ == nullptr ? 0 : book_->departures(); }
 Status Keys::reload() const { return book_ == nullptr ? Status{} : book_->load(); }
 
 }  // namespace ventile

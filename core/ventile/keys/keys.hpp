@@ -43,9 +43,15 @@ public:
   // What its owner should hear: that others may read the secret. Empty: nothing.
   const std::string& caution() const;
 
-  // For a socket that binds, and for one that connects to a peer of that role. Without keys both answer none.
+  // How many connections may wait to be let in at each address that is served with this: see Curve. Of this copy, and
+  // of those made of it from now on.
+  void limit_strangers(std::size_t most) { strangers_max_ = most; }
+
+  // For a socket that binds, and lets in all guests or those of one role only; and for one that connects to a peer of
+  // that role, the first that there is or the one with that name. Without keys all answer none.
   Curve to_serve() const;
-  Curve to_meet(KeyRole other) const;
+  Curve to_serve(KeyRole guests) const;
+  Curve to_meet(KeyRole other, std::string_view name = {}) const;
 
   // Of a dispatcher and of a sink, which come to the same: see seal.hpp. Others, and no keys at all, have none.
   SealCode seal(const SealedLease& lease) const;
@@ -54,12 +60,16 @@ public:
   std::optional<Guest> guest(std::string_view public_key) const;
   // Grows whenever the guests may be others.
   std::uint64_t changes() const;
+  // Grows whenever somebody who was a guest is none any more: for sockets that cannot ask of each message who sent it.
+  std::uint64_t departures() const;
   // Reads the list of guests again. On an error the list stays as it was.
   Status reload() const;
 
 private:
   class Book;
+  class Only;
   std::shared_ptr<Book> book_;
+  std::size_t strangers_max_ = Curve{}.strangers_max;
 
   explicit Keys(std::shared_ptr<Book> book);
 };

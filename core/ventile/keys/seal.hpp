@@ -15,7 +15,7 @@ struct SealedLease {
   JobId job;
   LeaseId lease;
   Range range;
-  std::string_view worker;  // Its public key, as the transport has proved it.
+  std::string_view worker;  // Its public key, as the transport has proved it; empty: whoever pulls it from a stream.
 };
 
 // Makes seals: a keyed BLAKE2b of 128 bits over a lease. Dispatcher and sink have the same sealer, for the two key

@@ -47,6 +47,19 @@ TEST_F(JournalTest, what_was_committed_is_read_back_in_order) {
   EXPECT_EQ(seen.total(), 204U);
 }
 
+// A process that is opened again before it had anything to write down seals nothing, at position 0.
+TEST_F(JournalTest, a_journal_that_was_sealed_before_its_first_record_is_whole) {
+  open();
+  open();
+  ASSERT_TRUE(journal->seal());
+  write(0, 3);
+  open();
+  EXPECT_EQ(seen.total(), 3U);
+  ASSERT_TRUE(journal->seal());
+  open();
+  EXPECT_EQ(seen.total(), 3U);
+}
+
 TEST_F(JournalTest, what_was_not_committed_is_not_there) {
   open();
   write(0, 1);

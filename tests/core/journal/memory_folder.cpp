@@ -21,6 +21,7 @@ public:
     const std::uint64_t end = offset + bytes.size();
     const std::uint64_t growth = end > data_->bytes.size() ? end - data_->bytes.size() : 0;
     const bool last = disk_.power_goes();
+    if (disk_.writes_fail_) return broken();
     if (growth > 0 && disk_.bytes() + growth > disk_.bytes_max_) return full();
     data_->bytes.resize(std::max<std::size_t>(data_->bytes.size(), end));
     std::copy(bytes.begin(), bytes.end(), data_->bytes.begin() + static_cast<std::ptrdiff_t>(offset));
@@ -36,6 +37,13 @@ public:
   Result<Buffer> read() override {
     Buffer bytes;
     bytes.append(data_->bytes);
+    return bytes;
+  }
+  Result<Buffer> read(std::uint64_t offset, std::size_t size) override {
+    const Bytes all{data_->bytes};
+    const std::size_t begin = std::min<std::size_t>(offset, all.size());
+    Buffer bytes;
+    bytes.append(all.subspan(begin, std::min(size, all.size() - begin)));
     return bytes;
   }
 

@@ -39,8 +39,9 @@ public:
   // Writes and new files beyond so many bytes are refused as on a full disk.
   void limit(std::uint64_t bytes) { bytes_max_ = bytes; }
   std::uint64_t bytes() const;
-  // Every sync fails from now on.
+  // Every sync, or every write, fails from now on.
   void break_syncs() { syncs_fail_ = true; }
+  void break_writes() { writes_fail_ = true; }
 
   std::map<std::string, std::vector<std::byte>> files() const;      // As a process sees them.
   void put(const std::string& name, std::vector<std::byte> bytes);  // Synced.
@@ -65,6 +66,7 @@ private:
   std::uint64_t fail_at_ = std::numeric_limits<std::uint64_t>::max();
   std::atomic<std::uint64_t> bytes_max_ = std::numeric_limits<std::uint64_t>::max();  // A writer has its own thread.
   bool syncs_fail_ = false;
+  bool writes_fail_ = false;
 
   bool power_goes() { return ++operations_ == fail_at_; }
   void change(const std::function<void(Names&)>& change);

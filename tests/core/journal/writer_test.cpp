@@ -20,6 +20,7 @@ protected:
   std::uint64_t persisted = 0;
   bool full = false;
   std::optional<Error> failed;
+  std::function<void()> after_commit = [] {};  // On the writer's thread.
   std::unique_ptr<JournalWriter> writer;
 
   void start(JournalWriterOptions options = {}) {
@@ -30,7 +31,10 @@ protected:
     writer = std::make_unique<JournalWriter>(
         std::move(*journal), options,
         JournalWriter::Callbacks{{},
-                                 [this](std::uint64_t token) { say([&] { persisted = token; }); },
+                                 [this](std::uint64_t token) {
+                                   after_commit();
+                                   say([&] { persisted = token; });
+                                 },
                                  [this](bool is_full) { say([&] { full = is_full; }); },
                                  [this](const Error& error) { say([&] { failed = error; }); }});
   }
@@ -123,6 +127,17 @@ TEST_F(WriterTest, a_sync_that_fails_is_the_last_word) {
   wait_until([this] { return failed.has_value(); });
   EXPECT_EQ(failed->code, Code::failed);
   EXPECT_EQ(persisted, 0U);
+  EXPECT_FALSE(writer->append(2, story_kind, record_of(1)));
+}
+
+// Nobody waits for the seal, and nothing may come that would find the disk broken.
+TEST_F(WriterTest, a_seal_that_fails_is_said_at_once) {
+  after_commit = [this] { disk.break_writes(); };
+  start();
+  ASSERT_TRUE(writer->append(1, story_kind, record_of(0)));
+  wait_until([this] { return failed.has_value(); });
+  EXPECT_EQ(failed->code, Code::failed);
+  EXPECT_EQ(persisted, 1U);
   EXPECT_FALSE(writer->append(2, story_kind, record_of(1)));
 }
 

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <tests/nodes/io/temporary.hpp>
+#include <ventile/keys/key_files.hpp>
 #include <ventile/keys/key_tree.hpp>
 #include <ventile/keys/keys.hpp>
 
@@ -94,6 +95,41 @@ TEST_F(KeysTest, a_worker_or_client_lets_nobody_in) {
   for (const KeyRole role : {KeyRole::worker, KeyRole::client, KeyRole::admin})
     for (const char* const other : {"dispatcher", "sink", "worker", "client", "admin"})
       EXPECT_FALSE(open(role).guest(public_of(other))) << to_string(role) << " and " << other;
+}
+
+TEST_F(KeysTest, of_the_guests_those_of_one_role_may_be_let_in_alone) {
+  const Keys keys = open(KeyRole::dispatcher);
+  const auto admission = keys.to_serve(KeyRole::worker).admission;
+  EXPECT_TRUE(admission->admits(public_of("worker")));
+  for (const char* const other : {"dispatcher", "sink", "client", "admin"})
+    EXPECT_FALSE(admission->admits(public_of(other))) << other;
+  ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
+  admission->refresh();
+  EXPECT_TRUE(admission->admits(public_of("worker-gpu-3")));
+}
+
+// Stages of a pipeline in a row: whoever pushes to the next one has its key by name.
+TEST_F(KeysTest, a_worker_that_knows_others_meets_them_by_name_and_lets_them_in) {
+  ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
+  ASSERT_TRUE(write_peers(root + "/worker", *read_peers(root + "/sink")));  // It has the workers.
+  const Keys keys = open(KeyRole::worker);
+  EXPECT_EQ(keys.to_meet(KeyRole::worker, "gpu-3").server_key, public_of("worker-gpu-3"));
+  EXPECT_EQ(keys.to_meet(KeyRole::worker, "gpu-4").server_key, "");
+  EXPECT_TRUE(keys.to_serve().admission->admits(public_of("worker-gpu-3")));
+  EXPECT_FALSE(keys.to_serve().admission->admits(public_of("dispatcher")));
+}
+
+TEST_F(KeysTest, a_departure_is_somebody_who_is_a_guest_no_longer) {
+  const Keys keys = open(KeyRole::dispatcher);
+  const std::uint64_t before = keys.departures();
+  ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
+  ASSERT_TRUE(keys.reload());
+  EXPECT_EQ(keys.departures(), before);
+  ASSERT_TRUE(revoke_key(root, "gpu-3"));
+  ASSERT_TRUE(keys.reload());
+  EXPECT_EQ(keys.departures(), before + 1);
+  ASSERT_TRUE(keys.reload());
+  EXPECT_EQ(keys.departures(), before + 1);
 }
 
 TEST_F(KeysTest, who_is_added_or_revoked_is_so_after_the_next_look) {
