@@ -177,6 +177,10 @@ Result<std::optional<Reply>> Call::attend() {
     if (watched[3].revents != 0) read_chunk(stderr_.read_end, [this](std::string_view chunk) { keep_stderr(chunk); });
     if (watched[0].revents != 0) {
       Result<Reply> reply = receive_reply();
+      if (!reply && is_withdrawn()) {  // Its line has come to it, and passed over it.
+        outcome_.withdrawn = true;
+        return std::optional<Reply>{};
+      }
       if (!reply) return reply.error();
       if (reply->step != Step::begun) return std::optional{*reply};
       on_begun(reply->began);
@@ -192,9 +196,16 @@ Result<Reply> Call::receive_reply() const {
   return reply;
 }
 
-bool Call::withdraw() const {
+bool Call::withdraw() {
+  const std::lock_guard lock{withdrawing_};
   eventfd_t one = 0;
-  return eventfd_read(lane_.claim.get(), &one) == 0;
+  withdrawn_ = withdrawn_ || eventfd_read(lane_.claim.get(), &one) == 0;
+  return withdrawn_;
+}
+
+bool Call::is_withdrawn() {
+  const std::lock_guard lock{withdrawing_};
+  return withdrawn_;
 }
 
 // False if it will never begin. A command that has begun does not mind that it should have been withdrawn.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -41,6 +42,9 @@ public:
   // Puts the command into the queue, then serves its pipes and the clock until its line answers; or nothing, if it was
   // withdrawn. After an error the command is ended, should it have begun.
   Result<std::optional<Reply>> carry_out();
+  // From any thread, while carry_out() runs or before. A command that stands in the queue will not begin any more; one
+  // that does not stand there yet is left alone. The lane's stop event tells carry_out(). Whether it is withdrawn.
+  bool withdraw();
 
 private:
   // Both ends of a pipe of which the command writes to one. We keep that one, too, until the command has ended: the end
@@ -56,6 +60,8 @@ private:
   std::stop_token stop_;
   const Queueing& queueing_;
   ProcessOutcome& outcome_;
+  std::mutex withdrawing_;
+  bool withdrawn_ = false;
   Descriptor conversation_;
   Pipe stdout_;
   Pipe stderr_;
@@ -69,7 +75,7 @@ private:
   Status start();
   Result<std::optional<Reply>> attend();
   Result<Reply> receive_reply() const;
-  bool withdraw() const;
+  bool is_withdrawn();
   bool on_stop();
   void on_begun(TimePoint began);
   void on_time(TimePoint now);

@@ -29,6 +29,25 @@ void pack_error(Packer& packer, const FailureText& error) {
   packer.append_packed(error.detail);
 }
 
+FailureText read_error(Bytes payload) {
+  FailureText error;
+  Unpacker unpacker{payload};
+  std::uint32_t count = 0;
+  if (!unpacker.read_map(count)) return error;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::string_view key;
+    if (!unpacker.read_string(key)) return error;
+    if (key == "kind" || key == "message") {
+      if (!unpacker.read_string(key == "kind" ? error.kind : error.message)) return error;
+    } else if (Bytes value; !unpacker.read_value(value)) {
+      return error;
+    } else if (key == "detail") {
+      error.detail = value;
+    }
+  }
+  return error;
+}
+
 namespace {
 
 // At most `bytes_max` bytes, and no half of a UTF-8 character.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <ventile/base/buffer.hpp>
+#include <ventile/base/clock.hpp>
 #include <ventile/wire/convert.hpp>
 
 namespace ventile {
@@ -18,6 +19,7 @@ struct TaskTraits {
   bool repeatable = true;                // May run twice: a pure function may, a command that sends an invoice may not.
   bool ignores_extra_arguments = false;  // More values than parameters are no error.
   bool enforces_timeout = false;         // Ends by itself at TaskContext::deadline(): its slot is never abandoned.
+  Duration claim = Duration::zero();     // What one claim of tasks should last; zero: as the slot has it.
 };
 
 // Registered once, run from many slots at once. There is one virtual call for a whole run of tasks; the loop over the
@@ -105,6 +107,9 @@ struct FailureText {
 
 // Appends the payload of a failed task: a map of "kind", "message" and, unless empty, "detail".
 void pack_error(Packer& packer, const FailureText& error);
+
+// What pack_error() wrote, as views of the payload; what is not there, or is not what it should be, stays empty.
+FailureText read_error(Bytes payload);
 
 // The error with what is too long shortened (kind, message) or left out (detail), so that it packs into `bytes_max`
 // bytes, of which there must be at least 1,024.

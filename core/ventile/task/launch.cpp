@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ char* next_string(char*& at) {
 
 }  // namespace
 
-Launcher::Launcher() : stack_(new std::byte[stack_bytes]) {}
+Launcher::Launcher(const std::vector<ResourceLimit>& limits) : stack_(new std::byte[stack_bytes]), limits_(limits) {}
 
 // The child shares our memory and we stand still until it executes or exits (what vfork does, but on a stack of its
 // own): nothing is copied, and what it notes in launched_ we can read.
@@ -96,6 +97,11 @@ void Launcher::set_up_process() {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   [[maybe_unused]] const int niceness = nice(nice_);
+  for (const ResourceLimit& limit : limits_) {
+    const rlim_t grace = limit.resource == RLIMIT_CPU ? 1 : 0;  // Told by SIGXCPU first.
+    const rlimit both{limit.value, limit.value + grace};
+    (void)setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &both);  // More than we may have: as it is.
+  }
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ventile/task/confinement.hpp>
 #include <ventile/task/zygote_process.hpp>
 
 namespace ventile::zygote {
@@ -25,7 +26,7 @@ struct Launched {
 // default action. Keeps its memory between commands.
 class Launcher {
 public:
-  Launcher();
+  explicit Launcher(const std::vector<ResourceLimit>& limits);
 
   // Returns once the program runs or has failed to. Uses the strings of the request in place.
   Launched launch(ReceivedRequest& received);
@@ -40,6 +41,7 @@ private:
   std::string found_search_path_;
   const char* directory_ = nullptr;
   int nice_ = 0;
+  const std::vector<ResourceLimit>& limits_;
   std::vector<char*> words_;  // [0] is kept free for the name of a shell; argv begins at [1].
   std::vector<char*> environment_;
   std::array<int, 3> standard_{};  // What becomes 0, 1 and 2; the first may be -1.

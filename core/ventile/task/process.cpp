@@ -111,6 +111,13 @@ bool replace_placeholders(std::string& word, std::string_view text) {
 
 }  // namespace
 
+std::string_view last_line(std::string_view text) {
+  const std::size_t end = text.find_last_not_of(" \t\r\n");
+  if (end == std::string_view::npos) return {};
+  text = text.substr(0, end + 1);
+  return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0.
+}
+
 Result<std::vector<std::string>> split_words(std::string_view text) { return WordSplitter{text}.split(); }
 
 Result<std::vector<std::string>> expand(const std::vector<std::string>& words, std::string_view text) {

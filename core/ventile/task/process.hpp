@@ -58,6 +58,9 @@ struct ProcessOutcome {
   long max_rss_kilobytes = 0;  // Never below the few megabytes of the process that starts commands.
 };
 
+// The last line that says something, without blanks at its end; empty if none does.
+std::string_view last_line(std::string_view text);
+
 // Splits as sh does: blanks separate words, '…' keeps everything, "…" keeps all but a backslash before $ ` " \ and
 // line end, a backslash keeps the next character. Nothing is expanded: $, *, ~ and | are ordinary. Invalid if a quote
 // is left open (the message says which and where) or a backslash ends the text.

@@ -34,6 +34,10 @@ std::shared_ptr<const FoldFunction> TaskRegistry::find_fold(std::string_view nam
 std::vector<std::string> TaskRegistry::names() const { return names_of(functions_); }
 std::vector<std::string> TaskRegistry::fold_names() const { return names_of(folds_); }
 
+void TaskRegistry::wrap_all(const Wrap& wrap) {
+  for (auto& [name, function] : functions_) function = wrap(name, std::move(function));
+}
+
 void TaskRegistry::merge(TaskRegistry&& other) {
   for (const auto& entry : other.functions_)
     if (functions_.contains(entry.first)) refuse("function", entry.first);

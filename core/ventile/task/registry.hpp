@@ -6,6 +6,7 @@
 //   tasks.add_fold<double>("sum", std::plus<>{});
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -65,6 +66,11 @@ public:
 
   std::vector<std::string> names() const;  // Sorted.
   std::vector<std::string> fold_names() const;
+
+  // Puts what `wrap` makes of each function in its place: something that runs it in another way.
+  using Wrap = std::function<std::shared_ptr<const TaskFunction>(const std::string& name,
+                                                                 std::shared_ptr<const TaskFunction> function)>;
+  void wrap_all(const Wrap& wrap);
 
   // Takes everything from `other`, or throws std::invalid_argument and takes nothing.
   void merge(TaskRegistry&& other);

@@ -13,11 +13,11 @@ ResultWriter::Added ResultWriter::add_packed(Bytes packed) {
   return end_if_room();
 }
 
-ResultWriter::Added ResultWriter::add_error(const FailureText& error) {
+ResultWriter::Added ResultWriter::add_error(const FailureText& error, Outcome outcome) {
   Packer packer{writer_.buffer()};
   pack_error(packer, shortened(error, limits_.result_bytes_max));
   const Added added = end_if_room();
-  if (added == Added::yes) failures_.push_back({count_ - 1, Outcome::failed});
+  if (added == Added::yes) failures_.push_back({count_ - 1, outcome});
   return added;
 }
 

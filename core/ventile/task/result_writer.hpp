@@ -45,7 +45,7 @@ public:
   }
   Added add_packed(Bytes packed);
   // Adds the next task's failure as its payload. Not while folding.
-  Added add_error(const FailureText& error);
+  Added add_error(const FailureText& error, Outcome outcome = Outcome::failed);
 
   std::size_t open_bytes() { return writer_.buffer().size() - limits_.headroom - writer_.size(); }
   void end_open();

@@ -37,14 +37,24 @@ Finished finished_of(const Batch& batch, std::uint32_t first, std::uint32_t coun
   return finished;
 }
 
+std::string seconds_text(Duration duration) {
+  std::string text = std::to_string(to_seconds(duration));  // Six decimals.
+  text.resize(text.size() - 3);
+  return text + " s";
+}
+
 bool has_tries_left(const Batch& batch) { return batch.tries() + 1 < batch.job().tries_max; }
 
 }  // namespace
 
+std::string overdue_text(Duration ran, Duration timeout) {
+  return "the task ran for " + seconds_text(ran) + ", longer than its time-out of " + seconds_text(timeout);
+}
+
 RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const FailureText& error,
-                          const ResultLimits& limits, Duration busy) {
+                          const ResultLimits& limits, Duration busy, Outcome outcome) {
   const FailureText shorter = shortened(error, limits.result_bytes_max);
-  if (has_tries_left(batch))
+  if (outcome == Outcome::failed && has_tries_left(batch))
     return Retry{batch.job().id,
                  batch.lease(),
                  batch.number(offset),
@@ -56,7 +66,7 @@ RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const Failur
   pack_error(packer, shorter);
   writer.end_payload();
   Finished finished = finished_of(batch, offset, 1, busy);
-  finished.failures.push_back({0, Outcome::failed});
+  finished.failures.push_back({0, outcome});
   finished.payload_count = 1;
   finished.payloads = writer.take();
   return finished;
@@ -132,8 +142,10 @@ void TaskRun::end_claim(std::uint32_t next, TimePoint now) {
   end_.store(0, std::memory_order_relaxed);
   const std::uint64_t done = next_ - claim_.begin;
   const std::uint64_t took = std::max<std::uint64_t>(nanoseconds(now - claimed_at_), 1);
-  const std::uint64_t wanted = done * nanoseconds(options_.claim) / took;
-  const std::uint64_t most = job_->function->traits().repeatable ? std::min(done * 4, claim_count_max) : 1;
+  const TaskTraits& traits = job_->function->traits();
+  const Duration claim = traits.claim == Duration::zero() ? options_.claim : traits.claim;
+  const std::uint64_t wanted = done * nanoseconds(claim) / took;
+  const std::uint64_t most = traits.repeatable ? std::min(done * 4, claim_count_max) : 1;
   claim_count_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most));
 }
 
@@ -143,14 +155,15 @@ bool TaskRun::results_have_waited(TimePoint now) const {
          ((claim_count_ == 1 && now - since_ >= options_.hold) || !job_->function->traits().repeatable);
 }
 
-void TaskRun::fail(const FailureText& error) noexcept {
+void TaskRun::end_badly(const FailureText& error, Outcome outcome) noexcept {
   results_.discard_open();
-  const bool joins_results = !results_.folding() && !has_tries_left(*batch_);
-  if (joins_results && results_.add_error(error) == ResultWriter::Added::yes) return;
+  const bool is_last_try = outcome != Outcome::failed || !has_tries_left(*batch_);
+  const bool joins_results = !results_.folding() && is_last_try;
+  if (joins_results && results_.add_error(error, outcome) == ResultWriter::Added::yes) return;
   results_.discard_open();
   const TimePoint now = Clock::now();
   cut(now);
-  owner_.report(1, failure_event(*batch_, offset(), error, options_.limits, now - since_));
+  owner_.report(1, failure_event(*batch_, offset(), error, options_.limits, now - since_, outcome));
   first_ = offset() + 1;
   since_ = now;
 }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -30,9 +31,12 @@ struct RunOptions {
   Duration hold = std::chrono::milliseconds{1};   // Finished results wait no longer for tasks that exceed a claim.
 };
 
-// The event for one failed task by itself: Retry if it has tries left, else Finished.
+// What is said of a task that ran for too long.
+std::string overdue_text(Duration ran, Duration timeout);
+
+// The event for one failed task by itself: Retry if it has tries left, else Finished. A dead one is not tried again.
 RunnerEvent failure_event(const Batch& batch, std::uint32_t offset, const FailureText& error,
-                          const ResultLimits& limits, Duration busy);
+                          const ResultLimits& limits, Duration busy, Outcome outcome = Outcome::failed);
 
 // Whose tasks these are. Called by the run's thread.
 class RunOwner {
@@ -111,7 +115,13 @@ public:
     if (const auto added = results_.add(std::forward<R>(value)); added != ResultWriter::Added::yes) [[unlikely]]
       finish_otherwise(added);
   }
-  void fail(const FailureText& error) noexcept;
+  void fail(const FailureText& error) noexcept { end_badly(error, Outcome::failed); }
+  // It kills whatever runs it, and is not to be tried again.
+  void give_up(const FailureText& error) noexcept { end_badly(error, Outcome::dead); }
+
+  // For who runs the tasks elsewhere: where the claim ends now, and whose tasks they are.
+  std::uint32_t claim_end() const { return end_.load(std::memory_order_relaxed); }
+  const Batch& batch() const { return *batch_; }
 
   // For TaskContext --------------------------------------------------------------------------------------------
 
@@ -154,6 +164,7 @@ private:
   Bytes packed_index();
   void finish_otherwise(ResultWriter::Added added) noexcept;
   void finish_without_room();
+  void end_badly(const FailureText& error, Outcome outcome) noexcept;
   void cut(TimePoint now);
 };
 

@@ -35,12 +35,6 @@ private:
   sigset_t before_;
 };
 
-std::string seconds_text(Duration duration) {
-  std::string text = std::to_string(to_seconds(duration));  // Six decimals.
-  text.resize(text.size() - 3);
-  return text + " s";
-}
-
 }  // namespace
 
 // Locks are taken in this order: the state's, then one slot's. The callback and stop requests, which run the code of
@@ -342,8 +336,7 @@ void Runner::State::give_up(std::uint32_t slot, Slot::Overdue overdue, std::vect
   work_.notify_all();
   overdue.stop.request_stop();
   const Batch& batch = *overdue.task.batch;
-  const std::string message = "the task ran for " + seconds_text(overdue.ran) + ", longer than its time-out of " +
-                              seconds_text(batch.job().timeout);
+  const std::string message = overdue_text(overdue.ran, batch.job().timeout);
   events.push_back(
       failure_event(batch, overdue.task.begin, {"timeout", message, {}}, options_.run.limits, overdue.ran));
   const auto lost = std::count_if(slots().begin(), slots().end(), [](const auto& other) { return other->abandoned(); });

@@ -200,10 +200,14 @@ Result<ProcessOutcome> Zygote::run(const Command& command, std::stop_token stop,
   if (!lane) return lane.error();
   Result<std::optional<Reply>> reply = zygote::zygote_gone();
   {
+    zygote::Call call{lines_->queue(), *lane, command, stop, queueing, outcome};
     const auto wake = [&] { (void)eventfd_write(lane->stop_event.get(), 1); };
-    const std::stop_callback stopped{stop, wake};
-    const std::stop_callback withdrawn{queueing.withdraw, wake};
-    reply = zygote::Call{lines_->queue(), *lane, command, std::move(stop), queueing, outcome}.carry_out();
+    const std::stop_callback stopped{std::move(stop), wake};
+    const std::stop_callback withdrawn{queueing.withdraw, [&] {
+                                         call.withdraw();  // At once: whoever asked for it may say so.
+                                         wake();
+                                       }};
+    reply = call.carry_out();
   }
   // After an error the conversation is closed; if the command runs, its line kills it. What was withdrawn still stands
   // in the queue, and would take the claim of whoever used its lane next.

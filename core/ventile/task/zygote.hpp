@@ -28,6 +28,7 @@
 #include <vector>
 
 #include <ventile/base/result.hpp>
+#include <ventile/task/confinement.hpp>
 #include <ventile/task/process.hpp>
 
 namespace ventile {
@@ -37,6 +38,7 @@ struct ZygoteOptions {
   std::uint32_t lines_max = std::numeric_limits<std::uint32_t>::max();
   // Variables in which a command finds the number of its line: one from 0, or from what is said here.
   std::vector<std::pair<std::string, std::uint32_t>> line_variables;
+  Confinement confinement;  // Of all commands.
 };
 
 // What may happen before a command runs.

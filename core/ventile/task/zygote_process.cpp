@@ -1,6 +1,7 @@
 #include <ventile/task/zygote_process.hpp>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -46,6 +47,21 @@ void become_zygote(Descriptor control, Descriptor queue) {
   closefrom(queue_number + 1);
   for (int standard = 0; standard < control_number; ++standard) ::close(standard);
   for (int standard = 0; standard < control_number; ++standard) open("/dev/null", O_RDWR);
+}
+
+// For this process and all below it. False: it is not as it should be, and nothing must run.
+bool confine(const Confinement& confinement) {
+  if (confinement.account) {
+    const UserAccount& account = *confinement.account;
+    const bool is_root = geteuid() == 0;
+    if (is_root && setgroups(account.groups.size(), account.groups.data()) != 0) return false;
+    if (setresgid(account.group, account.group, account.group) != 0) return false;
+    if (setresuid(account.user, account.user, account.user) != 0) return false;
+    setenv("HOME", account.home.c_str(), 1);
+    setenv("USER", account.name.c_str(), 1);
+    setenv("LOGNAME", account.name.c_str(), 1);
+  }
+  return !confinement.no_new_privileges || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
 std::int64_t microseconds(const timeval& time) { return std::int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; }
@@ -111,7 +127,8 @@ Descriptor descriptor_of_child_ends() {
 // Serves the queue, one command at a time.
 class LineProcess {
 public:
-  LineProcess() : child_ended_(descriptor_of_child_ends()) {}
+  explicit LineProcess(const Confinement& confinement)
+      : child_ended_(descriptor_of_child_ends()), launcher_(confinement.limits) {}
 
   [[noreturn]] void serve() {
     while (receive(queue_number, received_)) {
@@ -233,7 +250,7 @@ void ZygoteProcess::open_line(std::uint32_t number) {
   line_ended_.close();
   for (const auto& [name, first] : options_.line_variables)
     setenv(name.c_str(), std::to_string(first + number).c_str(), 1);
-  LineProcess{}.serve();
+  LineProcess{options_.confinement}.serve();
 }
 
 void ZygoteProcess::replace_killed() {
@@ -251,6 +268,7 @@ void ZygoteProcess::replace_killed() {
 
 void run_zygote(Descriptor control, Descriptor queue, const ZygoteOptions& options) {
   become_zygote(std::move(control), std::move(queue));
+  if (!confine(options.confinement)) _exit(1);
   ZygoteProcess{options}.serve();
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -558,6 +559,63 @@ TEST(ZygoteOfANode, signals_to_the_foreground_group_do_not_end_it) {
   ASSERT_EQ(waitpid(node, &status, 0), node);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 42);
+}
+
+// --- What commands are kept from ---
+
+class ConfinedTest : public testing::Test {
+protected:
+  static std::string output_of(const Confinement& confinement, const std::string& script) {
+    const Zygote zygote = *Zygote::start({.confinement = confinement});
+    const Result<ProcessOutcome> outcome = zygote.run({.argv = {"sh", "-c", script}});
+    return outcome ? outcome->standard_output + outcome->start_error.value_or("") : outcome.error().message;
+  }
+};
+
+TEST_F(ConfinedTest, nothing_gains_rights_if_it_must_not) {
+  const std::string script = "grep NoNewPrivs /proc/self/status | tr -d '[:space:]'";
+  EXPECT_EQ(output_of({}, script), "NoNewPrivs:0");
+  EXPECT_EQ(output_of({.no_new_privileges = true}, script), "NoNewPrivs:1");
+}
+
+TEST_F(ConfinedTest, each_process_has_its_limits) {
+  const Confinement confinement{.limits = {{RLIMIT_NOFILE, 99}, {RLIMIT_FSIZE, 1 << 20}, {RLIMIT_CPU, 7}}};
+  EXPECT_EQ(output_of(confinement, "ulimit -n; ulimit -f; ulimit -St"), "99\n2048\n7\n");
+}
+
+TEST_F(ConfinedTest, limits_are_hard) {
+  const Confinement confinement{.limits = {{RLIMIT_NOFILE, 99}, {RLIMIT_FSIZE, 1 << 20}}};
+  EXPECT_EQ(output_of(confinement, "ulimit -Hn; ulimit -Hf"), "99\n2048\n");
+}
+
+TEST_F(ConfinedTest, who_eats_the_processor_is_ended) {
+  const Zygote zygote = *Zygote::start({.confinement = {.limits = {{RLIMIT_CPU, 1}}}});
+  const Result<ProcessOutcome> outcome = zygote.run({.argv = {"sh", "-c", "while :; do :; done"}});
+  EXPECT_EQ(outcome->signal, SIGXCPU);
+}
+
+TEST_F(ConfinedTest, commands_run_as_somebody_else_with_nothing_of_ours) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  const Result<UserAccount> nobody = account_of("nobody");
+  ASSERT_TRUE(nobody);
+  EXPECT_EQ(output_of({.account = *nobody}, "id -un; id -Gn; echo $USER $LOGNAME $HOME"),
+            "nobody\nnogroup\nnobody nobody " + nobody->home + "\n");
+  EXPECT_EQ(output_of({.account = *nobody}, "cat /etc/shadow 2>/dev/null || echo no"), "no\n");
+  EXPECT_EQ(account_of("65534")->name, "nobody");
+}
+
+TEST_F(ConfinedTest, no_id_of_ours_is_left_to_go_back_to) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  const Result<UserAccount> nobody = account_of("nobody");
+  ASSERT_TRUE(nobody);
+  const std::string ids = "grep -E '^(Uid|Gid|Groups):' /proc/self/status | tr -s '[:space:]' ' '";
+  EXPECT_EQ(output_of({.account = *nobody}, ids),
+            "Uid: 65534 65534 65534 65534 Gid: 65534 65534 65534 65534 Groups: 65534 ");
+}
+
+TEST_F(ConfinedTest, a_user_that_is_not_there_is_named) {
+  EXPECT_EQ(account_of("nobody-has-this-name").error().message,
+            "there is no user 'nobody-has-this-name' on this machine");
 }
 
 }  // namespace
