@@ -20,21 +20,18 @@ Range Account::offer(std::uint64_t count, std::uint64_t bytes) {
 // --- Leases ------------------------------------------------------------------------------------------------------
 
 Lease& Account::insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now) {
-  const auto [it, fresh] = leases_.try_emplace(id);
-  Entry& entry = it->second;
-  Lease& lease = entry.lease;
+  const auto [entry, fresh] = leases_.emplace(id);
+  Lease& lease = entry->lease;
   if (fresh) {
     lease = {.id = id, .holder = holder, .history = pending.history, .granted = now, .renewed = now};
-    entry.holder = &by_holder_[holder];
-    entry.in_holder = entry.holder->leases.insert(entry.holder->leases.end(), id);
-    entry.in_age = by_age_.insert(by_age_.end(), id);
+    entry->holder = &holders_[holder];
+    entry->holder->leases.push_back(id);
   }
   const std::uint64_t added = lease.remaining.insert(pending.range);
   held_ += added;
   lease.total += added;
-  entry.holder->tasks += added;
+  entry->holder->tasks += added;
   lease.bytes += pending.bytes;
-  leased_.insert(pending.range);
   return lease;
 }
 
@@ -44,11 +41,15 @@ Lease* Account::grant(LeaseId id, SessionId holder, const Backlog::Limits& limit
 }
 
 Lease& Account::grant_copy(LeaseId id, SessionId holder, Lease& original, TimePoint now) {
+  assert(!original.copied && !original.copy);
   original.copied = true;
   const History history = original.history;
   const std::uint64_t bytes = original.bytes;
-  for (const Range range : original.remaining.ranges()) insert_lease(id, holder, {range, 0, history}, now);
-  Lease& lease = leases_.at(id).lease;
+  for (const Range range : original.remaining.ranges()) {
+    insert_lease(id, holder, {range, 0, history}, now);
+    doubled_.insert(range);
+  }
+  Lease& lease = *find(id);
   lease.bytes = bytes;
   lease.copy = true;
   return lease;
@@ -56,7 +57,7 @@ Lease& Account::grant_copy(LeaseId id, SessionId holder, Lease& original, TimePo
 
 std::vector<Range> Account::adopt(LeaseId id, SessionId holder, Range range, TimePoint now) {
   std::vector<Range> adopted;
-  if (auto it = leases_.find(id); it != leases_.end() && it->second.lease.holder != holder) return adopted;
+  if (const Lease* const lease = find(id); lease != nullptr && lease->holder != holder) return adopted;
   for (const Pending& pending : backlog_.remove(range)) {
     if (planted("an adopted task stays in the queue")) backlog_.add(pending);
     insert_lease(id, holder, pending, now);
@@ -69,67 +70,76 @@ std::vector<Range> Account::adopt(LeaseId id, SessionId holder, Range range, Tim
   return adopted;
 }
 
-void Account::exonerate(Range range) {
+std::vector<Range> Account::exonerate(Range range) {
+  std::vector<Range> suspects;
   for (Pending pending : backlog_.remove(range)) {
+    if (pending.history.is_suspect()) suspects.push_back(pending.range);
     pending.history = {.tries = pending.history.tries};
     backlog_.add(pending);
   }
-  for (auto& [id, entry] : leases_)
-    if (Lease& lease = entry.lease; lease.history.suspicion > 0 && lease.remaining.intersects(range))
-      lease.history = {.tries = lease.history.tries};
+  const auto is_among = [range](const Lease& lease) {
+    return lease.history.is_suspect() && lease.remaining.intersects(range);
+  };
+  for (const LeaseId id : leases_where(is_among)) {
+    Lease& lease = *find(id);
+    for (const Range remaining : lease.remaining.ranges()) suspects.push_back(remaining);
+    lease.history = {.tries = lease.history.tries};
+  }
+  return suspects;
+}
+
+void Account::accuse(const Suspect& suspect) {
+  for (Pending pending : backlog_.remove(suspect.range)) {
+    pending.history.suspicion = suspect.suspicion;
+    pending.history.deaths_alone = suspect.deaths_alone;
+    backlog_.add(pending);
+  }
 }
 
 Lease* Account::find(LeaseId id) {
-  auto it = leases_.find(id);
-  return it == leases_.end() ? nullptr : &it->second.lease;
+  LeaseTable::Entry* const entry = leases_.find(id);
+  return entry == nullptr ? nullptr : &entry->lease;
 }
 
 const Lease* Account::find(LeaseId id) const {
-  auto it = leases_.find(id);
-  return it == leases_.end() ? nullptr : &it->second.lease;
-}
-
-std::vector<const Lease*> Account::leases_with(Number number) const {
-  std::vector<const Lease*> found;
-  for (const LeaseId id : by_age_)
-    if (const Lease& lease = leases_.at(id).lease; lease.remaining.contains(number)) found.push_back(&lease);
-  return found;
+  const LeaseTable::Entry* const entry = leases_.find(id);
+  return entry == nullptr ? nullptr : &entry->lease;
 }
 
 std::vector<LeaseId> Account::leases_of(SessionId holder) const {
-  auto it = by_holder_.find(holder);
-  if (it == by_holder_.end()) return {};
-  return {it->second.leases.begin(), it->second.leases.end()};
+  auto it = holders_.find(holder);
+  return it == holders_.end() ? std::vector<LeaseId>{} : it->second.leases;
 }
 
 const Lease* Account::oldest_of(SessionId holder) const {
-  auto it = by_holder_.find(holder);
-  return it == by_holder_.end() ? nullptr : &leases_.at(it->second.leases.front()).lease;
+  auto it = holders_.find(holder);
+  return it == holders_.end() || it->second.leases.empty() ? nullptr : find(it->second.leases.front());
 }
 
 std::uint64_t Account::held_by(SessionId holder) const {
-  auto it = by_holder_.find(holder);
-  return it == by_holder_.end() ? 0 : it->second.tasks;
+  auto it = holders_.find(holder);
+  return it == holders_.end() ? 0 : it->second.tasks;
 }
 
 std::size_t Account::lease_count_of(SessionId holder) const {
-  auto it = by_holder_.find(holder);
-  return it == by_holder_.end() ? 0 : it->second.leases.size();
+  auto it = holders_.find(holder);
+  return it == holders_.end() ? 0 : it->second.leases.size();
 }
 
-void Account::end_if_empty(LeaseId id) { end_if_empty(leases_.find(id)); }
-
-void Account::end_if_empty(Entries::iterator it) {
-  if (it == leases_.end() || !it->second.lease.remaining.empty()) return;
-  const Entry& entry = it->second;
-  entry.holder->leases.erase(entry.in_holder);
-  by_age_.erase(entry.in_age);
-  if (entry.holder->leases.empty()) by_holder_.erase(entry.lease.holder);
-  leases_.erase(it);
+void Account::forget(SessionId holder) {
+  if (lease_count_of(holder) == 0) holders_.erase(holder);
 }
 
-std::uint64_t Account::take_from(Entry& entry, Range range) {
+void Account::end_if_empty(LeaseTable::Entry* entry) {
+  if (entry == nullptr || !entry->lease.remaining.empty()) return;
+  std::erase(entry->holder->leases, entry->lease.id);
+  leases_.erase(entry->lease.id);
+}
+
+std::uint64_t Account::take_from(LeaseTable::Entry& entry, Range range) {
   Lease& lease = entry.lease;
+  if (!doubled_.empty())  // The other holder has them still.
+    for (const Range part : lease.remaining.present(range)) doubled_.erase(part);
   const std::uint64_t before = lease.remaining.count();
   const std::uint64_t removed = lease.remaining.erase(range);
   if (removed == 0) return 0;
@@ -139,57 +149,56 @@ std::uint64_t Account::take_from(Entry& entry, Range range) {
   return removed;
 }
 
-void Account::withdraw_from(Entry& entry, Range range) { entry.lease.total -= take_from(entry, range); }
-
-// Looks at every lease; called only while copies run.
-std::vector<Range> Account::held_by_others(Range range, LeaseId except) const {
-  IntervalSet held;
-  for (const auto& [id, entry] : leases_)
-    if (id != except)
-      for (const Range part : entry.lease.remaining.present(range)) held.insert(part);
-  return held.ranges();
+std::uint64_t Account::withdraw_from(LeaseTable::Entry& entry, Range range) {
+  const std::uint64_t removed = take_from(entry, range);
+  entry.lease.total -= removed;
+  return removed;
 }
 
 // --- The arrows --------------------------------------------------------------------------------------------------
 
 std::vector<Account::Loser> Account::take_from_leases(Range range) {
   std::vector<Loser> losers;
-  leased_.erase(range);
-  if (held_ == leased_.count()) return losers;  // No other lease holds any of it, and no copies of anything run.
-  for (const auto& [id, entry] : leases_)
-    for (const Range part : entry.lease.remaining.present(range)) losers.push_back({id, entry.lease.holder, part});
-  for (const Loser& loser : losers) withdraw_from(leases_.at(loser.lease), loser.range);
-  for (const Loser& loser : losers) end_if_empty(loser.lease);
+  for (const LeaseId id : leases_where([range](const Lease& lease) { return lease.remaining.intersects(range); }))
+    for (const Range part : find(id)->remaining.present(range)) losers.push_back({id, find(id)->holder, part});
+  for (const Loser& loser : losers) withdraw_from(*leases_.find(loser.lease), loser.range);
+  for (const Loser& loser : losers) end_if_empty(leases_.find(loser.lease));
   return losers;
+}
+
+// `taken` of these numbers have left the lease that they were expected in. Every other is in one place more, and those
+// that were doubled are in another lease, too; the leases are looked through only if there must be some.
+std::vector<Account::Loser> Account::take_from_others(Range range, std::uint64_t taken, bool doubled) {
+  if (taken == range.count && !doubled) return {};
+  if (!planted("a late result leaves its task in the queue"))
+    for (const Pending& pending : backlog_.remove(range)) taken += pending.range.count;
+  if (!planted("a late result leaves its task to be retried")) taken += remove_delayed(range);
+  taken += awaiting_.erase(range);
+  return taken == range.count && !doubled ? std::vector<Loser>{} : take_from_leases(range);
 }
 
 std::vector<Account::Loser> Account::settle(Range range, const std::vector<RangeOutcome>& exceptions, LeaseId winner) {
   ledger_.record(range, exceptions);
-  const auto it = leases_.find(winner);
-  if (it != leases_.end()) take_from(it->second, range);
-  std::vector<Loser> losers = take_from_leases(range);  // Not the winner's, which has none of it any more.
-  end_if_empty(it);
-  if (!planted("a late result leaves its task in the queue")) backlog_.remove(range);
-  if (!planted("a late result leaves its task to be retried")) remove_delayed(range);
-  awaiting_.erase(range);
-  return losers;
+  const bool doubled = doubled_.intersects(range);
+  LeaseTable::Entry* const entry = leases_.find(winner);
+  const std::uint64_t taken = entry == nullptr ? 0 : take_from(*entry, range);
+  end_if_empty(entry);
+  return take_from_others(range, taken, doubled);
 }
 
 std::uint64_t Account::release(LeaseId id, Range range, const History& history, std::optional<TimePoint> due) {
-  auto it = leases_.find(id);
-  if (it == leases_.end()) return 0;
-  const Lease& lease = it->second.lease;
+  LeaseTable::Entry* const entry = leases_.find(id);
+  if (entry == nullptr) return 0;
+  const Lease& lease = entry->lease;
   std::uint64_t returned = 0;
   for (const Range part : lease.remaining.present(range)) {
     const std::uint64_t bytes =
         static_cast<std::uint64_t>(static_cast<long double>(lease.bytes) * part.count / lease.remaining.count());
-    withdraw_from(it->second, part);
     IntervalSet free{part};
-    if (held_ + part.count > leased_.count() &&
-        !planted("a copy's other holder is forgotten"))  // Some number has two leases; perhaps one of these.
-      for (const Range held : held_by_others(part, id)) free.erase(held);
+    if (!planted("a copy's other holder is forgotten"))
+      for (const Range held : doubled_.present(part)) free.erase(held);
+    withdraw_from(*entry, part);
     for (const Range back : free.ranges()) {
-      leased_.erase(back);
       const Pending pending{back, bytes * back.count / part.count, history};
       returned += back.count;
       if (due) {
@@ -200,7 +209,7 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
       }
     }
   }
-  end_if_empty(it);
+  end_if_empty(entry);
   return returned;
 }
 
@@ -264,8 +273,8 @@ std::vector<Pending> Account::take_lost(Range range) {
   return taken;
 }
 
-void Account::remove_delayed(Range range) {
-  if (!delayed_numbers_.intersects(range)) return;
+std::uint64_t Account::remove_delayed(Range range) {
+  if (!delayed_numbers_.intersects(range)) return 0;
   for (auto it = delayed_.begin(); it != delayed_.end();) {
     if (intersection(it->second.range, range).empty()) {
       ++it;
@@ -279,7 +288,7 @@ void Account::remove_delayed(Range range) {
     for (const Range part : rest.ranges())
       delayed_.emplace(due, Pending{part, pending.bytes * part.count / pending.range.count, pending.history});
   }
-  delayed_numbers_.erase(range);
+  return delayed_numbers_.erase(range);
 }
 
 std::vector<Range> Account::propose(Range range, LeaseId holder) {
@@ -287,13 +296,13 @@ std::vector<Range> Account::propose(Range range, LeaseId holder) {
   for (const Range part : ledger_.missing(range)) proposed.insert(part);
   for (const Range part : awaiting_.present(range)) proposed.erase(part);
   for (const Range part : proposed.ranges()) {
-    if (auto it = leases_.find(holder); it != leases_.end()) withdraw_from(it->second, part);
-    take_from_leases(part);
-    backlog_.remove(part);
-    remove_delayed(part);
+    const bool doubled = doubled_.intersects(part);
+    LeaseTable::Entry* const entry = leases_.find(holder);
+    const std::uint64_t taken = entry == nullptr ? 0 : withdraw_from(*entry, part);
+    end_if_empty(entry);
+    take_from_others(part, taken, doubled);
     awaiting_.insert(part);
   }
-  end_if_empty(holder);
   return proposed.ranges();
 }
 
@@ -314,7 +323,7 @@ Audit Account::audit() const {
   return {.submitted = submitted_,
           .queued = backlog_.count(),
           .delayed = delayed_numbers_.count(),
-          .leased = leased_.count(),
+          .leased = leased_count(),
           .awaiting = awaiting_.count(),
           .outcomes = ledger_.outcomes()};
 }
@@ -327,24 +336,31 @@ std::string Account::check() const {
   };
   std::vector<Range> waiting;
   for (const auto& [due, pending] : delayed_) waiting.push_back(pending.range);
-  if (!place(ledger_.settled().ranges()) || !place(backlog_.ranges()) || !place(waiting) || !place(leased_.ranges()) ||
+  IntervalSet leased;
+  IntervalSet doubled;
+  std::uint64_t held = 0;
+  bool one_is_empty = false;
+  leases_.for_each([&](const LeaseTable::Entry& entry) {
+    one_is_empty = one_is_empty || entry.lease.remaining.empty();
+    held += entry.lease.remaining.count();
+    for (const Range range : entry.lease.remaining.ranges()) {
+      for (const Range twice : leased.present(range)) doubled.insert(twice);
+      leased.insert(range);
+    }
+  });
+  if (one_is_empty) return "an empty lease is still there";
+  if (held != held_ || !(doubled == doubled_)) return "the leases are not what is leased";
+  if (!place(ledger_.settled().ranges()) || !place(backlog_.ranges()) || !place(waiting) || !place(leased.ranges()) ||
       !place(awaiting_.ranges()))
     return "a number is in two places";
   if (seen.count() != submitted_ || (submitted_ > 0 && seen.lowest_missing() != submitted_))
     return "a number is nowhere";
-  IntervalSet leased;
-  std::uint64_t held = 0;
-  for (const auto& [id, entry] : leases_) {
-    const Lease& lease = entry.lease;
-    if (lease.remaining.empty()) return "an empty lease is still there";
-    for (const Range range : lease.remaining.ranges()) leased.insert(range);
-    held += lease.remaining.count();
-  }
-  if (!(leased == leased_) || held != held_) return "the leases are not what is leased";
   IntervalSet delayed;
   for (const Range range : waiting) delayed.insert(range);
   if (!(delayed == delayed_numbers_)) return "the numbers that are delayed are not those that wait";
-  if (leases_.size() != by_age_.size()) return "the index of leases is wrong";
+  std::uint64_t of_holders = 0;
+  for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
+  if (of_holders != held_) return "what the holders have is not what is leased";
   return {};
 }
 

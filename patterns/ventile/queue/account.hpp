@@ -1,9 +1,9 @@
 // The account of one job: where every one of its numbers is, and the proof that none is anywhere else.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,27 +15,11 @@
 #include <ventile/base/ids.hpp>
 #include <ventile/base/interval_set.hpp>
 #include <ventile/queue/backlog.hpp>
+#include <ventile/queue/lease_table.hpp>
 #include <ventile/queue/ledger.hpp>
+#include <ventile/queue/suspects.hpp>
 
 namespace ventile {
-
-// Some tasks of a job, given to one worker to run.
-struct Lease {
-  LeaseId id;
-  SessionId holder;
-  History history;
-  IntervalSet remaining;    // Without a verdict, not given back, not lost.
-  std::uint64_t total = 0;  // Tasks it was granted and that were not taken back.
-  std::uint64_t bytes = 0;  // Of their payloads.
-  TimePoint granted;
-  TimePoint renewed;           // Last sign of progress.
-  std::uint64_t finished = 0;  // As the worker last said.
-  bool begun = false;
-  bool unsent = false;                      // Until the disk knows of it.
-  std::optional<TimePoint> finished_since;  // Everything ran; verdicts are missing.
-  bool copy = false;                        // Speculative: somebody else had these numbers already.
-  bool copied = false;                      // Has a copy.
-};
 
 // Numbers that wait before they are tried again; or, if they are lost, for the worker that had them.
 struct Delayed {
@@ -77,22 +61,29 @@ public:
 
   // Takes tasks from the front of the backlog into a new lease. None if the limits let nothing through.
   Lease* grant(LeaseId id, SessionId holder, const Backlog::Limits& limits, TimePoint now);
-  // A second copy of what remains of a lease, for another worker.
+  // A second copy of what remains of a lease, for another worker. The lease has none yet, and is none.
   Lease& grant_copy(LeaseId id, SessionId holder, Lease& original, TimePoint now);
   // A returning worker still holds these numbers under its old lease: gives back what could be taken from the
   // backlog, and of what was lost, into a lease of that name. The rest is settled or somebody else's.
   std::vector<Range> adopt(LeaseId id, SessionId holder, Range range, TimePoint now);
 
   // Whoever was taken for dead while it ran these is alive: they are no suspects for that, wherever they are now.
-  void exonerate(Range range);
+  // Returns those that were.
+  std::vector<Range> exonerate(Range range);
+  // In an earlier life of the dispatcher workers died with these: of what is queued.
+  void accuse(const Suspect& suspect);
 
   Lease* find(LeaseId id);
   const Lease* find(LeaseId id) const;
-  std::vector<const Lease*> leases_with(Number number) const;  // Looks at every lease: for people's questions.
-  std::vector<LeaseId> leases_of(SessionId holder) const;      // Oldest first.
-  const Lease* oldest_of(SessionId holder) const;              // None if it holds none.
-  std::uint64_t held_by(SessionId holder) const;               // Tasks.
+  // Those that are wanted, oldest first. Looks at every lease.
+  template <class Wanted>
+  std::vector<LeaseId> leases_where(Wanted wanted) const;
+  std::vector<LeaseId> leases_of(SessionId holder) const;  // Oldest first.
+  const Lease* oldest_of(SessionId holder) const;          // None if it holds none.
+  std::uint64_t held_by(SessionId holder) const;           // Tasks.
   std::size_t lease_count_of(SessionId holder) const;
+  // The session is over, and has no leases left.
+  void forget(SessionId holder);
 
   // Every number of `range` that has no outcome gets one; `exceptions` are those that are not done. The numbers leave
   // whatever place they were in. Returns the leases, other than `winner`, that held some of them (their copies are
@@ -133,48 +124,45 @@ public:
 
   const Ledger& ledger() const { return ledger_; }
   const Backlog& backlog() const { return backlog_; }
-  std::uint64_t leased_count() const { return leased_.count(); }
+  std::uint64_t leased_count() const { return held_ - doubled_.count(); }
   std::uint64_t awaiting_count() const { return awaiting_.count(); }
   std::size_t lease_count() const { return leases_.size(); }
   bool all_settled() const { return ledger_.count() == submitted_; }
-  const std::list<LeaseId>& by_age() const { return by_age_; }  // Oldest first.
 
 private:
   std::uint64_t submitted_ = 0;
   Backlog backlog_;
   std::multimap<TimePoint, Pending> delayed_;
   IntervalSet delayed_numbers_;
-  struct Holder {
-    std::list<LeaseId> leases;  // Oldest first.
-    std::uint64_t tasks = 0;    // Sum of their remaining.
-  };
-  // A lease and where it stands, so that it leaves at the cost of a few pointers however many there are.
-  struct Entry {
-    Lease lease;
-    Holder* holder = nullptr;
-    std::list<LeaseId>::iterator in_holder;
-    std::list<LeaseId>::iterator in_age;
-  };
-  using Entries = std::unordered_map<LeaseId, Entry>;
-  Entries leases_;
-  std::unordered_map<SessionId, Holder> by_holder_;
-  std::list<LeaseId> by_age_;  // Oldest first.
-  IntervalSet leased_;         // Union of all leases' remaining.
-  std::uint64_t held_ = 0;     // Sum of all leases' remaining; more than leased_ when copies run.
+  LeaseTable leases_;
+  std::unordered_map<SessionId, LeaseHolder> holders_;
+  std::uint64_t held_ = 0;  // Sum of all leases' remaining.
+  IntervalSet doubled_;     // Numbers with two leases, while copies run. (Of a copy there is never another.)
   IntervalSet awaiting_;
   Ledger ledger_;
 
   Lease& insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now);
-  void end_if_empty(LeaseId id);
-  void end_if_empty(Entries::iterator it);
+  void end_if_empty(LeaseTable::Entry* entry);
   std::vector<Loser> take_from_leases(Range range);
-  std::uint64_t take_from(Entry& entry, Range range);  // Its holder has finished them; returns how many.
-  void withdraw_from(Entry& entry, Range range);       // Its holder will not, or in vain.
-  std::vector<Range> held_by_others(Range range, LeaseId except) const;
-  void remove_delayed(Range range);
+  std::uint64_t take_from(LeaseTable::Entry& entry, Range range);  // Its holder has finished them; returns how many.
+  std::uint64_t withdraw_from(LeaseTable::Entry& entry, Range range);  // Its holder will not, or in vain; the same.
+  std::vector<Loser> take_from_others(Range range, std::uint64_t taken, bool doubled);
+  std::uint64_t remove_delayed(Range range);
   std::vector<Pending> take_lost(Range range);
   template <class Wanted>
   std::optional<TimePoint> first_due(Wanted wanted) const;
 };
+
+template <class Wanted>
+std::vector<LeaseId> Account::leases_where(Wanted wanted) const {
+  std::vector<std::pair<TimePoint, LeaseId>> found;
+  leases_.for_each([&](const LeaseTable::Entry& entry) {
+    if (wanted(entry.lease)) found.emplace_back(entry.lease.granted, entry.lease.id);
+  });
+  std::sort(found.begin(), found.end());
+  std::vector<LeaseId> ids;
+  for (const auto& [granted, id] : found) ids.push_back(id);
+  return ids;
+}
 
 }  // namespace ventile

@@ -106,6 +106,18 @@ std::optional<Pending> Backlog::front() const {
   return runs_.begin()->second;
 }
 
+std::vector<Pending> Backlog::within(Range range) const {
+  std::vector<Pending> found;
+  auto it = runs_.upper_bound(range.first);
+  if (it != runs_.begin()) --it;
+  for (; it != runs_.end() && it->first < range.end(); ++it) {
+    const Pending& run = it->second;
+    const Range part = intersection(run.range, range);
+    if (!part.empty()) found.push_back({part, share(run.bytes, part.count, run.range.count), run.history});
+  }
+  return found;
+}
+
 std::vector<Range> Backlog::ranges() const {
   std::vector<Range> all;
   for (const auto& [first, pending] : runs_) all.push_back(pending.range);

@@ -18,6 +18,7 @@ struct History {
   std::uint32_t deaths_alone = 0;  // Deaths of workers that had nothing else.
   bool lost = false;               // May have begun on a worker that is gone, and must not begin again.
 
+  bool is_suspect() const { return suspicion > 0 || deaths_alone > 0; }
   bool operator==(const History&) const = default;
 };
 
@@ -52,6 +53,8 @@ public:
   std::uint64_t bytes() const { return bytes_; }
   std::optional<Pending> front() const;
   std::vector<Range> ranges() const;
+  // What is there of `range`, in order.
+  std::vector<Pending> within(Range range) const;
 
 private:
   std::map<Number, Pending> runs_;  // By first number.

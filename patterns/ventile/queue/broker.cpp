@@ -30,7 +30,7 @@ Broker::Broker(Context& context, Reactor& reactor, BrokerOptions options)
       options_(std::move(options)),
       log_(options_.log),
       incarnation_(random_incarnation()),
-      dispatcher_(incarnation_, dispatcher_options(options_)),
+      dispatcher_(incarnation_, known_by(exchange_, dispatcher_options(options_))),
       exchange_(context, reactor, incarnation_, options_.frame_bytes_max, handlers(), options_.keys),
       refusals_(refusal_interval) {}
 
@@ -64,8 +64,8 @@ ExchangeHandlers Broker::handlers() {
   handlers.on_malformed = [this](PeerId from, const Error& error, std::optional<std::uint16_t> version) {
     dispatcher_.on_malformed(from, error, version, reactor_.now());
   };
-  handlers.on_unauthorized = [this](PeerId peer, const std::string& why) {
-    dispatcher_.on_unauthorized(peer, why, reactor_.now());
+  handlers.on_unauthorized = [this](PeerId peer, RefusedFor reason, const std::string& why) {
+    dispatcher_.on_unauthorized(peer, reason, why, reactor_.now());
   };
   handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
   handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
@@ -80,6 +80,13 @@ bool Broker::pass_on(PeerId from, Frame& frame) {
   if (!job) return false;
   if (!dispatcher_.knows(from)) return false;  // It will be told HELLO-AGAIN.
   dispatcher_.on_part(from, reactor_.now());
+  if (keeper_ != nullptr && keeper_->has(*job)) {
+    auto kept = std::make_shared<Frame>(std::move(frame));
+    const Bytes bytes = kept->bytes();
+    const Status taken = keeper_->take(bytes, std::move(kept), reactor_.now());
+    if (!taken) dispatcher_.on_malformed(from, taken.error(), std::nullopt, reactor_.now());
+    return true;
+  }
   if (const auto passage = dispatcher_.passage(*job))
     exchange_.pass_on(passage->client, *job, passage->session, std::move(frame));
   return true;
@@ -96,6 +103,15 @@ void Broker::schedule() {
     if (!stopped_) dispatcher_.on_tick(reactor_.now());
     schedule();
   });
+}
+
+void Broker::on_turn_end() {
+  carry_out(nullptr);
+  if (keeper_ == nullptr) return;
+  const bool all_sent = keeper_->on_turn_end(reactor_.now());
+  carry_out(nullptr);
+  if (all_sent) return;
+  reactor_.post([] {});  // Another turn.
 }
 
 void Broker::carry_out(const PayloadView* payloads) {
@@ -115,15 +131,18 @@ Status Broker::open_journal() {
       });
   if (!journal) return journal.error();
   journal_ = std::move(*journal);
-  journal_->start({.on_persisted = [this](std::uint64_t token) { dispatcher_.on_persisted(token, reactor_.now()); },
-                   .on_failed =
-                       [this](const std::string& why) {
-                         if (auto callback = std::exchange(on_failed_, {}))
-                           callback(why + "; start the broker again with the same command to go on");
-                       },
-                   .before_commit = {}});
+  Result<std::unique_ptr<Folder>> folder = open_folder(options_.durable + "/results", false);
+  if (!folder) return folder.error();
+  keeper_ = std::make_unique<Keeper>(KeeperOptions{.bytes_max = options_.keep_bytes, .log = log_}, std::move(*folder),
+                                     keeper_handlers());
+  journal_->start({.on_persisted = [this](std::uint64_t entry) { on_persisted(entry); },
+                   .on_failed = [this](const std::string& why) { fail(why); },
+                   .before_commit = [this] { return keeper_->sync(); }});
   journaled_ = journal_->bytes_since_snapshot();
   const ClientJobs::Resumed resumed = jobs_.resume(dispatcher_, reactor_.now());
+  carry_out(nullptr);
+  if (!failure_.empty()) return Error{Code::corrupt, failure_};
+  keeper_->remove_others();
   if (resumed.jobs > 0)
     log_.info("resumed " + counted(resumed.jobs, "job", "jobs") + " from " + options_.durable + ": " +
               counted(resumed.tasks, "task was", "tasks were") + " submitted; waiting for " +
@@ -131,22 +150,87 @@ Status Broker::open_journal() {
   return {};
 }
 
+KeeperHandlers Broker::keeper_handlers() {
+  KeeperHandlers handlers;
+  handlers.say = [this](PeerId local, const Received& received) {
+    dispatcher_.on_message(local, received, reactor_.now());
+  };
+  handlers.on_kept = [this](JobId job, std::uint64_t bytes, bool full) {
+    dispatcher_.on_kept(job, bytes, full, reactor_.now());
+  };
+  handlers.append = [this](JobId job, std::uint64_t token, Buffer entry) {
+    append({0, token, job}, BrokerEntryKind::kept, std::move(entry));
+  };
+  handlers.send_results = [this](PeerId client, SessionId session, Buffer frame) {
+    const std::optional<JobId> job = results_job(frame.bytes());
+    if (job) exchange_.pass_on(client, *job, session, Frame{std::move(frame)});
+  };
+  handlers.send = [this](PeerId client, JobId job, SessionId session, const Message& message) {
+    exchange_.send(client, job, session, message);
+  };
+  handlers.on_failed = [this](const std::string& why) { fail(why); };
+  handlers.random = [] { return random_incarnation().value; };
+  return handlers;
+}
+
+void Broker::fail(const std::string& why) {
+  if (failure_.empty()) failure_ = why;
+  if (auto callback = std::exchange(on_failed_, {}))
+    callback(why + "; start the broker again with the same command to go on");
+}
+
+void Broker::append(Awaited awaited, BrokerEntryKind kind, Buffer payload) {
+  if (journal_ == nullptr) return;
+  journaled_ += payload.size();
+  awaited.entry = ++entries_;
+  if (awaited.token != 0) awaited_.push_back(awaited);
+  journal_->append(awaited.entry, static_cast<std::uint16_t>(kind), std::move(payload));
+}
+
+void Broker::on_persisted(std::uint64_t entry) {
+  std::uint64_t token = 0;  // The dispatcher's.
+  for (; !awaited_.empty() && awaited_.front().entry <= entry; awaited_.pop_front()) {
+    const Awaited& safe = awaited_.front();
+    if (safe.kept)
+      keeper_->on_persisted(*safe.kept, safe.token, reactor_.now());
+    else
+      token = safe.token;
+  }
+  if (token != 0) dispatcher_.on_persisted(token, reactor_.now());
+}
+
 void Broker::write(std::optional<ClientJobs::Entry> entry) {
-  if (journal_ == nullptr || !entry) return;
-  journaled_ += entry->payload.size();
-  journal_->append(entry->token, static_cast<std::uint16_t>(entry->kind), std::move(entry->payload));
+  if (entry) append({0, entry->token, {}}, entry->kind, std::move(entry->payload));
 }
 
 // When what is there to be read again is more than what is needed.
 void Broker::maybe_write_snapshot() {
   if (journal_ == nullptr || journaled_ < snapshot_after) return;
   const std::uint64_t held = jobs_.held_bytes();
-  if (held >= journaled_ || held >= snapshot_bytes_max) return;
-  journal_->append_snapshot(0, static_cast<std::uint16_t>(BrokerEntryKind::whole), jobs_.snapshot());
+  if (held >= journaled_ || held >= snapshot_bytes_max || !keeper_->is_clean()) return;
+  Buffer whole = jobs_.snapshot([this](JobId job) { return keeper_->record(job); });
+  journal_->append_snapshot(0, static_cast<std::uint16_t>(BrokerEntryKind::whole), std::move(whole));
   journaled_ = 0;
 }
 
 // --- What Dispatcher wants ---------------------------------------------------------------------------------------
+
+void Broker::act(const Send& say, const PayloadView*) {
+  if (!is_local(say.to)) return exchange_.send(say.to, say.job, say.session, say.message);
+  if (keeper_ != nullptr) keeper_->hear(say.to, say.job, say.session, say.message, reactor_.now());
+}
+
+void Broker::act(const JobForgotten& job, const PayloadView*) {
+  write(jobs_.forget(job.job));
+  if (keeper_ != nullptr) keeper_->forget(job.job);
+}
+
+void Broker::act(const Keeping& keeping, const PayloadView*) {
+  if (keeper_ == nullptr) return;
+  if (!std::holds_alternative<Keeping::Begin>(keeping.what)) return keeper_->act(keeping);
+  const Status begun = keeper_->begin(keeping.job, jobs_.take_kept(keeping.job), reactor_.now());
+  if (!begun) fail(begun.error().message);
+}
 
 void Broker::act(const SendTasks& tasks, const PayloadView*) { exchange_.send(tasks, jobs_.payloads(tasks.job)); }
 

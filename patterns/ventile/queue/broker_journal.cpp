@@ -55,6 +55,35 @@ bool close(BrokerMemory& memory, Bytes payload) {
   return read_whole(payload, id) && memory.jobs.erase(id) == 1;
 }
 
+bool keep(BrokerMemory& memory, Bytes payload) {
+  KeptRecord kept;
+  if (!read_whole(payload, kept)) return false;
+  const auto job = memory.jobs.find(kept.job);
+  if (job == memory.jobs.end()) return false;
+  if (kept.record.whole) job->second.kept.clear();
+  job->second.kept.push_back(std::move(kept));
+  return true;
+}
+
+bool suspect(BrokerMemory& memory, Bytes payload) {
+  SuspectedTasks suspected;
+  if (!read_whole(payload, suspected)) return false;
+  const auto job = memory.jobs.find(suspected.job);
+  if (job == memory.jobs.end()) return false;
+  job->second.suspects.note(suspected.suspect);
+  return true;
+}
+
+bool lease(BrokerMemory& memory, BrokerEntryKind kind, Bytes payload) {
+  LeasedTasks tasks;
+  if (!read_whole(payload, tasks)) return false;
+  const auto job = memory.jobs.find(tasks.job);
+  if (job == memory.jobs.end()) return false;
+  IntervalSet& begun = job->second.begun;
+  kind == BrokerEntryKind::leased ? begun.insert(tasks.range) : begun.erase(tasks.range);
+  return true;
+}
+
 bool replace(BrokerMemory& memory, Bytes payload) {
   memory = {};
   return read_whole(payload, memory);
@@ -72,6 +101,13 @@ bool apply(BrokerMemory& memory, BrokerEntryKind kind, Bytes payload) {
       return close(memory, payload);
     case BrokerEntryKind::whole:
       return replace(memory, payload);
+    case BrokerEntryKind::kept:
+      return keep(memory, payload);
+    case BrokerEntryKind::suspected:
+      return suspect(memory, payload);
+    case BrokerEntryKind::leased:
+    case BrokerEntryKind::returned:
+      return lease(memory, kind, payload);
   }
   return false;
 }
@@ -87,6 +123,9 @@ Buffer pack_entry(const ClientJob& opened) { return packed(opened); }
 Buffer pack_entry(const OfferedTasks& offered) { return packed(offered); }
 Buffer pack_entry(const EndedJob& ended) { return packed(ended); }
 Buffer pack_entry(JobId closed) { return packed(closed); }
+Buffer pack_entry(const KeptRecord& kept) { return packed(kept); }
+Buffer pack_entry(const SuspectedTasks& suspected) { return packed(suspected); }
+Buffer pack_entry(const LeasedTasks& tasks) { return packed(tasks); }
 Buffer pack_entry(const BrokerMemory& whole) { return packed(whole); }
 
 }  // namespace ventile

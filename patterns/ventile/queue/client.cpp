@@ -63,7 +63,7 @@ Status Client::start() {
         carry_out();
       },
       [this] { submission_->on_part(reactor_.now()); }, options_.keys);
-  if (Status connected = link_->connect(options_.connect); !connected) return connected;
+  if (Status connected = link_->connect(options_.connect, log_); !connected) return connected;
   reactor_.post([this, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
     waiting_since_ = reactor_.now();
@@ -76,7 +76,7 @@ Status Client::start() {
 
 // --- What its owner wants ----------------------------------------------------------------------------------------
 
-JobId Client::open(Submit specification, std::shared_ptr<JobListener> listener) {
+JobId Client::begin(std::shared_ptr<JobListener> listener, const std::function<void(JobId)>& say) {
   JobId id;
   assign_random(id);
   if (!left_.empty()) {
@@ -84,9 +84,32 @@ JobId Client::open(Submit specification, std::shared_ptr<JobListener> listener) 
     return id;
   }
   jobs_[id].listener = std::move(listener);
-  submission_->open(id, std::move(specification));
+  say(id);
   carry_out();
   return id;
+}
+
+JobId Client::open(Submit specification, std::shared_ptr<JobListener> listener) {
+  return begin(std::move(listener), [&](JobId id) { submission_->open(id, std::move(specification)); });
+}
+
+JobId Client::fetch(Fetch fetch, std::shared_ptr<JobListener> listener) {
+  return begin(std::move(listener), [&](JobId id) { submission_->fetch(id, std::move(fetch)); });
+}
+
+void Client::taken(JobId id, std::uint64_t bytes) {
+  submission_->taken(id, bytes);
+  carry_out();
+}
+
+void Client::confirm(JobId id) {
+  submission_->confirm(id);
+  carry_out();
+}
+
+void Client::detach(JobId id) {
+  submission_->detach(id);
+  jobs_.erase(id);
 }
 
 void Client::submit(JobId id, PayloadWriter&& payloads) {
@@ -242,7 +265,7 @@ void Client::act(Submission::SendOffer& offer) {
     const std::uint64_t count =
         offer.bare ? rest.count
                    : it->second.store.copy(rest, options_.frame_bytes_max - 2 * frame_header_size, payloads);
-    link_->send(offer.job, offer.session, Offer{{rest.first, count}, {}}, std::move(payloads));
+    link_->send(offer.known_as, offer.session, Offer{{rest.first, count}, {}}, std::move(payloads));
     rest = {rest.first + count, rest.count - count};
   }
 }
@@ -260,6 +283,14 @@ void Client::act(Submission::DeliverOutcome& outcome) {
 
 void Client::act(Submission::DropPayloads& drop) {
   if (auto it = jobs_.find(drop.job); it != jobs_.end()) it->second.store.release(drop.range);
+}
+
+void Client::act(Submission::Kept& kept) {
+  if (auto it = jobs_.find(kept.job); it != jobs_.end()) it->second.listener->on_kept(kept);
+}
+
+void Client::act(Submission::Whole& whole) {
+  if (auto it = jobs_.find(whole.job); it != jobs_.end()) it->second.listener->on_whole(whole.total);
 }
 
 void Client::act(Submission::Over& over) {

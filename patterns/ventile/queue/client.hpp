@@ -57,6 +57,8 @@ public:
 
   virtual void on_results(const Arrival& arrival) = 0;
   virtual void on_outcome(const Submission::DeliverOutcome& outcome) = 0;
+  virtual void on_kept(const Submission::Kept&) {}     // Of a kept job.
+  virtual void on_whole(std::uint64_t) {}              // Of a fetched job: all of its so many results have come.
   virtual void on_over(const std::string& error) = 0;  // The last call.
 };
 
@@ -80,7 +82,16 @@ public:
   void submit_index(JobId job, std::uint64_t count);
   void complete(JobId job);
   void settle(JobId job, Range range, Outcome outcome, const std::string& message);
-  // INQUIRE, EXPLAIN or DRAIN.
+  // The results of a kept job. Call taken() for what is not held any more, and confirm() when after on_whole() all of
+  // it is safe: then the broker removes the job.
+  JobId fetch(Fetch fetch, std::shared_ptr<JobListener> listener);
+  void taken(JobId job, std::uint64_t bytes);
+  void confirm(JobId job);
+  // A kept job that is the broker's alone from now on. Its listener hears nothing more.
+  void detach(JobId job);
+  // The broker's id of a job.
+  JobId known_as(JobId job) const { return submission_->known_as(job); }
+  // INQUIRE, EXPLAIN, DISCARD or DRAIN.
   void ask(Message question, std::function<void(const Message& answer)> on_answer);
 
   // Says goodbye; `done` is called when that has left, or soon.
@@ -120,6 +131,8 @@ private:
   RateLimit refusals_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 
+  // `say` is what becomes of its id.
+  JobId begin(std::shared_ptr<JobListener> listener, const std::function<void(JobId)>& say);
   Reading receive();
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
   void take_results(const Received& received, const std::shared_ptr<const void>& memory);
@@ -135,6 +148,8 @@ private:
   void act(Submission::DeliverOutcome& outcome);
   void act(Submission::Release& release) { held_.erase(release.frame); }
   void act(Submission::DropPayloads& drop);
+  void act(Submission::Kept& kept);
+  void act(Submission::Whole& whole);
   void act(Submission::Over& over);
   void act(Submission::Answer& answer);
   void act(Submission::Leave& leave);

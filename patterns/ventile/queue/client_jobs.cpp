@@ -37,7 +37,7 @@ void ClientJobs::resume_job(OpenJob&& open, Dispatcher& dispatcher, TimePoint no
   const JobId id = open.job.id;
   IntervalSet retired{Range{0, open.job.specification.index.enabled ? 0 : open.submitted}};
   for (const OfferedTasks& tasks : open.payloads) retired.erase(tasks.range);
-  dispatcher.resume_job(open.job, retired.ranges(), now);
+  dispatcher.resume_job(open.job, {retired.ranges(), open.suspects.all(), open.begun.ranges()}, now);
   Job& job = jobs_[id];
   job.has_payloads = !open.payloads.empty();
   job.recorded = true;
@@ -66,13 +66,18 @@ void ClientJobs::resume_job(OpenJob&& open, Dispatcher& dispatcher, TimePoint no
 void ClientJobs::keep(const Keep& keep, const PayloadView& payloads) {
   Job& job = jobs_[keep.job];
   job.has_payloads = true;
-  PayloadWriter kept{0};
+  PayloadWriter kept{frame_header_size};
   kept.append(payloads, keep.skip, static_cast<std::uint32_t>(keep.range.count));
   job.store.add(keep.range, std::move(kept));
 }
 
 void ClientJobs::settle(const Settled& settled) {
-  if (auto it = jobs_.find(settled.job); it != jobs_.end()) it->second.store.release(settled.range);
+  const auto it = jobs_.find(settled.job);
+  if (it == jobs_.end()) return;
+  it->second.store.release(settled.range);
+  OpenJob& memory = it->second.memory;
+  if (!memory.suspects.empty()) memory.suspects.forget(settled.range);
+  if (!memory.begun.empty()) memory.begun.erase(settled.range);
 }
 
 std::optional<ClientJobs::Entry> ClientJobs::record(const Persist& persist) {
@@ -87,21 +92,36 @@ std::optional<ClientJobs::Entry> ClientJobs::record(const Persist& persist) {
       return Entry{persist.token, BrokerEntryKind::opened, pack_entry(job.memory.job)};
     }
     case JobRecord::Kind::offered: {
-      Job& job = jobs_.at(id);
-      job.memory.submitted = range.end();
-      return Entry{persist.token, BrokerEntryKind::offered, offered_tasks(id, job, range)};
+      const auto job = jobs_.find(id);
+      if (job == jobs_.end()) break;  // It is closed, and that was written.
+      job->second.memory.submitted = range.end();
+      return Entry{persist.token, BrokerEntryKind::offered, offered_tasks(id, job->second, range)};
     }
     case JobRecord::Kind::ended:
-      if (std::exchange(jobs_.at(id).memory.ended, true)) break;
+      if (const auto job = jobs_.find(id); job == jobs_.end() || std::exchange(job->second.memory.ended, true)) break;
       return Entry{persist.token, BrokerEntryKind::ended, pack_entry(EndedJob{id, range.count})};
     case JobRecord::Kind::closed: {
       std::optional<Entry> closed = forget(id);
       if (closed) closed->token = persist.token;
       return closed;
     }
-    case JobRecord::Kind::cancelled:  // Not of clients' jobs.
+    case JobRecord::Kind::suspected: {
+      const auto job = jobs_.find(id);
+      if (job == jobs_.end()) break;
+      const Suspect suspect{range, persist.record.suspicion, persist.record.deaths_alone};
+      job->second.memory.suspects.note(suspect);
+      return Entry{persist.token, BrokerEntryKind::suspected, pack_entry(SuspectedTasks{id, suspect})};
+    }
     case JobRecord::Kind::leased:
-    case JobRecord::Kind::returned:
+    case JobRecord::Kind::returned: {
+      const auto job = jobs_.find(id);
+      if (job == jobs_.end()) break;
+      const bool leased = persist.record.kind == JobRecord::Kind::leased;
+      leased ? job->second.memory.begun.insert(range) : job->second.memory.begun.erase(range);
+      return Entry{persist.token, leased ? BrokerEntryKind::leased : BrokerEntryKind::returned,
+                   pack_entry(LeasedTasks{id, range})};
+    }
+    case JobRecord::Kind::cancelled:  // Not of clients' jobs.
       break;
   }
   return std::nullopt;
@@ -132,6 +152,11 @@ const PayloadStore* ClientJobs::payloads(JobId id) const {
   return it != jobs_.end() && it->second.has_payloads ? &it->second.store : nullptr;
 }
 
+PayloadStore* ClientJobs::payloads(JobId id) {
+  const auto it = jobs_.find(id);
+  return it != jobs_.end() && it->second.has_payloads ? &it->second.store : nullptr;
+}
+
 std::uint64_t ClientJobs::held_bytes(JobId id) const {
   const auto it = jobs_.find(id);
   return it == jobs_.end() ? 0 : it->second.store.bytes();
@@ -153,12 +178,18 @@ std::vector<OfferedTasks> ClientJobs::held_tasks(JobId id, const Job& job) {
   return held;
 }
 
-Buffer ClientJobs::snapshot() const {
+std::vector<KeptRecord> ClientJobs::take_kept(JobId id) {
+  const auto it = jobs_.find(id);
+  return it == jobs_.end() ? std::vector<KeptRecord>{} : std::exchange(it->second.memory.kept, {});
+}
+
+Buffer ClientJobs::snapshot(const KeptOf& kept_of) const {
   BrokerMemory whole{opened_, {}};
   for (const auto& [id, job] : jobs_) {
     if (!job.recorded) continue;
     OpenJob& open = whole.jobs[id] = job.memory;
     if (!planted("a snapshot forgets what has not run")) open.payloads = held_tasks(id, job);
+    if (std::optional<KeptRecord> kept = kept_of ? kept_of(id) : std::nullopt) open.kept = {*std::move(kept)};
   }
   return pack_entry(whole);
 }

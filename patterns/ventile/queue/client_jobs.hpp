@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -55,10 +56,15 @@ public:
   bool has(JobId job) const { return jobs_.contains(job); }
   // None if the job's tasks have no payloads.
   const PayloadStore* payloads(JobId job) const;
+  PayloadStore* payloads(JobId job);
   std::uint64_t held_bytes(JobId job) const;
   std::uint64_t held_bytes() const;  // Of all jobs, with their constants.
-  // Stands for all entries before it: open jobs, and the payloads that are still needed.
-  Buffer snapshot() const;
+  // What was kept of a resumed job's results, in order; whoever asks first is given it.
+  std::vector<KeptRecord> take_kept(JobId job);
+  // Stands for all entries before it: open jobs, the payloads that are still needed and, as `kept_of` says, what is
+  // kept of results.
+  using KeptOf = std::function<std::optional<KeptRecord>(JobId job)>;
+  Buffer snapshot(const KeptOf& kept_of = {}) const;
 
 private:
   struct Job {

@@ -36,7 +36,7 @@ void Collector::start(TimePoint now) { hello(now); }
 
 void Collector::hello(TimePoint now) {
   session_ = {};
-  opened_ = false;
+  asked_ = opened_ = false;
   state_ = State::greeting;
   ++greetings_;
   next_hello_ = now + hello_pause_;
@@ -123,6 +123,7 @@ void Collector::on_open(JobId job, const Open& open) {
     return;
   }
   total_.reset();
+  asked_ = true;
   if (job_ == job && opening_token_ != 0) return;  // It is said when the disk knows the job.
   if (job_ == job) return say_opened();
   job_ = job;
@@ -170,7 +171,7 @@ void Collector::on_output_opened() {
     actions_.push_back(Persist{opening_token_ = ++tokens_, snapshot(), {}});
     return;
   }
-  if (job_ && state_ == State::open) say_opened();
+  if (job_ && asked_ && state_ == State::open) say_opened();
 }
 
 void Collector::on_output_refused(const std::string& why) {
@@ -218,14 +219,17 @@ void Collector::store(FrameId frame, const Envelope& envelope, const Results& re
     if (const Number number = results.range.first + failure.offset; part.contains(number))
       exceptions.push_back({{number, 1}, failure.outcome});
   ledger_.record(part, exceptions);
+  const auto checksum_of = [&](std::uint32_t index) {
+    return results.checksums.empty() ? crc32c(results.payloads[index]) : results.checksums[index];
+  };
   if (results.folded) {
-    digest_ += digest_of(part.first, Outcome::done, crc32c(results.payloads[0]));
+    digest_ += digest_of(part.first, Outcome::done, checksum_of(0));
   } else {
     auto exception = exceptions.begin();
     for (Number number = part.first; number < part.end(); ++number) {
       const bool failed = exception != exceptions.end() && exception->range.first == number;
-      const Bytes payload = results.payloads[static_cast<std::uint32_t>(number - results.range.first)];
-      digest_ += digest_of(number, failed ? (exception++)->outcome : Outcome::done, crc32c(payload));
+      const std::uint32_t checksum = checksum_of(static_cast<std::uint32_t>(number - results.range.first));
+      digest_ += digest_of(number, failed ? (exception++)->outcome : Outcome::done, checksum);
     }
   }
   received_bytes_ += bytes_of(results, part);
@@ -351,7 +355,7 @@ void Collector::on_persisted(std::uint64_t token, TimePoint now) {
   if (!job_ || output_failed_) return;
   if (opening_token_ != 0 && token >= opening_token_) {
     opening_token_ = 0;
-    if (state_ == State::open) say_opened();
+    if (asked_ && state_ == State::open) say_opened();  // Else OPEN of this session is yet to come.
   }
   if (opened_) acknowledge(std::move(safe), now);  // Else the next OPENED says so.
   if (final_token_ != 0 && token >= final_token_) {

@@ -205,7 +205,8 @@ private:
   bool finalising_ = false;
   bool finalised_ = false;
   bool said_closed_ = false;  // In this life, with no error.
-  bool opened_ = false;       // The dispatcher has opened the job in this session.
+  bool asked_ = false;        // OPEN has come in this session,
+  bool opened_ = false;       // and was answered.
   bool output_failed_ = false;
 
   void say(Message message);

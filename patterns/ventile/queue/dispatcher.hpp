@@ -28,11 +28,19 @@
 // is the sink. A client's job is forgotten when it is over. Of a durable dispatcher a client is told nothing that the
 // disk does not know: that there is its job, that there are its tasks, that all is over.
 //
+// A client may ask that the results of its job be kept. The job's sink is then a local peer, the keeper, which its
+// owner makes when it is told so (Keeping); the client brings the tasks and may leave. The job ends when a client, this
+// or another with the same key, has fetched all results and has said so:
+//
+//     SUBMIT             all settled: the keeper's CLOSED           FETCH, all results, CLOSED
+//   ---------> [running] ------------------------------> [whole] ----------------------------> [closed]
+//
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,8 +55,11 @@
 #include <ventile/queue/account.hpp>
 #include <ventile/queue/client_job.hpp>
 #include <ventile/queue/granularity.hpp>
+#include <ventile/queue/key_quota.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/on_lost.hpp>
+#include <ventile/queue/refusals.hpp>
+#include <ventile/queue/suspects.hpp>
 #include <ventile/wire/codec.hpp>
 #include <ventile/wire/messages.hpp>
 
@@ -56,6 +67,16 @@ namespace ventile {
 
 // Whoever messages come from and go to, as the driver names them: one per routing id.
 using PeerId = Id<struct PeerTag>;
+
+// Ids that no transport gives: of peers that are a part of the dispatcher's own process. They are never taken for dead.
+constexpr PeerId local_peer(std::uint64_t number) { return {(std::uint64_t{1} << 63) | number}; }
+constexpr bool is_local(PeerId peer) { return (peer.value >> 63) != 0; }
+
+// Whom a peer's key makes it. Without keys everybody is the same, and may do everything.
+struct PeerIdentity {
+  std::string key;        // The public one. Kept jobs are those of all clients with the same.
+  bool is_admin = false;  // Other clients' jobs are its business, too.
+};
 
 struct DispatcherOptions {
   Duration heartbeat =
@@ -85,6 +106,12 @@ struct DispatcherOptions {
       false;  // Clients' jobs outlive this dispatcher; see Persist. (Of its owner's jobs each says so itself.)
   bool speculate = true;
   GranularityOptions granularity;
+  std::uint64_t leases_per_slot_max = 256;          // Of one worker, those that it lends included. It gets no more.
+  KeyLimits key_limits;                             // Of those who have the same key.
+  std::function<PeerIdentity(PeerId)> identity_of;  // None: there are no keys.
+  // With keys: whether the seal of what a worker says that it holds is good. None: it is believed.
+  std::function<bool(PeerId, const HeldRange&)> is_sealed;
+  Duration kept_for = std::chrono::hours{24 * 7};  // Nobody's concern for so long, a kept job is removed.
 };
 
 struct JobOptions {
@@ -104,6 +131,14 @@ struct JobOptions {
   bool resumed = false;        // It has run before: the sink may have results of tasks that are yet to be offered.
   std::vector<Range> retired;  // Of a resumed job: settled tasks that cannot be had again if the sink has lost them.
   std::vector<Range> begun;    // Of a resumed job: tasks that were leased and not returned, and must not begin again.
+  std::vector<Suspect> suspects;  // Of a resumed job: tasks that workers have died with.
+};
+
+// What an earlier life of the dispatcher knew of a client's job.
+struct Remembered {
+  std::vector<Range> retired;     // Cannot be run again: the client had their outcomes.
+  std::vector<Suspect> suspects;  // Workers have died with these.
+  std::vector<Range> begun;       // Were leased and not returned, and must not begin again.
 };
 
 // What a durable job writes down. (The driver adds what only it knows: payloads, how far the input was read.)
@@ -113,12 +148,15 @@ struct JobRecord {
     ended,
     cancelled,
     closed,
-    leased,    // About to be sent to a worker; only what must not begin twice.
-    returned,  // By that worker: it may begin after all.
-    opened,    // A client has submitted it.
+    leased,     // About to be sent to a worker; only what must not begin twice.
+    returned,   // By that worker: it may begin after all.
+    opened,     // A client has submitted it.
+    suspected,  // A worker has died with them; or, without counts, they were found innocent.
   };
   Kind kind = Kind::offered;
-  Range range;  // Offered, leased, returned: these tasks. Else: all of them.
+  Range range;                  // Offered, leased, returned, suspected: these tasks. Else: all of them.
+  std::uint32_t suspicion = 0;  // Suspected: as in Suspect.
+  std::uint32_t deaths_alone = 0;
 
   bool operator==(const JobRecord&) const = default;
 };
@@ -185,6 +223,22 @@ struct Keep {
 struct JobForgotten {
   JobId job;
 };
+// For the keeper of a client's job.
+struct Keeping {
+  struct Begin {};  // Be its sink, as a local peer: say HELLO and claim the job.
+  struct Deliver {  // Send its results to this client, within the credit. Takes the place of one before it.
+    PeerId to;
+    SessionId session;
+    Fetch fetch;
+  };
+  struct Grant {  // The client takes more.
+    SinkCredit credit;
+  };
+  struct Stop {};  // No client takes results any more.
+
+  JobId job;
+  std::variant<Begin, Deliver, Grant, Stop> what;
+};
 // Write this behind all before it; when it is durable, call on_persisted().
 struct Persist {
   std::uint64_t token = 0;  // Grows.
@@ -198,7 +252,7 @@ struct JobResumed {
   std::uint64_t settled = 0;
 };
 using Action = std::variant<Send, SendTasks, Forget, Settled, JobClosed, JobFailed, Keep, JobForgotten, Persist,
-                            JobResumed, Notice>;
+                            JobResumed, Keeping, Notice>;
 using Actions = std::vector<Action>;
 
 // --- The decider -------------------------------------------------------------------------------------------------
@@ -219,8 +273,8 @@ public:
   // The same for tasks that an earlier life of this job has made durable.
   Range offer_again(JobId job, std::uint64_t count, std::uint64_t bytes, TimePoint now);
   // A client's job of an earlier life of this dispatcher, which waits for its client from now on. Offer its tasks
-  // again, and end it if it had ended. Those in `retired` cannot be run again: the client had their outcomes.
-  void resume_job(const ClientJob& job, std::vector<Range> retired, TimePoint now);
+  // again, and end it if it had ended.
+  void resume_job(const ClientJob& job, Remembered remembered, TimePoint now);
   // There will be no more tasks.
   void end_job(JobId job, TimePoint now);
   // What has not begun gets the outcome cancelled, and workers are asked for what they have of it; with `running` also
@@ -237,7 +291,7 @@ public:
   // A frame that could not be decoded. Ends the peer's session if it has one.
   void on_malformed(PeerId from, const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   // A message that the peer's key does not entitle it to. The peer is told, and its session ends if it has one.
-  void on_unauthorized(PeerId from, const std::string& why, TimePoint now);
+  void on_unauthorized(PeerId from, RefusedFor reason, const std::string& why, TimePoint now);
   // The peer's key is not wanted any more. Its session ends, and it is told nothing.
   void on_revoked(PeerId peer, TimePoint now);
   // A message of nobody in particular; counted.
@@ -251,10 +305,10 @@ public:
   // Time has passed; call at next_tick() or a little later.
   void on_tick(TimePoint now);
   TimePoint next_tick() const;
-  // Handling one batch cost the driver so much.
-  void on_batch_cost(JobId job, Duration cost);
   // The driver holds so many bytes of payloads of a client's job.
   void on_held(JobId job, std::uint64_t bytes);
+  // The keeper has so many bytes of results of a client's job. Full: no worker is given more of it.
+  void on_kept(JobId job, std::uint64_t bytes, bool full, TimePoint now);
 
   // What to do, in order. Call after any of the above.
   Actions take_actions();
@@ -273,7 +327,7 @@ public:
   std::size_t worker_count() const { return workers_open_; }
   std::size_t workers_seen() const { return worker_incarnations_.size(); }
   std::uint64_t slot_count() const { return slots_open_; }
-  std::uint64_t refused_count() const { return refused_; }
+  const RefusalCounts& refusals() const { return refused_; }
   bool has_job(JobId job) const { return jobs_.contains(job); }
   // To whom results of a client's job are passed on; none if it is gone, or has them sent to an address of its own.
   struct Passage {
@@ -291,6 +345,7 @@ public:
 private:
   struct Peer;
   struct Job;
+  struct Unsent;
 
   IncarnationId incarnation_;
   DispatcherOptions options_;
@@ -307,8 +362,11 @@ private:
   std::map<std::pair<double, PeerId>, Peer*> hungry_;  // Workers with credit, the least loaded first.
   std::uint64_t next_session_ = 0;
   std::uint64_t next_lease_ = 0;
+  std::uint64_t lives_ = 0;  // Of clients' jobs.
   std::uint64_t next_token_ = 0;
-  std::uint64_t refused_ = 0;
+  std::uint64_t persisted_ = 0;  // The highest token that is.
+  RefusalCounts refused_;
+  KeyQuota quota_;
   std::uint64_t slots_open_ = 0;
   std::size_t workers_open_ = 0;
   std::size_t sinks_open_ = 0;
@@ -316,54 +374,73 @@ private:
   TimePoint next_balance_ = never;  // Some worker idles while others have work: look often.
   TimePoint last_balance_ = TimePoint::min();
 
-  // dispatcher.cpp: conversations.
+  // dispatcher.cpp: what its owner wants, and conversations.
+  Job& add_job(JobId id, JobOptions options);
+  void submit(Job& job, Range range, std::uint64_t bytes, TimePoint now);
+  void persist(Job& job, JobRecord::Kind kind, Range range);
+  void refuse(PeerId from, Peer* peer, const std::string& why, RefusedFor reason = RefusedFor::out_of_place);
+  void send(const Peer& peer, JobId job, Message message);
+  void notice(Level level, std::string text);
+  bool take_back_forget(PeerId peer);
+  Duration heartbeat() const;
+  std::uint32_t patience(const Peer& peer) const;
+
+  // greeting.cpp: sessions begin and end.
+  bool was_given(LeaseId lease) const;
   void on_hello(PeerId from, const Envelope& envelope, const Hello& hello, TimePoint now);
   void on_seek(PeerId from);
-  bool was_given(LeaseId lease) const;
   void welcome(Peer& peer, std::uint64_t greeting);
+  bool was_sealed(const Peer& worker, const HeldRange& held);
   void reconcile(Peer& worker, const std::vector<HeldRange>& held, TimePoint now);
-  static void forget_undecided(Peer& worker, LeaseId lease, Range range);
   void reconcile_one(Peer& worker, Job& job, const HeldRange& held, TimePoint now);
-  Job& add_job(JobId id, JobOptions options);
-  Job& add_client_job(const ClientJob& job);
+  static void forget_undecided(Peer& worker, LeaseId lease, Range range);
+  void end_session(Peer& peer, const std::string& why, bool crashed,
+                   TimePoint now);  // Destroys `peer`; feed_hungry() is due.
+  void lose_worker(Peer& worker, const std::string& why, bool crashed, TimePoint now);
+  void lose_sink(Peer& sink, const std::string& why, TimePoint now);
+
+  // settling.cpp: sinks, what they have, and the end of a job.
+  static Open open_message(const Job& job, std::string fold);
+  void give_sink(Job& job, TimePoint now);
+  void open_on(Peer& worker, Job& job);
   void on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now);
   bool attach(Peer& sink, Job& job, const std::vector<Range>& have, const std::vector<RangeOutcome>& exceptions,
               const SinkCredit& credit, TimePoint now);
+  void maybe_end(Job& job);
+  void on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now);
+  void finish_job(Job& job, TimePoint now);
+  void close_job(Job& job, TimePoint now);
   void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
+  void remember_stored(Job& job, const Settlement& settlement);
+  void take_in_beyond_end(Job& job);
   void settle(Job& job, const Settlement& settlement, TimePoint now);
+  void settle_known(Job& job, Range range);
   void count_duplicates(Job& job, const Peer* worker, std::uint64_t count);
+  void cancel_loser(const Job& job, const Account::Loser& loser);
+  void propose(Job& job, const std::vector<Range>& ranges, Outcome outcome, std::uint32_t tries,
+               const std::string& kind, const std::string& message);
+
+  // returning.cpp: what workers say of their leases.
   void on_return(Peer& worker, Job& job, const Return& returned, TimePoint now);
   void on_stopped(const Peer& worker, Job& job, const Lease& lease, const Return& returned);
   void note_returned(Job& job, const Peer& worker, const std::vector<Range>& ranges);
   void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
   void on_progress(Peer& worker, const Progress& progress, TimePoint now);
-  void on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now);
-  void refuse(PeerId from, Peer* peer, const std::string& why);
-  void end_session(Peer& peer, const std::string& why, bool crashed,
-                   TimePoint now);  // Destroys `peer`; feed_hungry() is due.
-  void lose_worker(Peer& worker, const std::string& why, bool crashed, TimePoint now);
-  void lose_sink(Peer& sink, const std::string& why, TimePoint now);
-  static Open open_message(const Job& job, std::string fold);
-  void give_sink(Job& job, TimePoint now);
-  void open_on(Peer& worker, Job& job);
-  void close_job(Job& job, TimePoint now);
-  void maybe_end(Job& job);
-  void settle_known(Job& job, Range range);
-  void persist(Job& job, JobRecord::Kind kind, Range range);
-  void submit(Job& job, Range range, std::uint64_t bytes, TimePoint now);
-  void finish_job(Job& job, TimePoint now);
-  void remember_stored(Job& job, const Settlement& settlement);
-  void take_in_beyond_end(Job& job);
-  void cancel_loser(const Job& job, const Account::Loser& loser);
-  void propose(Job& job, const std::vector<Range>& ranges, Outcome outcome, std::uint32_t tries,
-               const std::string& kind, const std::string& message);
-  void send(const Peer& peer, JobId job, Message message);
-  void notice(Level level, std::string text);
-  Duration heartbeat() const;
-  std::uint32_t patience(const Peer& peer) const;
+  static bool is_in_time(const Job& job, const RunningLease& said);
+  bool renew(const Job& job, Lease& lease, const RunningLease& said, TimePoint now) const;
+  void on_waiting(Peer& worker, std::uint64_t tasks);
+
+  // suspecting.cpp: which task kills its workers.
+  void suspect(Job& job, const Peer& worker, LeaseId id, bool alone, TimePoint now);
+  void note_suspect(Job& job, Range range, const History& history);
+  void recall_suspects(Job& job, Range range);
+  std::string crashes_text(std::uint32_t deaths) const;
 
   // serving.cpp: clients.
+  static bool brings_tasks(const Peer& client, const Job* job);
+  static bool is_of_another(const Peer& client, const Job& job);
   bool on_client_message(Peer& client, Job* job, const Received& received, TimePoint now);  // False: not for a client.
+  Job& add_client_job(const ClientJob& job);
   void on_submit(Peer& client, JobId id, const Submit& submit, TimePoint now);
   void on_offer(Peer& client, Job& job, const Offer& offer, TimePoint now);
   void on_complete(Peer& client, Job& job, const Complete& complete);
@@ -374,8 +451,20 @@ private:
   void drop_abandoned(TimePoint now);
   void drop_job(Job& job, const std::string& why);
   void forget_jobs();
-  std::string explain_job(const Job& job) const;
-  std::string explain_task(const Job& job, Number number, TimePoint now) const;
+
+  // keeping.cpp: jobs whose results are kept.
+  Job* find_kept(const std::string& key, const std::string& name);
+  std::string objection_to(const Peer& client, const Submit& submit) const;
+  bool redirect(Peer& client, JobId id, const Submit& submit);
+  void take_up_kept(Peer& client, Job& job, TimePoint now);
+  void on_fetch(Peer& client, JobId id, const Fetch& fetch, TimePoint now);
+  bool on_fetcher_message(Peer& client, Job& job, const Received& received);
+  void on_kept_whole(Job& job, const Closed& closed);
+  void lose_client(Peer& client, Job& job, TimePoint now);
+  void on_discard(Peer& client, const Discard& discard, TimePoint now);
+  void discard(Job& job, const std::string& why, TimePoint now);
+  void finish_discarded(Job& job);
+  void remove_unwanted(TimePoint now);
 
   // sharing.cpp: what clients have of a worker.
   struct Shares {
@@ -399,23 +488,37 @@ private:
   std::uint64_t credit_left(const Peer& worker) const;
   bool others_wait(const Job& job) const;
   std::size_t lease_count(const Peer& worker) const;
+  Duration standstill_max(const Job& job) const;
+  static bool is_on_trial(const Peer& worker);
+  bool may_have_more_leases(const Peer& worker, std::size_t leases) const;
   void dispatch(Peer& worker, Job& job, Lease& lease);
   void send_tasks(const Peer& worker, const Job& job, const Lease& lease);
-  void send_lease(Job& job, LeaseId id, TimePoint now);
+  void send_lease(Job& job, const Unsent& unsent, TimePoint now);
+  bool is_forgettable(const Job& job) const;
+  std::uint64_t window_of(const Job& job) const;
+  void return_credit(Peer& worker, const Unsent& unsent, std::uint64_t left);
+  void forget_unsent(Job& job);
+  void never_sent(Peer& worker);
   static bool may_repeat(const Job& job, const Peer& worker);
   static bool fails_lost(const Job& job, const Peer& worker);
   void lease_ended(Peer& worker);
-  void balance_soon();
   void update_hunger(Peer& worker);
   void lose_lease(Job& job, const Peer& holder, LeaseId id, History history, TimePoint now);
   void give_up_lost(Job& job, TimePoint now);
-  void suspect(Job& job, const Peer& worker, LeaseId id, bool alone, TimePoint now);
+  void ask_for_unbegun(Job& job);
+  void expire_leases(Job& job, TimePoint now);
+
+  // balancing.cpp: the tail of a job.
+  void balance_soon();
   void balance(TimePoint now);
   std::vector<Peer*> overloaded(const Job& job) const;
   static bool worth_relieving(const Peer& worker, const Job& job, TimePoint now);
   void speculate(Job& job, Peer& idle, TimePoint now);
-  void ask_for_unbegun(Job& job);
-  void expire_leases(Job& job, TimePoint now);
+
+  // explaining.cpp: what people ask.
+  std::string explain_job(const Job& job) const;
+  std::string explain_kept(const Job& job) const;
+  std::string explain_task(const Job& job, Number number, TimePoint now) const;
 };
 
 }  // namespace ventile

@@ -1,4 +1,6 @@
-// What a Dispatcher remembers of a peer and of a job. Private to dispatcher.cpp and leasing.cpp.
+// What a Dispatcher remembers of a peer and of a job. Private to dispatcher.cpp and the other sources of it:
+// greeting.cpp, settling.cpp, returning.cpp, suspecting.cpp, leasing.cpp, balancing.cpp, serving.cpp, sharing.cpp,
+// keeping.cpp and explaining.cpp.
 #pragma once
 
 #include <deque>
@@ -11,39 +13,49 @@
 
 namespace ventile {
 
+inline std::string tasks_text(std::uint64_t count) { return std::to_string(count) + (count == 1 ? " task" : " tasks"); }
+inline std::string seconds_text(Duration duration) {
+  std::string text = std::to_string(to_seconds(duration));  // Six decimals.
+  text.resize(text.size() - 5);
+  return text + " s";
+}
+
+// What every decision on a worker looks at stands together: ten thousand of them are not in any cache.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct Dispatcher::Peer {
   PeerId id;
   SessionId session;
-  Role role = Role::worker;
-  NodeId node;
   IncarnationId incarnation;
-  std::string name;
-  TimePoint heard;
-  TimePoint spoken;       // When it was last sent a heartbeat.
-  Duration heartbeat{0};  // As it was told.
-
-  // Where a sink or client takes results, or where a worker that is the source of a stream gives them to stages.
-  std::string results_address;
-
-  // A client's. One that only asks, as a health check does every few seconds, is not worth a line.
-  bool has_submitted = false;
+  Role role = Role::worker;
 
   // A worker's.
   std::uint32_t slots = 0;
-  std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
-  std::uint64_t finished = 0;                          // Tasks, as it last said.
-  std::vector<Milestone> milestones;                   // The same.
   Credit credit;
-  std::uint64_t waiting = 0;  // Tasks that wait for others and need no slot.
   std::uint64_t sent_tasks = 0;
   std::uint64_t sent_bytes = 0;
-  std::map<JobId, IncarnationId> opened;  // Jobs it knows, and the sink it was routed to.
-  std::vector<HeldRange> undecided;       // What it held when it came, of jobs that have no sink yet.
+  std::uint64_t waiting = 0;     // Tasks that wait for others and need no slot.
+  std::optional<double> hunger;  // Its key in hungry_.
   bool leaving = false;
-  bool quarantined = false;         // Runs a suspect, and nothing else until that has ended.
-  std::uint32_t retracts_open = 0;  // RETRACTs without an answer.
-  bool nothing_to_retract = false;  // Since its last lease.
-  std::optional<double> hunger;     // Its key in hungry_.
+  bool proven = false;                                 // A result of its was stored, in this session.
+  bool quarantined = false;                            // Runs a suspect, and nothing else until that has ended.
+  bool nothing_to_retract = false;                     // Since its last lease.
+  std::uint32_t retracts_open = 0;                     // RETRACTs without an answer.
+  std::size_t leases_kept = 0;                         // That it had when it came, and may keep.
+  std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
+  std::map<JobId, IncarnationId> opened;               // Jobs it knows, and the sink it was routed to.
+  std::vector<HeldRange> undecided;                    // What it held when it came, of jobs that have no sink yet.
+  std::uint64_t finished = 0;                          // Tasks, as it last said.
+  std::vector<Milestone> milestones;                   // The same.
+
+  TimePoint heard;
+  TimePoint spoken;       // When it was last sent a heartbeat.
+  Duration heartbeat{0};  // As it was told.
+  NodeId node;
+  std::string name;
+  PeerIdentity identity;
+
+  // Where a sink or client takes results, or where a worker that is the source of a stream gives them to stages.
+  std::string results_address;
 
   // A sink's or client's.
   JobId serves;
@@ -51,8 +63,19 @@ struct Dispatcher::Peer {
 
   // A client's.
   std::set<IncarnationId> introduced;  // Workers whose names it was told.
+  bool has_submitted = false;          // One that only asks, as a health check does, is not worth a line.
 };
 
+// A lease that waits for the disk.
+struct Dispatcher::Unsent {
+  std::uint64_t token = 0;
+  LeaseId lease;
+  SessionId holder;
+  std::uint64_t tasks = 0;  // For which its holder's credit was taken,
+  std::uint64_t bytes = 0;  // and these.
+};
+
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct Dispatcher::Job {
   JobId id;
   JobOptions options;
@@ -77,6 +100,9 @@ struct Dispatcher::Job {
   // A client's job.
   NodeId owner;  // None: the dispatcher's own.
   std::string owner_name;
+  std::string key;  // Of its client, if there are keys.
+  LifeId life;
+  Peer* source = nullptr;  // Who brings its tasks. The sink, too, unless the job is kept.
   Duration keep{0};
   std::uint64_t offered_bytes = 0;  // In this session.
   std::uint64_t held_bytes = 0;     // By the driver.
@@ -89,15 +115,30 @@ struct Dispatcher::Job {
     std::uint64_t bytes = 0;
   };
   bool resume_said = false;
+  std::uint64_t ended_token = 0;  // That there will be no more tasks.
+
+  // A kept job, whose sink is the keeper.
+  bool kept = false;
+  std::string input;             // What its tasks come from, as its client said.
+  Peer* fetcher = nullptr;       // Who is given the results.
+  TimePoint wanted;              // When a client last had to do with it.
+  std::uint64_t kept_bytes = 0;  // Of results.
+  bool is_full = false;          // The keeper has no room for more.
+  std::optional<Closed> whole;   // The keeper has every result.
+
+  std::string discarded;  // Why it is given up, when that is on the disk; empty: it is not.
+  struct Asker {
+    PeerId peer;
+    SessionId session;
+  };
+  std::vector<Asker> askers;  // Who wanted that, and waits for an answer.
+
   std::uint64_t accepted = 0;           // Tasks that have a number; those that wait are not submitted yet.
   std::deque<Unpersisted> unpersisted;  // Offers.
-  struct Unsent {
-    std::uint64_t token = 0;
-    LeaseId lease;
-  };
-  std::deque<Unsent> unsent;       // Leases of what must not begin twice.
-  std::optional<Closed> report;    // The sink's, until
-  std::uint64_t closed_token = 0;  // this is on the disk.
+  std::deque<Unsent> unsent;            // Leases of what must not begin twice, or has been with a worker that died.
+  std::uint64_t suspected_token = 0;    // The last that was noted of the latter.
+  std::optional<Closed> report;         // The sink's, until
+  std::uint64_t closed_token = 0;       // this is on the disk.
 
   std::uint64_t fed = 0;   // The counter of its last lease.
   bool ended = false;      // No more offers.

@@ -49,6 +49,18 @@ std::vector<PeerId> Exchange::peers() const {
   return all;
 }
 
+PeerIdentity Exchange::identity_of(PeerId peer) const {
+  const auto it = peers_.find(peer);
+  if (!guarded_ || it == peers_.end()) return {};
+  return {it->second.key, it->second.role == KeyRole::admin};
+}
+
+bool Exchange::is_sealed(PeerId peer, const HeldRange& held) const {
+  const auto it = peers_.find(peer);
+  return !guarded_ || (it != peers_.end() && held.seal.range.contains(held.range) &&
+                       held.seal == seal_for(it->second, held.job, held.lease, held.seal.range));
+}
+
 // --- What comes in -----------------------------------------------------------------------------------------------
 
 PeerId Exchange::peer_of(const RoutingId& routing_id, int descriptor) {
@@ -117,7 +129,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
     const Result<Received> received = decode(bytes);
     if (!received) return handlers_.on_malformed(peer, received.error(), std::nullopt);
     if (!is_sealed(peer, *received))
-      return handlers_.on_unauthorized(peer, "its result has not the seal of a lease of its own");
+      return handlers_.on_unauthorized(peer, RefusedFor::forged, "its result has not the seal of a lease of its own");
   }
   if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
   const Result<Received> received = decode(bytes);
@@ -127,7 +139,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
   }
   if (guarded_)
     if (const std::string why = objection_to(peers_.at(peer).role, received->message); !why.empty())
-      return handlers_.on_unauthorized(peer, why);
+      return handlers_.on_unauthorized(peer, RefusedFor::unauthorized, why);
   const auto* part = std::get_if<Part>(&received->message);
   if (part == nullptr) return handlers_.on_message(peer, *received);
   Result<Buffer> whole = peers_.at(peer).parts.add(*part);
@@ -183,24 +195,48 @@ void Exchange::send(PeerId peer, JobId job, SessionId session, const Message& me
   send_frame(peer, envelope, encode(envelope, message));
 }
 
-void Exchange::send(const SendTasks& action, const PayloadStore* store) {
+Seal Exchange::seal_for(const Link& link, JobId job, LeaseId lease, Range range) const {
+  const std::string_view worker = link.role == KeyRole::dispatcher ? std::string_view{} : link.key;
+  return {range, keys_.seal({job, lease, range, worker})};
+}
+
+void Exchange::send(const SendTasks& action, PayloadStore* store) {
   Range rest = action.tasks.range;
   Seal seal;
   if (const auto it = peers_.find(action.to); guarded_ && it != peers_.end())
-    seal = {rest, keys_.seal({action.job, action.tasks.lease, rest, it->second.key})};
+    seal = seal_for(it->second, action.job, action.tasks.lease, rest);
   while (!rest.empty()) {
     auto it = peers_.find(action.to);
     if (it == peers_.end()) return;
-    PayloadWriter payloads{frame_header_size};
-    const std::uint64_t count =
-        store == nullptr ? rest.count : store->copy(rest, frame_bytes_max_ - 2 * frame_header_size, payloads);
-    Tasks tasks = action.tasks;
-    tasks.range = {rest.first, count};
-    tasks.seal = seal;
     const Envelope envelope{action.job, incarnation_, action.session, ++it->second.sequence};
-    send_frame(action.to, envelope, encode(envelope, tasks, std::move(payloads)));
-    rest = {rest.first + count, rest.count - count};
+    Tasks tasks = action.tasks;
+    tasks.range = rest;
+    tasks.seal = seal;
+    if (store == nullptr)
+      send_frame(action.to, envelope, encode(envelope, tasks));
+    else
+      tasks.range.count = send_some(action.to, envelope, tasks, *store);
+    rest = {rest.first + tasks.range.count, rest.count - tasks.range.count};
   }
+}
+
+// The first of these tasks, as many as one message holds; returns how many.
+std::uint64_t Exchange::send_some(PeerId peer, const Envelope& envelope, Tasks tasks, PayloadStore& store) {
+  constexpr std::size_t body_max = 256;  // Of TASKS, and the header.
+  const std::size_t section_bytes_max = frame_bytes_max_ - std::min(frame_bytes_max_, body_max);
+  const Range wanted = tasks.range;
+  const auto lent = store.lend(wanted, section_bytes_max, [&](Buffer&& section, std::uint32_t count) {
+    tasks.range.count = count;
+    return encode(envelope, tasks, std::move(section), count);
+  });
+  if (lent != nullptr) {
+    enqueue(peer, Frame::shared(lent));
+    return tasks.range.count;
+  }
+  PayloadWriter payloads{frame_header_size};
+  tasks.range.count = store.copy({wanted.first, store.until_lendable(wanted)}, section_bytes_max, payloads);
+  send_frame(peer, envelope, encode(envelope, tasks, std::move(payloads)));
+  return tasks.range.count;
 }
 
 void Exchange::send_frame(PeerId peer, const Envelope& envelope, Buffer frame) {
@@ -246,6 +282,12 @@ void Exchange::flush_all() {
   for (const PeerId id : waiting)
     if (peers_.contains(id)) flush(id);
   reactor_.want_write(socket_, blocked_ > 0);
+}
+
+DispatcherOptions known_by(const Exchange& exchange, DispatcherOptions options) {
+  options.identity_of = [&exchange](PeerId peer) { return exchange.identity_of(peer); };
+  options.is_sealed = [&exchange](PeerId peer, const HeldRange& held) { return exchange.is_sealed(peer, held); };
+  return options;
 }
 
 }  // namespace ventile

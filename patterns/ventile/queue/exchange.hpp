@@ -18,6 +18,7 @@
 #include <ventile/net/socket.hpp>
 #include <ventile/queue/dispatcher.hpp>
 #include <ventile/queue/payload_store.hpp>
+#include <ventile/queue/refusals.hpp>
 #include <ventile/wire/codec.hpp>
 
 namespace ventile {
@@ -29,8 +30,10 @@ struct ExchangeHandlers {
   std::function<void(PeerId)> on_part;         // A piece of a message that is not whole yet.
   std::function<void(PeerId)> on_unreachable;  // The transport knows no such peer any more; it is forgotten.
   std::function<void(PeerId)> on_connection_lost = [](PeerId) {};  // Perhaps: it is being probed.
-  // With keys: a guest has said what its key does not entitle it to, and why not. Not heard.
-  std::function<void(PeerId, const std::string& why)> on_unauthorized = [](PeerId, const std::string&) {};
+  // With keys: a guest has said what its key does not entitle it to (unauthorized, or forged if it is a result without
+  // the seal of a lease of its own), and why not. Not heard.
+  std::function<void(PeerId, RefusedFor reason, const std::string& why)> on_unauthorized = [](PeerId, RefusedFor,
+                                                                                              const std::string&) {};
   // The peer's key is not on the list any more; it is forgotten.
   std::function<void(PeerId)> on_revoked = [](PeerId) {};
   // A message came from nobody whose key is known: of somebody who was revoked while connected. Not heard.
@@ -44,7 +47,8 @@ struct ExchangeHandlers {
 //
 // With keys, and on any transport but inproc, every message is held against the key of its sender: see rights.hpp. Who
 // is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to. What is
-// leased is sealed, and results that come this way are asked for their seal.
+// leased is sealed, to the source of a pipeline for whoever pulls it, and results that come this way are asked for
+// their seal.
 class Exchange {
 public:
   Exchange(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
@@ -57,7 +61,8 @@ public:
 
   void send(PeerId peer, JobId job, SessionId session, const Message& message);
   // TASKS with payloads from the store, in as many messages as its size asks for; without any if there is no store.
-  void send(const SendTasks& tasks, const PayloadStore* payloads);
+  // Large payloads are sent from where they are stored.
+  void send(const SendTasks& tasks, PayloadStore* payloads);
   // A frame that is encoded already, as it is or in parts.
   void send_frame(PeerId peer, const Envelope& envelope, Buffer frame);
   // A frame that came from another peer.
@@ -65,6 +70,10 @@ public:
   // Nothing more is sent to this peer, nor kept for it.
   void forget(PeerId peer);
 
+  // Nobody in particular without keys.
+  PeerIdentity identity_of(PeerId peer) const;
+  // Whether what a worker says that it holds was leased to its key. Everything without keys.
+  bool is_sealed(PeerId peer, const HeldRange& held) const;
   std::vector<PeerId> peers() const;
   std::uint64_t malformed_count() const { return socket_.malformed_count(); }
 
@@ -103,12 +112,18 @@ private:
   void sweep();
   Reading receive();
   void take(PeerId peer, Frame& frame);
+  Seal seal_for(const Link& link, JobId job, LeaseId lease, Range range) const;
   bool is_sealed(PeerId peer, const Received& received) const;
   Reading on_connection();
   void probe(PeerId peer);
+  std::uint64_t send_some(PeerId peer, const Envelope& envelope, Tasks tasks, PayloadStore& store);
   void enqueue(PeerId peer, Frame frame);
   void flush(PeerId peer);
   void flush_all();
 };
+
+// The options of a dispatcher that knows its peers by their keys as this exchange has them, which may be constructed
+// later.
+DispatcherOptions known_by(const Exchange& exchange, DispatcherOptions options);
 
 }  // namespace ventile

@@ -22,11 +22,13 @@ void Granularity::observe(std::uint64_t count, Duration busy) {
   seconds_ = known() ? blend(seconds_, each, 0.25) : each;
 }
 
-void Granularity::observe_cost(Duration cost) { cost_ = blend(cost_, std::max(to_seconds(cost), shortest), 0.1); }
+void Granularity::observe_round_trip(Duration taken) {
+  const double observed = std::clamp(to_seconds(taken), shortest, to_seconds(options_.round_trip_max));
+  round_trip_ = round_trip_ > 0 ? blend(round_trip_, observed, 0.25) : observed;
+}
 
 Duration Granularity::target() const {
-  const Duration least = folded_ ? std::max(options_.fold_min, options_.batch_min) : options_.batch_min;
-  return std::clamp(from_seconds(options_.cost_factor * cost_), least, options_.batch_max);
+  return folded_ ? std::max(options_.fold_min, options_.batch_min) : options_.batch_min;
 }
 
 std::uint64_t Granularity::batch() const {
@@ -39,7 +41,9 @@ std::uint64_t Granularity::window(std::uint32_t slots, bool prefetch) const {
   if (!prefetch) return slots;
   // One runs, one waits, one is on its way back; of long tasks only one waits.
   const bool long_tasks = known() && seconds_ > to_seconds(target());
-  return slots * (long_tasks ? 2 : 3 * batch());
+  const std::uint64_t least = long_tasks ? 2 : 3 * batch();
+  const double meanwhile = known() ? std::ceil(round_trip_ / seconds_) : 0;
+  return slots * std::max(least, static_cast<std::uint64_t>(meanwhile));
 }
 
 }  // namespace ventile

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <ventile/base/interval_set.hpp>
 #include <ventile/wire/convert.hpp>
 
 namespace ventile {
@@ -23,6 +22,13 @@ Result<T> unpacked(Bytes payload) {
   if (unpack_value(unpacker, value) && unpacker.at_end()) return value;
   return Error{Code::corrupt, "an entry of the job's journal cannot be read; use the release that wrote it"};
 }
+
+struct WholeJob {
+  JobMemory memory;
+  std::vector<Suspect> suspects;
+
+  static auto fields(auto& self) { return std::tie(self.memory, self.suspects); }
+};
 
 std::string quoted(const std::string& text) { return "'" + text + "'"; }
 
@@ -56,23 +62,29 @@ std::string difference(const JobSpecification& before, const JobSpecification& n
 
 Buffer pack_entry(const JobSpecification& specification) { return packed(specification); }
 Buffer pack_entry(const JobBlock& block) { return packed(block); }
+Buffer pack_entry(Number first, const PayloadView& payloads) {
+  constexpr std::size_t headers_max = 32;
+  constexpr std::size_t header_max = 5;  // Of one payload.
+  const std::uint32_t count = payloads.count();
+  Buffer bytes{headers_max + payloads.run(0, count).size() + header_max * count};
+  Packer packer{bytes};
+  packer.pack_array(2);
+  packer.pack_unsigned(first);
+  packer.pack_array(count);
+  for (std::uint32_t i = 0; i < count; ++i) packer.pack_binary(payloads[i]);
+  return bytes;
+}
 Buffer pack_entry(const InputMark& mark) { return packed(mark); }
 Buffer pack_entry(std::uint64_t total) { return packed(total); }
 Buffer pack_entry(Range range) { return packed(range); }
-Buffer pack_entry(const JobMemory& state) { return packed(state); }
-
-void JobMemory::on_leased(Range range) {
-  if (!begun.empty() && begun.back().end() == range.first)
-    begun.back().count += range.count;
-  else
-    begun.push_back(range);
-}
-
-void JobMemory::on_returned(Range range) {
-  IntervalSet left;
-  for (const Range one : begun) left.insert(one);
-  left.erase(range);
-  begun = left.ranges();
+Buffer pack_entry(const Suspect& suspect) { return packed(suspect); }
+Buffer pack_entry(const JobMemory& state) {
+  Buffer bytes;
+  Packer packer{bytes};
+  packer.pack_array(2);
+  pack_value(packer, state);
+  pack_value(packer, state.suspects.all());
+  return bytes;
 }
 
 Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload) {
@@ -117,11 +129,22 @@ Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload) {
     case JobEntryKind::returned: {
       const Result<Range> read = unpacked<Range>(payload);
       if (!read) return read.error();
-      kind == JobEntryKind::leased ? state.on_leased(*read) : state.on_returned(*read);
+      kind == JobEntryKind::leased ? state.begun.insert(*read) : state.begun.erase(*read);
+      return {};
+    }
+    case JobEntryKind::suspected: {
+      const Result<Suspect> read = unpacked<Suspect>(payload);
+      if (!read) return read.error();
+      state.suspects.note(*read);
       return {};
     }
     case JobEntryKind::whole: {
-      Result<JobMemory> read = unpacked<JobMemory>(payload);
+      if (Result<WholeJob> whole = unpacked<WholeJob>(payload)) {
+        state = std::move(whole->memory);
+        state.suspects = Suspects{std::move(whole->suspects)};
+        return {};
+      }
+      Result<JobMemory> read = unpacked<JobMemory>(payload);  // Of a release that did not know suspects.
       if (!read) return read.error();
       state = std::move(*read);
       return {};

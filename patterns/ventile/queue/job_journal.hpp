@@ -9,9 +9,12 @@
 
 #include <ventile/base/buffer.hpp>
 #include <ventile/base/ids.hpp>
+#include <ventile/base/interval_set.hpp>
 #include <ventile/base/range.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/queue/suspects.hpp>
 #include <ventile/wire/messages.hpp>
+#include <ventile/wire/payloads.hpp>
 
 namespace ventile {
 
@@ -76,7 +79,8 @@ enum class JobEntryKind : std::uint16_t {
   closed,
   whole,
   leased,
-  returned
+  returned,
+  suspected
 };
 
 // All of it, as a snapshot has it.
@@ -89,14 +93,13 @@ struct JobMemory {
   bool cancelled = false;
   bool closed = false;
   std::vector<InputMark> marks;
-  std::vector<Range> begun;  // Leased, not returned, and not to begin twice. In the order of leasing.
+  IntervalSet begun;  // Leased, not returned, and not to begin twice.
+  Suspects suspects;  // Not in fields(): journals of releases without them can be read.
 
   static auto fields(auto& self) {
     return std::tie(self.specification, self.retired, self.blocks, self.submitted, self.total, self.cancelled,
                     self.closed, self.marks, self.begun);
   }
-  void on_leased(Range range);
-  void on_returned(Range range);
   bool ended() const { return total != UINT64_MAX; }
 };
 
@@ -105,9 +108,12 @@ Status apply_entry(JobMemory& state, JobEntryKind kind, Bytes payload);
 
 Buffer pack_entry(const JobSpecification& specification);
 Buffer pack_entry(const JobBlock& block);
+// The same of payloads that lie together: it looks at each once, for a pipe's are many.
+Buffer pack_entry(Number first, const PayloadView& payloads);
 Buffer pack_entry(const InputMark& mark);
 Buffer pack_entry(std::uint64_t total);
 Buffer pack_entry(Range range);
+Buffer pack_entry(const Suspect& suspect);
 Buffer pack_entry(const JobMemory& state);
 
 }  // namespace ventile

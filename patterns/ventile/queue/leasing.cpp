@@ -8,10 +8,6 @@
 namespace ventile {
 namespace {
 
-constexpr Duration tail_interval = std::chrono::milliseconds{5};  // How often idle workers look for others' work.
-constexpr Duration stuck_after =
-    std::chrono::milliseconds{20};  // A lease older than this may hold up what is queued behind it.
-constexpr Duration worth_moving = std::chrono::milliseconds{1};
 constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker counts the tasks of a batch in 32 bits.
 
 }  // namespace
@@ -19,6 +15,7 @@ constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker c
 // --- Giving ------------------------------------------------------------------------------------------------------
 
 std::uint64_t Dispatcher::sink_room(const Job& job) const {
+  if (job.is_full) return 0;
   const std::uint64_t leased = planted("the sink's credit is not counted") ? 0 : job.account.leased_count();
   // What is proposed counts as stored: the sink's credit has it already when its verdict is yet to come.
   const std::uint64_t stored = job.account.ledger().count() + job.account.awaiting_count();
@@ -47,6 +44,15 @@ std::size_t Dispatcher::lease_count(const Peer& worker) const {
   return count;
 }
 
+// Whoever has a key, perhaps a stolen one, gets a task for each slot until it has done one. Without keys nobody is
+// known for what it is anyway.
+bool Dispatcher::is_on_trial(const Peer& worker) { return !worker.proven && !worker.identity.key.empty(); }
+
+// Whoever has so many and asks for more does not run them.
+bool Dispatcher::may_have_more_leases(const Peer& worker, std::size_t leases) const {
+  return leases < options_.leases_per_slot_max * std::max<std::uint64_t>(worker.slots + worker.waiting, 1);
+}
+
 bool Dispatcher::may_prefetch(const Peer& worker, const Job& job) {
   return worker.functions.find(job.options.function)->second;
 }
@@ -62,6 +68,7 @@ std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Sha
   if (has_its_share(job, shares)) return 0;
   const bool prefetch = may_prefetch(worker, job);
   const std::uint64_t held = job.account.held_by(worker.session);
+  if (is_on_trial(worker)) return held < worker.slots + worker.waiting ? 1 : 0;
   std::uint64_t window = job.granularity.window(worker.slots, prefetch) + worker.waiting;
   if (shares.each > 0 && prefetch && job.granularity.known())
     window = std::max(window, static_cast<std::uint64_t>(shares.each / job.granularity.seconds_per_task()));
@@ -99,7 +106,9 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now)
   Backlog::Limits limits{.count = room(worker, job, shares), .below = job.credit.number_limit};
   if (planted("the ordered window is not kept")) limits.below = UINT64_MAX;
   if (limits.count == 0) return false;
-  const bool has_other = lease_count(worker) > 0 || !worker.undecided.empty();
+  const std::size_t leases = lease_count(worker);
+  if (!may_have_more_leases(worker, leases)) return false;
+  const bool has_other = leases > 0 || !worker.undecided.empty();
   const bool suspect = front->history.suspicion > 0;
   if (suspect && has_other) return false;  // It runs alone, so that its next victim is beyond doubt.
   if (suspect) limits.count = std::min({front->range.count, credit_left(worker), sink_room(job), batch_tasks_max});
@@ -122,12 +131,18 @@ void Dispatcher::dispatch(Peer& worker, Job& job, Lease& lease) {
   if (!planted("the worker's credit is not counted")) worker.sent_tasks += lease.total;
   worker.sent_bytes += lease.bytes;
   worker.nothing_to_retract = false;
-  if (!job.options.durable || !fails_lost(job, worker)) return send_tasks(worker, job, lease);
-  // Whoever resumes the job must know that it may have begun.
-  for (const Range range : lease.remaining.ranges()) persist(job, JobRecord::Kind::leased, range);
-  if (planted("a lease is sent before the disk knows")) return send_tasks(worker, job, lease);
+  if (!job.options.durable) return send_tasks(worker, job, lease);
+  // Whoever resumes the job must know that it may have begun, and what it has done before.
+  const bool is_once = fails_lost(job, worker);
+  const bool is_suspect = lease.history.is_suspect() && !planted("a suspect is sent before the disk knows");
+  std::uint64_t token = is_suspect ? job.suspected_token : 0;
+  if (is_once) {
+    for (const Range range : lease.remaining.ranges()) persist(job, JobRecord::Kind::leased, range);
+    if (!planted("a lease is sent before the disk knows")) token = next_token_;
+  }
+  if (token <= persisted_) return send_tasks(worker, job, lease);
   lease.unsent = true;
-  job.unsent.push_back({next_token_, lease.id});
+  job.unsent.push_back({token, lease.id, worker.session, lease.total, lease.bytes});
 }
 
 void Dispatcher::send_tasks(const Peer& worker, const Job& job, const Lease& lease) {
@@ -135,15 +150,40 @@ void Dispatcher::send_tasks(const Peer& worker, const Job& job, const Lease& lea
     actions_.push_back(SendTasks{worker.id, job.id, worker.session, Tasks{lease.id, range, lease.history.tries, {}}});
 }
 
-// The disk knows of it. Perhaps it is over by now.
-void Dispatcher::send_lease(Job& job, LeaseId id, TimePoint now) {
-  Lease* const lease = job.account.find(id);
-  if (lease == nullptr || !lease->unsent || job.closed) return;
-  const auto holder = sessions_.find(lease->holder);
+// The disk knows of it. Perhaps it is over by now, or a part of it.
+void Dispatcher::send_lease(Job& job, const Unsent& unsent, TimePoint now) {
+  Lease* const lease = job.account.find(unsent.lease);
+  const auto holder = sessions_.find(unsent.holder);
   if (holder == sessions_.end()) return;
+  const std::uint64_t left = lease != nullptr && !job.closed ? lease->remaining.count() : 0;
+  return_credit(*holder->second, unsent, left);
+  if (left == 0) return;
   lease->unsent = false;
-  lease->renewed = now;
+  lease->granted = lease->renewed = now;
   send_tasks(*holder->second, job, *lease);
+}
+
+// The worker will never hear of what is not `left`, and can give no credit for it again.
+void Dispatcher::return_credit(Peer& worker, const Unsent& unsent, std::uint64_t left) {
+  const std::uint64_t gone = unsent.tasks - std::min(left, unsent.tasks);
+  if (gone == 0) return;
+  worker.sent_tasks -= gone;
+  worker.sent_bytes -= unsent.bytes / unsent.tasks * gone;
+  update_hunger(worker);
+}
+
+void Dispatcher::forget_unsent(Job& job) {
+  for (const Unsent& unsent : std::exchange(job.unsent, {}))
+    if (const auto holder = sessions_.find(unsent.holder); holder != sessions_.end())
+      return_credit(*holder->second, unsent, 0);
+}
+
+// The worker has not entered its session, for it names another one, and never will: the WELCOME answered an older
+// HELLO.
+void Dispatcher::never_sent(Peer& worker) {
+  if (planted("what a worker never saw may have begun")) return;
+  for (const auto& [id, job] : jobs_)
+    for (const LeaseId lease : job->account.leases_of(worker.session)) job->account.find(lease)->unsent = true;
 }
 
 // Whether what this worker may have begun of the job must not begin again.
@@ -210,10 +250,6 @@ void Dispatcher::lease_ended(Peer& worker) {
   update_hunger(worker);
 }
 
-void Dispatcher::balance_soon() {
-  next_balance_ = std::min(next_balance_, std::max(last_balance_, TimePoint{}) + tail_interval);
-}
-
 // What must not begin again waits a while for its worker to come back with it.
 void Dispatcher::lose_lease(Job& job, const Peer& holder, LeaseId id, History history, TimePoint now) {
   const Lease& lease = *job.account.find(id);
@@ -229,33 +265,6 @@ void Dispatcher::lose_lease(Job& job, const Peer& holder, LeaseId id, History hi
   if (may_have_begun && !may_repeat(job, holder)) job.counters.begun_again += returned;
   ++job.counters.requeued_batches;
   job.counters.requeued_tasks += returned;
-}
-
-// A worker died with this lease begun. The first time, all of it becomes suspect; when a worker dies with nothing but
-// a suspect, the suspect is halved, until the poisonous task stands alone and has killed often enough.
-void Dispatcher::suspect(Job& job, const Peer& worker, LeaseId id, bool alone, TimePoint now) {
-  const Lease& lease = *job.account.find(id);
-  History history = lease.history;
-  const bool was_suspect = history.suspicion > 0;
-  if (options_.isolate_suspects) ++history.suspicion;
-  const bool alone_too = planted("a batch is blamed for its poison");
-  const bool to_blame = !options_.isolate_suspects || (alone && (lease.remaining.count() == 1 || alone_too));
-  if (to_blame && !planted("crashes are not counted")) ++history.deaths_alone;
-  if (history.deaths_alone >= options_.max_crashes) {
-    for (const Range held : lease.remaining.ranges())
-      propose(job, job.account.propose(held, id), Outcome::dead, history.tries + 1, "crash",
-              "its worker died " + std::to_string(history.deaths_alone) + " times" +
-                  (options_.isolate_suspects ? " while running nothing else" : "") + "; last " + worker.name);
-    ++job.counters.requeued_batches;
-    return;
-  }
-  if (was_suspect && lease.remaining.count() > 1) {
-    const std::vector<Range> ranges = lease.remaining.ranges();
-    const Range first = ranges.front();
-    if (ranges.size() == 1)
-      job.counters.requeued_tasks += job.account.release(id, {first.first, first.count / 2}, history);
-  }
-  lose_lease(job, worker, id, history, now);
 }
 
 void Dispatcher::give_up_lost(Job& job, TimePoint now) {
@@ -276,17 +285,20 @@ void Dispatcher::ask_for_unbegun(Job& job) {
   }
 }
 
+Duration Dispatcher::standstill_max(const Job& job) const {
+  return std::max(options_.lease, job.options.timeout + options_.lease / 2);
+}
+
 void Dispatcher::expire_leases(Job& job, TimePoint now) {
   if (planted("a lease never expires")) return;
-  const Duration limit = std::max(options_.lease, job.options.timeout + options_.lease / 2);
-  std::vector<LeaseId> expired;
-  for (const LeaseId id : job.account.by_age()) {
-    const Lease& lease = *job.account.find(id);
+  const Duration limit = standstill_max(job);
+  const auto has_expired = [&](const Lease& lease) {
+    if (lease.unsent) return false;  // Nobody but the disk holds it up.
     const bool unacknowledged = lease.finished_since && job.last_settled > *lease.finished_since &&
                                 now - *lease.finished_since > options_.finished_lease;
-    if (unacknowledged || (!lease.finished_since && now - lease.renewed > limit)) expired.push_back(id);
-  }
-  for (const LeaseId id : expired) {
+    return unacknowledged || (!lease.finished_since && now - lease.renewed > limit);
+  };
+  for (const LeaseId id : job.account.leases_where(has_expired)) {
     const Lease lease = *job.account.find(id);
     Peer& worker = *sessions_.at(lease.holder);
     notice(Level::warning, "worker " + worker.name + " makes no progress on a batch of " +
@@ -299,80 +311,6 @@ void Dispatcher::expire_leases(Job& job, TimePoint now) {
   }
 }
 
-// --- The tail: somebody idles while others have work --------------------------------------------------------------
-
-// Workers with more of the job than their slots run, who have not been asked yet; the most loaded first.
-std::vector<Dispatcher::Peer*> Dispatcher::overloaded(const Job& job) const {
-  std::vector<std::pair<std::uint64_t, Peer*>> found;
-  for (const auto& [id, peer] : peers_) {
-    if (peer->role != Role::worker || peer->retracts_open > 0 || peer->nothing_to_retract) continue;
-    const std::uint64_t held = job.account.held_by(peer->session);
-    if (held > peer->slots) found.emplace_back(held - peer->slots, peer.get());
-  }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second->id < b.second->id;
-  });
-  std::vector<Peer*> peers;
-  for (const auto& [surplus, peer] : found) peers.push_back(peer);
-  return peers;
-}
-
-// What it has beyond its slots takes a while, or waits behind something that already does.
-bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) {
-  const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
-  if (surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth_moving)) return true;
-  return now - job.account.oldest_of(worker.session)->granted >= stuck_after;
-}
-
-void Dispatcher::balance(TimePoint now) {
-  last_balance_ = now;
-  next_balance_ = never;
-  for (const auto& [id, job] : jobs_) {
-    if (!job->sink_ready || job->closed || job->account.leased_count() == 0) continue;
-    std::optional<std::vector<Peer*>> victims;  // Each is asked once, so they are looked for once.
-    std::size_t next_victim = 0;
-    for (const auto& [key, idle] : std::vector(hungry_.begin(), hungry_.end())) {
-      if (!job->serves(*idle) || job->account.held_by(idle->session) >= idle->slots) continue;
-      balance_soon();
-      if (!victims) victims = overloaded(*job);
-      while (next_victim < victims->size() && !worth_relieving(*(*victims)[next_victim], *job, now)) ++next_victim;
-      if (next_victim == victims->size()) {
-        speculate(*job, *idle, now);
-        break;
-      }
-      Peer* const victim = (*victims)[next_victim++];
-      const std::vector<LeaseId> leases = job->account.leases_of(victim->session);
-      const std::uint64_t surplus = job->account.held_by(victim->session) - victim->slots;
-      std::uint64_t wanted = (surplus + 1) / 2;
-      for (auto lease_id = leases.rbegin(); lease_id != leases.rend() && wanted > 0; ++lease_id) {
-        const std::uint64_t count = std::min(wanted, job->account.find(*lease_id)->remaining.count());
-        send(*victim, id, Retract{*lease_id, count});
-        ++victim->retracts_open;
-        wanted -= count;
-      }
-    }
-  }
-}
-
-// The oldest straggler gets a second copy at an idle worker; the first result wins.
-void Dispatcher::speculate(Job& job, Peer& idle, TimePoint now) {
-  if (!options_.speculate || !job.ended || !job.account.backlog().empty()) return;
-  if (!idle.functions.find(job.options.function)->second) return;
-  const Duration patience = std::max(options_.straggler, 4 * job.slowest_batch);
-  for (const LeaseId id : job.account.by_age()) {
-    Lease& lease = *job.account.find(id);
-    if (now - lease.granted < patience) return;
-    if (lease.copied || lease.copy || lease.holder == idle.session || lease.history.suspicion > 0 ||
-        lease.finished_since || lease.remaining.count() > credit_left(idle))
-      continue;
-    const LeaseId copy{incarnation_, ++next_lease_};
-    dispatch(idle, job, job.account.grant_copy(copy, idle.session, lease, now));
-    ++job.counters.speculative;
-    update_hunger(idle);
-    return;
-  }
-}
-
 // --- Time --------------------------------------------------------------------------------------------------------
 
 void Dispatcher::on_tick(TimePoint now) {
@@ -382,6 +320,7 @@ void Dispatcher::on_tick(TimePoint now) {
   if (now >= next_liveness_) {
     std::vector<std::pair<Peer*, Duration>> dead;
     for (const auto& [id, peer] : peers_) {
+      if (is_local(id)) continue;
       if (now - peer->heard > peer->heartbeat * patience(*peer)) {
         dead.emplace_back(peer.get(), now - peer->heard);
       } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
@@ -401,6 +340,7 @@ void Dispatcher::on_tick(TimePoint now) {
       give_sink(*job, now);
     }
     drop_abandoned(now);
+    remove_unwanted(now);
     feed_hungry(now);
     next_liveness_ = now + options_.heartbeat / 4;
   }
@@ -417,10 +357,6 @@ TimePoint Dispatcher::next_tick() const {
 void Dispatcher::on_unreachable(PeerId id, TimePoint now) {
   if (auto it = peers_.find(id); it != peers_.end()) end_session(*it->second, "its connection is gone", true, now);
   feed_hungry(now);
-}
-
-void Dispatcher::on_batch_cost(JobId id, Duration cost) {
-  if (auto it = jobs_.find(id); it != jobs_.end()) it->second->granularity.observe_cost(cost);
 }
 
 }  // namespace ventile

@@ -1,11 +1,12 @@
 #include <ventile/queue/link.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace ventile {
 
 Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
-           OnMessage on_message, OnMalformed on_malformed, OnPart on_part, const Keys& keys)
+           OnMessage on_message, OnMalformed on_malformed, OnPart on_part, const Keys& keys, const Resolver& resolver)
     : reactor_(reactor),
       incarnation_(incarnation),
       frame_bytes_max_(frame_bytes_max),
@@ -15,15 +16,59 @@ Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::s
       has_keys_(keys),
       socket_(context, {.connection = {.frame_bytes_max = static_cast<std::int64_t>(frame_bytes_max),
                                        .curve = keys.to_meet(KeyRole::dispatcher)}}),
-      monitor_(context, socket_) {
+      monitor_(context, socket_),
+      resolver_(resolver),
+      lookup_(reactor, resolver) {
   reactor_.add(
       socket_, [this] { return receive(); }, [this] { flush(); });
   reactor_.add(monitor_, [this] { return on_connection(); });
 }
 
 Link::~Link() {
+  reactor_.cancel(next_lookup_);
   reactor_.remove(monitor_);
   reactor_.remove(socket_);
+}
+
+Status Link::connect(const Endpoint& dispatcher, Log log) {
+  dispatcher_ = dispatcher;
+  log_ = std::move(log);
+  const Result<Endpoint> address = resolver_(dispatcher);
+  if (!address) {
+    on_looked_up(address);
+    return {};
+  }
+  address_ = *address;
+  look_up_later();
+  return socket_.connect(*address);
+}
+
+void Link::look_up_later() {
+  const bool has_name = !address_ || *address_ != dispatcher_;
+  if (!has_name || lookup_.in_progress() || next_lookup_ != TimerId{}) return;
+  if (is_heard()) lookup_pause_ = lookup_interval;
+  next_lookup_ = reactor_.call_at(reactor_.now() + lookup_pause_, [this] {
+    next_lookup_ = {};
+    if (is_heard()) return look_up_later();
+    lookup_.start(dispatcher_, [this](const Result<Endpoint>& address) { on_looked_up(address); });
+  });
+}
+
+void Link::on_looked_up(const Result<Endpoint>& address) {
+  if (is_heard()) return look_up_later();
+  if (!address && !std::exchange(lookup_failed_, true))
+    log_.warning(address.error().message + " It is looked up again until it can be.");
+  if (address) lookup_failed_ = false;
+  lookup_pause_ = std::min(2 * lookup_pause_, lookup_interval_max);
+  if (address && address_ != *address) {
+    lookup_pause_ = lookup_interval;
+    if (address_) log_.info(dispatcher_.to_string() + " is now at " + address->to_string());
+    address_ = *address;
+    connected_ = false;
+    socket_.disconnect();
+    if (Status connected = socket_.connect(*address); !connected) log_.error(connected.error().message);
+  }
+  look_up_later();
 }
 
 void Link::send(JobId job, SessionId session, const Message& message) {
@@ -59,6 +104,7 @@ void Link::flush() {
 Reading Link::receive() {
   auto frame = std::make_shared<Frame>();
   if (!socket_.receive(*frame)) return Reading::drained;
+  heard_ = reactor_.now();
   const Bytes bytes = frame->bytes();
   take(bytes, std::move(frame));
   return Reading::more;
@@ -67,7 +113,13 @@ Reading Link::receive() {
 Reading Link::on_connection() {
   ConnectionEvent event;
   if (!monitor_.receive(event)) return Reading::drained;
-  if (event.kind == ConnectionEvent::Kind::disconnected && on_disconnected_) on_disconnected_();
+  using Kind = ConnectionEvent::Kind;
+  if (event.kind == Kind::handshake_succeeded) {
+    connected_ = true;
+    heard_ = reactor_.now();
+  }
+  if (event.kind == Kind::disconnected || event.kind == Kind::connect_retried) connected_ = false;
+  if (event.kind == Kind::disconnected && on_disconnected_) on_disconnected_();
   if (!event.shut_out()) return Reading::more;
   const std::string why = has_keys_ ? "its list has not the key that we have (any more), or it has no keys at all"
                                     : "it asks for keys, and we have none; name them with --keys";

@@ -7,10 +7,12 @@
 #include <optional>
 
 #include <ventile/base/ids.hpp>
+#include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
 #include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
+#include <ventile/net/lookup.hpp>
 #include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
@@ -21,6 +23,10 @@ namespace ventile {
 // Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order. A
 // dispatcher that shuts us out, for our key or because only one side has keys, is heard as if it had said
 // REFUSED(unauthorized).
+//
+// A name that cannot be looked up yet is looked up again until it can, as whoever listens there may come later. So is
+// one that could while there is no connection, or nothing comes over it: a container that is started again has another
+// address, and a machine that has lost its power does not close its connections.
 class Link {
 public:
   // A message, with the memory that its views point into; keep it to keep them.
@@ -32,14 +38,15 @@ public:
   using OnPart = std::function<void()>;
 
   Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max, OnMessage on_message,
-       OnMalformed on_malformed, OnPart on_part, const Keys& keys = {});
+       OnMalformed on_malformed, OnPart on_part, const Keys& keys = {}, const Resolver& resolver = name_service());
   ~Link();
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
   // Called whenever an open connection has broken; a new one is tried for anyway.
   void on_disconnected(std::function<void()> call) { on_disconnected_ = std::move(call); }
-  Status connect(const Endpoint& dispatcher) { return socket_.connect(dispatcher); }
+  // Blocks while a name is looked up for the first time. `log` is told of a name that has no address, or a new one.
+  Status connect(const Endpoint& dispatcher, Log log = {});
   void send(JobId job, SessionId session, const Message& message);
   void send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads);
   // A frame that the sender keeps as well; the envelope is for its parts, if it must be cut.
@@ -63,11 +70,30 @@ private:
   std::uint64_t sequence_ = 0;
   std::uint64_t transfers_ = 0;
 
+  Resolver resolver_;
+  Lookup lookup_;
+  Log log_;
+  Endpoint dispatcher_;              // As it was named.
+  std::optional<Endpoint> address_;  // Where it was when it was last looked up.
+  bool connected_ = false;
+  TimePoint heard_;             // When something came last.
+  bool lookup_failed_ = false;  // The last time, and that was said.
+  TimerId next_lookup_;
+
+  Duration lookup_pause_ = lookup_interval;  // Doubles as long as nothing is new.
+
+  static constexpr Duration lookup_interval = std::chrono::seconds{1};
+  static constexpr Duration lookup_interval_max = std::chrono::seconds{8};
+  static constexpr Duration silence_max = std::chrono::seconds{5};
+
   Reading receive();
   Reading on_connection();
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
   void send_parts(Buffer frame, const Envelope& envelope);
   void flush();
+  bool is_heard() const { return connected_ && reactor_.now() - heard_ < silence_max; }
+  void look_up_later();
+  void on_looked_up(const Result<Endpoint>& address);
 };
 
 }  // namespace ventile

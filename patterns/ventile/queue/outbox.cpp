@@ -123,7 +123,7 @@ void Outbox::on_tick(TimePoint now) {
 std::vector<HeldRange> Outbox::held() const {
   std::vector<HeldRange> held;
   for (const auto& [id, entry] : entries_)
-    for (const Range range : entry.open.ranges()) held.push_back({entry.job, entry.lease, range, true});
+    for (const Range range : entry.open.ranges()) held.push_back({entry.job, entry.lease, range, true, {}});
   return held;
 }
 

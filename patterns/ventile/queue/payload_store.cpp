@@ -3,20 +3,52 @@
 #include <algorithm>
 #include <cassert>
 #include <iterator>
+#include <utility>
+
+#include <ventile/wire/frame.hpp>
 
 namespace ventile {
 
 void PayloadStore::add(Range range, PayloadWriter&& payloads) {
   assert(payloads.count() == range.count);
-  bytes_ += payloads.section_size();
-  blocks_.emplace(range.first, Block{std::move(payloads), range.count});
+  const std::uint64_t bytes = payloads.section_size();
+  bytes_ += bytes;
+  blocks_.emplace(range.first, Block{std::move(payloads), nullptr, {}, range.count, bytes});
+}
+
+// Smaller ones are copied faster than they are looked after.
+bool PayloadStore::Block::lendable() const {
+  constexpr std::size_t lent_bytes_min = std::size_t{32} << 10;
+  constexpr std::size_t payload_bytes_min = 4096;
+  return frame == nullptr && payloads.headroom() == frame_header_size && payloads.size() >= lent_bytes_min &&
+         payloads.size() >= payload_bytes_min * payloads.count();
+}
+
+std::shared_ptr<const Buffer> PayloadStore::lend(Range range, std::size_t bytes_max, const Finish& finish) {
+  const auto it = blocks_.find(range.first);
+  if (it == blocks_.end()) return nullptr;
+  Block& block = it->second;
+  if (block.count() > range.count || block.bytes > bytes_max || !block.lendable()) return nullptr;
+  const std::uint32_t count = block.count();
+  const std::size_t size = block.payloads.size();
+  auto frame = std::make_shared<const Buffer>(finish(block.payloads.take(), count));
+  const std::byte* const payloads = frame->data() + frame_header_size;
+  block.lent = {payloads, payloads + size, count};
+  block.frame = frame;
+  return frame;
+}
+
+std::uint64_t PayloadStore::until_lendable(Range range) const {
+  auto it = blocks_.upper_bound(range.first);
+  while (it != blocks_.end() && it->first < range.end() && !it->second.lendable()) ++it;
+  return it == blocks_.end() || it->first >= range.end() ? range.count : it->first - range.first;
 }
 
 std::map<Number, PayloadStore::Block>::const_iterator PayloadStore::block_of(Number number) const {
   auto it = blocks_.upper_bound(number);
   if (it == blocks_.begin()) return blocks_.end();
   --it;
-  return number - it->first < it->second.payloads.count() ? it : blocks_.end();
+  return number - it->first < it->second.count() ? it : blocks_.end();
 }
 
 std::uint64_t PayloadStore::copy(Range range, std::size_t bytes_max, PayloadWriter& out) const {
@@ -25,7 +57,7 @@ std::uint64_t PayloadStore::copy(Range range, std::size_t bytes_max, PayloadWrit
     const Number at = range.first + copied;
     const auto block = block_of(at);
     assert(block != blocks_.end());
-    const PayloadView view = block->second.payloads.view();
+    const PayloadView view = block->second.view();
     const auto first = static_cast<std::uint32_t>(at - block->first);
     auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(range.count - copied, view.count() - first));
     const auto cost = [&](std::uint32_t n) {
@@ -52,14 +84,20 @@ std::uint64_t PayloadStore::copy(Range range, std::size_t bytes_max, PayloadWrit
 std::optional<Bytes> PayloadStore::find(Number number) const {
   const auto block = block_of(number);
   if (block == blocks_.end()) return std::nullopt;
-  return block->second.payloads.view()[static_cast<std::uint32_t>(number - block->first)];
+  return block->second.view()[static_cast<std::uint32_t>(number - block->first)];
+}
+
+std::optional<PayloadView> PayloadStore::block(Range range) const {
+  const auto it = blocks_.find(range.first);
+  if (it == blocks_.end() || it->second.count() != range.count) return std::nullopt;
+  return it->second.view();
 }
 
 std::uint64_t PayloadStore::bytes_of(Range range) const {
   const auto block = block_of(range.first);
   if (block == blocks_.end()) return 0;
   const auto first = static_cast<std::uint32_t>(range.first - block->first);
-  return block->second.payloads.view().run(first, static_cast<std::uint32_t>(range.count)).size();
+  return block->second.view().run(first, static_cast<std::uint32_t>(range.count)).size();
 }
 
 void PayloadStore::release(Range range) {
@@ -67,12 +105,12 @@ void PayloadStore::release(Range range) {
   if (it != blocks_.begin()) --it;
   while (it != blocks_.end() && it->first < range.end()) {
     Block& block = it->second;
-    block.open -= intersection({it->first, block.payloads.count()}, range).count;
+    block.open -= intersection({it->first, block.count()}, range).count;
     if (block.open > 0) {
       ++it;
       continue;
     }
-    bytes_ -= block.payloads.section_size();
+    bytes_ -= block.bytes;
     it = blocks_.erase(it);
   }
 }

@@ -1,11 +1,14 @@
 // How many messages were refused, and why.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <numeric>
 #include <string>
 #include <string_view>
+
+#include <ventile/wire/messages.hpp>
 
 namespace ventile {
 
@@ -17,17 +20,31 @@ enum class RefusedFor : std::uint8_t {
   unauthorized,  // What the sender's key does not entitle it to.
   forged,        // A result without the seal of a lease of its sender.
   revoked,       // The sender's key is not on the list (any more).
+  over_limit,    // More than its sender may have.
 };
 
 class RefusalCounts {
 public:
-  static constexpr std::array<std::string_view, 6> names{"malformed",    "version", "out of place",
-                                                         "unauthorized", "forged",  "revoked"};
+  using Counts = std::array<std::uint64_t, refusal_reasons>;
+  static constexpr std::array<std::string_view, refusal_reasons> names{
+      "malformed", "version", "out of place", "unauthorized", "forged", "revoked", "over limit"};
 
-  void count(RefusedFor reason) { ++counts_.at(static_cast<std::size_t>(reason)); }
+  RefusalCounts() = default;
+  explicit RefusalCounts(const Counts& counts) : counts_(counts) {}
+
+  void count(RefusedFor reason, std::uint64_t messages = 1) {
+    counts_.at(static_cast<std::size_t>(reason)) += messages;
+  }
   std::uint64_t of(RefusedFor reason) const { return counts_.at(static_cast<std::size_t>(reason)); }
+  const Counts& by_reason() const { return counts_; }
   std::uint64_t total() const { return std::accumulate(counts_.begin(), counts_.end(), std::uint64_t{0}); }
 
+  // The name of a reason for a program to read: "out_of_place".
+  static std::string key(std::size_t reason) {
+    std::string text{names.at(reason)};
+    std::replace(text.begin(), text.end(), ' ', '_');
+    return text;
+  }
   // "3 forged, 1 malformed"; empty if there were none.
   std::string to_text() const {
     std::string text;
@@ -38,7 +55,7 @@ public:
   }
 
 private:
-  std::array<std::uint64_t, names.size()> counts_{};
+  Counts counts_{};
 };
 
 }  // namespace ventile

@@ -19,12 +19,12 @@ const Types& common() {
 }
 
 const Types& own(KeyRole key) {
-  static const Types worker{Results::type, Return::type, Progress::type, Milestones::type, Waiting::type};
+  static const Types worker{Results::type, Return::type, Progress::type, Milestones::type, Waiting::type, Seek::type};
   static const Types sink{Opened::type, Stored::type, Closed::type};
-  static const Types client{Submit::type, Offer::type,   Complete::type, Stored::type,
-                            Closed::type, Inquire::type, Explain::type};
-  static const Types admin{Inquire::type, Explain::type, Drain::type};
-  static const Types dispatcher{Inquire::type, Explain::type};
+  static const Types client{Submit::type, Offer::type,   Complete::type, Stored::type, Closed::type,
+                            Fetch::type,  Discard::type, Inquire::type,  Explain::type};
+  static const Types admin{Inquire::type, Explain::type, Discard::type, Drain::type};
+  static const Types dispatcher{Inquire::type, Explain::type, Return::type, Progress::type};
   switch (key) {
     case KeyRole::worker:
       return worker;
@@ -40,9 +40,10 @@ const Types& own(KeyRole key) {
   return dispatcher;
 }
 
-Role role_of(KeyRole key) {
-  if (key == KeyRole::worker) return Role::worker;
-  return key == KeyRole::sink ? Role::sink : Role::client;
+bool may_be(KeyRole key, Role role) {
+  if (key == KeyRole::dispatcher) return role != Role::sink;
+  if (key == KeyRole::worker) return role == Role::worker;
+  return role == (key == KeyRole::sink ? Role::sink : Role::client);
 }
 
 bool contains(const Types& types, std::uint8_t type) {
@@ -61,7 +62,7 @@ std::string objection_to(KeyRole key, const Message& message) {
   if (!contains(common(), type) && !contains(own(key), type))
     return whose + ", which may not say " + ventile::name_of(message);
   const auto* hello = std::get_if<Hello>(&message);
-  if (hello != nullptr && hello->role != role_of(key))
+  if (hello != nullptr && !may_be(key, hello->role))
     return whose + ", and it introduces itself as " + std::string(name_of(hello->role));
   return {};
 }

@@ -16,4 +16,9 @@ inline bool bears_seal(const Keys& keys, JobId job, const Results& results, std:
          seal.code == keys.seal({job, results.lease, seal.range, sender});
 }
 
+// The same of a lease that went to a stream: its seal is good for every worker, and only those who pulled it have it.
+inline bool bears_stream_seal(const Keys& keys, JobId job, const Results& results) {
+  return bears_seal(keys, job, results, {});
+}
+
 }  // namespace ventile

@@ -8,19 +8,26 @@
 namespace ventile {
 namespace {
 
-std::uint64_t milliseconds(Duration duration) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
-}
-std::string seconds_text(Duration duration) {
-  std::string text = std::to_string(to_seconds(duration));  // Six decimals.
-  text.resize(text.size() - 5);
-  return text + " s";
-}
+// What may be offered ahead of a job that would be lost with this dispatcher: so many tasks, or so many for each slot.
+constexpr std::uint64_t forgettable_tasks = 16;
+constexpr std::uint64_t forgettable_tasks_per_slot = 2;
 
 }  // namespace
 
+// What comes for a job that is about to be removed was on its way when that was decided; the disk knows the job no
+// more.
+bool Dispatcher::brings_tasks(const Peer& client, const Job* job) {
+  return job != nullptr && job->source == &client && job->discarded.empty();
+}
+
+// It can never have been this client's, whoever has taken it over since.
+bool Dispatcher::is_of_another(const Peer& client, const Job& job) {
+  return job.key != client.identity.key || (!job.kept && job.owner != client.node);
+}
+
 bool Dispatcher::on_client_message(Peer& client, Job* job, const Received& received, TimePoint now) {
   const JobId id = received.envelope.job;
+  const bool anothers = job != nullptr && is_of_another(client, *job);
   if (const auto* submit = std::get_if<Submit>(&received.message)) {
     on_submit(client, id, *submit, now);
   } else if (std::holds_alternative<Inquire>(received.message)) {
@@ -30,9 +37,17 @@ bool Dispatcher::on_client_message(Peer& client, Job* job, const Received& recei
   } else if (const auto* drain = std::get_if<Drain>(&received.message)) {
     on_drain(client, *drain);
   } else if (const auto* offer = std::get_if<Offer>(&received.message)) {
-    if (job != nullptr && job->sink == &client) on_offer(client, *job, *offer, now);
+    if (anothers) return false;
+    if (brings_tasks(client, job)) on_offer(client, *job, *offer, now);
   } else if (const auto* complete = std::get_if<Complete>(&received.message)) {
-    if (job != nullptr && job->sink == &client) on_complete(client, *job, *complete);
+    if (anothers) return false;
+    if (brings_tasks(client, job)) on_complete(client, *job, *complete);
+  } else if (const auto* fetch = std::get_if<Fetch>(&received.message)) {
+    on_fetch(client, id, *fetch, now);
+  } else if (const auto* unwanted = std::get_if<Discard>(&received.message)) {
+    on_discard(client, *unwanted, now);
+  } else if (job != nullptr && job->kept) {
+    return !anothers && on_fetcher_message(client, *job, received);
   } else {
     // Of a job that is over: it was on its way.
     return job == nullptr &&
@@ -44,20 +59,25 @@ bool Dispatcher::on_client_message(Peer& client, Job* job, const Received& recei
 // --- A client's job ----------------------------------------------------------------------------------------------
 
 void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoint now) {
-  const auto reject = [&](const std::string& why) { send(client, id, Accepted{why, 0, {}}); };
+  const auto reject = [&](const std::string& why) { send(client, id, Accepted{.refusal = why}); };
   if (!id) return reject("the job has no id");
+  if (submit.kept && redirect(client, id, submit)) return;
   auto it = jobs_.find(id);
-  if (it != jobs_.end() && it->second->owner != client.node) return reject("the job is somebody else's");
+  if (it != jobs_.end() && (is_of_another(client, *it->second) || submit.kept != it->second->kept)) {
+    refused_.count(RefusedFor::out_of_place);
+    return reject("the job is somebody else's");
+  }
   if (it == jobs_.end()) {
     const auto jobs = std::count_if(jobs_.begin(), jobs_.end(),
                                     [&](const auto& entry) { return entry.second->owner == client.node; });
     if (static_cast<std::size_t>(jobs) >= options_.client_jobs_max)
       return reject("the client has " + std::to_string(jobs) + " jobs already");
-    ClientJob made{id, client.node, client.name, submit};
+    ClientJob made{id, client.node, client.name, client.identity.key, {incarnation_.value, ++lives_}, submit};
     made.specification.have.clear();
     made.specification.exceptions.clear();
     made.specification.credit = {};
     Job& fresh = add_client_job(made);
+    if (submit.kept) actions_.push_back(Keeping{id, Keeping::Begin{}});
     if (options_.durable) {
       persist(fresh, JobRecord::Kind::opened, {});
       fresh.answer_token = planted("a client is told of a job that the disk does not know") ? 0 : next_token_;
@@ -68,7 +88,8 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
   if (!std::exchange(client.has_submitted, true)) notice(Level::info, "client " + client.name + " is here");
   Job& job = *it->second;
   if (job.closed) return;
-  job.sink = &client;
+  if (job.kept) return take_up_kept(client, job, now);
+  job.sink = job.source = &client;
   job.ending = false;
   job.offered_bytes = 0;
   job.room = {};
@@ -90,20 +111,28 @@ Dispatcher::Job& Dispatcher::add_client_job(const ClientJob& made) {
                      submit.priority};
   options.durable = options_.durable;
   options.reread = false;
+  options.on_lost = submit.once ? OnLost::fail : OnLost::rerun;
   Job& job = add_job(made.id, std::move(options));
   job.owner = made.client;
   job.owner_name = made.client_name;
+  job.key = made.key;
+  job.life = made.life;
+  job.kept = submit.kept;
+  job.input = submit.source;
   job.keep = std::chrono::nanoseconds{submit.keep_nanoseconds};
   job.fold = submit.fold;
   job.granularity = Granularity{options_.granularity, !job.fold.empty()};
   return job;
 }
 
-void Dispatcher::resume_job(const ClientJob& made, std::vector<Range> retired, TimePoint now) {
+void Dispatcher::resume_job(const ClientJob& made, Remembered remembered, TimePoint now) {
   Job& job = add_client_job(made);
   job.options.resumed = true;
-  job.options.retired = std::move(retired);
-  job.sink_lost = now;
+  job.options.retired = std::move(remembered.retired);
+  job.options.suspects = std::move(remembered.suspects);
+  if (!planted("a resumed broker forgets what has begun")) job.options.begun = std::move(remembered.begun);
+  job.sink_lost = job.wanted = now;
+  if (job.kept) actions_.push_back(Keeping{job.id, Keeping::Begin{}});
 }
 
 void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint now) {
@@ -121,6 +150,7 @@ void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint 
       offer.payloads.count() == 0 ? 0 : offer.payloads.run(skip, static_cast<std::uint32_t>(fresh.count)).size();
   // One is taken in any case, if its client has settled all before it; the disk may not know them yet.
   const auto is_alone = [&job, fresh] {
+    if (job.kept) return fresh.count == 1 && job.offered_bytes < job.room.bytes;
     return fresh.count == 1 && job.account.all_settled() &&
            std::all_of(job.unpersisted.begin(), job.unpersisted.end(),
                        [&job](const Job::Unpersisted& one) { return job.sink_has.contains(one.range); });
@@ -137,7 +167,10 @@ void Dispatcher::on_offer(Peer& client, Job& job, const Offer& offer, TimePoint 
 void Dispatcher::on_complete(Peer& client, Job& job, const Complete& complete) {
   if (complete.total != job.accepted)
     return refuse(client.id, &client, "COMPLETE names another number of tasks than were offered");
-  if (!std::exchange(job.ended, true) && job.options.durable) persist(job, JobRecord::Kind::ended, {0, job.accepted});
+  if (!std::exchange(job.ended, true) && job.options.durable) {
+    persist(job, JobRecord::Kind::ended, {0, job.accepted});
+    job.ended_token = next_token_;
+  }
   maybe_end(job);
 }
 
@@ -148,19 +181,33 @@ void Dispatcher::on_held(JobId id, std::uint64_t bytes) {
   give_room(*it->second, false);
 }
 
+// Whether what is offered ahead would be lost with this dispatcher.
+bool Dispatcher::is_forgettable(const Job& job) const {
+  return job.options.on_lost == OnLost::fail && !job.options.durable;
+}
+
+std::uint64_t Dispatcher::window_of(const Job& job) const {
+  if (!is_forgettable(job)) return options_.client_window_tasks;
+  return std::min(options_.client_window_tasks, std::max(forgettable_tasks, forgettable_tasks_per_slot * slots_open_));
+}
+
 // Says so when a quarter of the window has become free. A client that is back waits for it even if there is no more to
 // offer: until then it tells nothing of what it has.
 void Dispatcher::give_room(Job& job, bool at_once) {
-  if (!job.owner || job.sink == nullptr || job.answer_token != 0 || (job.ended && !at_once)) return;
-  const std::uint64_t tasks_window = options_.client_window_tasks;
+  if (!job.owner || job.source == nullptr || job.answer_token != 0 || (job.ended && !at_once)) return;
+  const std::uint64_t tasks_window = window_of(job);
   const std::uint64_t bytes_window = options_.client_window_bytes;
-  const std::uint64_t tasks = job.options.index.enabled ? UINT64_MAX : job.account.ledger().count() + tasks_window;
+  const std::uint64_t tasks =
+      job.options.index.enabled && !is_forgettable(job) ? UINT64_MAX : job.account.ledger().count() + tasks_window;
   const std::uint64_t bytes = job.offered_bytes + (bytes_window > job.held_bytes ? bytes_window - job.held_bytes : 0);
   const Credit room{std::max(job.room.tasks, tasks), std::max(job.room.bytes, bytes)};
-  if (!at_once && room.tasks - job.room.tasks < tasks_window / 4 && room.bytes - job.room.bytes < bytes_window / 4)
+  const bool holds_none = job.kept && job.held_bytes == 0 && room.bytes > job.room.bytes;  // Now it takes any one.
+  if (!at_once && !holds_none && room.tasks - job.room.tasks < tasks_window / 4 &&
+      room.bytes - job.room.bytes < bytes_window / 4)
     return;
   job.room = room;
-  send(*job.sink, job.id, Accepted{{}, job.account.submitted(), room});
+  const bool ended = job.ended && job.ended_token == 0;
+  send(*job.source, job.id, Accepted{{}, job.account.submitted(), room, {}, ended, job.life});
 }
 
 void Dispatcher::introduce(const Peer& worker, Peer& client) {
@@ -172,7 +219,8 @@ std::optional<Dispatcher::Passage> Dispatcher::passage(JobId id) const {
   auto it = jobs_.find(id);
   if (it == jobs_.end()) return std::nullopt;
   const Job& job = *it->second;
-  if (!job.owner || job.sink == nullptr || !job.sink_ready || !job.sink->results_address.empty()) return std::nullopt;
+  if (!job.owner || job.kept || job.sink == nullptr || !job.sink_ready || !job.sink->results_address.empty())
+    return std::nullopt;
   return Passage{job.sink->id, job.sink->session};
 }
 
@@ -187,7 +235,7 @@ void Dispatcher::leave_client(Peer& client) {
 
 void Dispatcher::drop_abandoned(TimePoint now) {
   for (const auto& [id, job] : jobs_) {
-    if (!job->owner || job->closed || job->sink != nullptr) continue;
+    if (!job->owner || job->kept || job->closed || job->sink != nullptr) continue;
     const Duration patience = std::max(job->keep, options_.client_grace);
     if (now - job->sink_lost >= patience)
       drop_job(*job, "its client " + job->owner_name + " was gone for " + seconds_text(patience));
@@ -200,7 +248,8 @@ void Dispatcher::drop_job(Job& job, const std::string& why) {
     notice(Level::warning, std::to_string(open) + (open == 1 ? " task" : " tasks") + " of '" + job.options.function +
                                "' dropped: " + why);
   job.closed = true;
-  job.sink = nullptr;
+  forget_unsent(job);
+  job.sink = job.source = job.fetcher = nullptr;
   job.sink_ready = false;
   over_.push_back(job.id);
   for (const auto& [id, peer] : peers_) {
@@ -228,8 +277,6 @@ void Dispatcher::forget_jobs() {
     if (peer->role == Role::worker) lease_ended(*peer);
 }
 
-// --- What people ask ---------------------------------------------------------------------------------------------
-
 void Dispatcher::on_drain(Peer& client, const Drain& drain) {
   std::size_t drained = 0;
   for (const auto& [id, peer] : peers_) {
@@ -240,102 +287,6 @@ void Dispatcher::on_drain(Peer& client, const Drain& drain) {
   std::string text = "worker " + drain.worker + " finishes what it runs, hands back the rest and leaves";
   if (drained == 0) text = "there is no worker '" + drain.worker + "'";
   send(client, {}, Explanation{drained > 0, std::move(text)});
-}
-
-Report Dispatcher::report(TimePoint now) const {
-  Report report;
-  std::map<NodeId, ClientState> clients;
-  for (const auto& [id, peer] : peers_) {
-    if (peer->role == Role::client) {
-      clients[peer->node] = {peer->name, true, 0, milliseconds(now - peer->heard)};
-    } else if (peer->role == Role::worker) {
-      std::uint64_t leased = 0;
-      for (const auto& [job_id, job] : jobs_) leased += job->account.held_by(peer->session);
-      report.workers.push_back({peer->name, peer->slots, leased, peer->finished, milliseconds(now - peer->heard),
-                                peer->leaving, peer->milestones});
-    }
-  }
-  for (const Job* const job : order_) {
-    if (job->owner) {
-      ClientState& client = clients[job->owner];
-      if (!client.connected) client = {job->owner_name, false, client.jobs, milliseconds(now - job->sink_lost)};
-      ++client.jobs;
-    }
-    const Audit audit = job->account.audit();
-    report.jobs.push_back({job->id, job->options.name, job->options.function, job->owner_name, job->options.priority,
-                           audit.submitted, audit.queued, audit.delayed, audit.leased, audit.awaiting, audit.outcomes,
-                           job->ended, why_waiting(job->id)});
-  }
-  for (auto& [node, client] : clients) report.clients.push_back(std::move(client));
-  report.jobs_closed = closed_jobs_;
-  report.outcomes = closed_outcomes_;
-  report.refused = refused_;
-  return report;
-}
-
-Explanation Dispatcher::explain(const Explain& question, TimePoint now) const {
-  std::string text;
-  for (const Job* const job : order_) {
-    const bool named =
-        question.job == job->options.name || (!question.job.empty() && to_string(job->id).starts_with(question.job));
-    if (!named) continue;
-    if (question.one_task && question.task >= job->account.submitted())
-      return {false, "job " + to_string(job->id) + " has no task " + std::to_string(question.task) + " (yet); it has " +
-                         std::to_string(job->account.submitted())};
-    text += "job " + to_string(job->id) + " (" + job->options.function +
-            "): " + (question.one_task ? explain_task(*job, question.task, now) : explain_job(*job)) + "\n";
-  }
-  if (text.empty()) return {false, "there is no job '" + question.job + "' that is not over"};
-  text.pop_back();
-  return {true, text};
-}
-
-std::string Dispatcher::explain_job(const Job& job) const {
-  const Audit audit = job.account.audit();
-  std::string text =
-      std::to_string(audit.settled()) + " of " + std::to_string(audit.submitted) + " tasks have an outcome";
-  const auto add = [&text](std::uint64_t count, const char* what) {
-    if (count > 0) text += ", " + std::to_string(count) + what;
-  };
-  add(audit.leased, " are with workers");
-  add(audit.queued, " wait for a worker");
-  add(audit.delayed, " failed and wait before they are tried again");
-  add(audit.awaiting, " wait for their verdict");
-  const std::string why = why_waiting(job.id);
-  if (!why.empty()) return text + "; nothing moves because " + why;
-  if (audit.settled() == audit.submitted && !job.ended) return text + "; its client may send more";
-  return text;
-}
-
-std::string Dispatcher::explain_task(const Job& job, Number number, TimePoint now) const {
-  const std::string task = "task " + std::to_string(number);
-  if (job.account.ledger().has({number, 1})) {
-    for (const RangeOutcome& exception : job.account.ledger().exceptions())
-      if (exception.range.contains(number)) return task + " has ended: " + std::string{to_string(exception.outcome)};
-    return task + " is done";
-  }
-  for (const Lease* const lease : job.account.leases_with(number)) {
-    const auto holder = sessions_.find(lease->holder);
-    std::string text = task + " is with worker " + (holder == sessions_.end() ? "?" : holder->second->name) + " for " +
-                       seconds_text(now - lease->granted) + ", in a batch of " + std::to_string(lease->total);
-    if (lease->finished_since) return text + " that has run and waits for its verdicts";
-    text += lease->begun ? ", which it has begun" : ", which it has not begun";
-    if (holder != sessions_.end())
-      for (const Milestone& milestone : holder->second->milestones)
-        if (milestone.job == job.id && milestone.task == number) text += ", and is at " + to_text(milestone);
-    if (lease->history.tries > 0) text += "; it failed " + std::to_string(lease->history.tries) + " times before";
-    return text;
-  }
-  for (const Range range : job.account.awaiting())
-    if (range.contains(number)) return task + " waits for the client's verdict on the outcome proposed for it";
-  for (const Range range : job.account.backlog().ranges()) {
-    if (!range.contains(number)) continue;
-    const std::string why = why_waiting(job.id);
-    return task + " waits for a worker" + (why.empty() ? std::string{} : ", because " + why);
-  }
-  if (job.account.is_lost(number))
-    return task + " was with a worker that is gone; it is lost unless that comes back soon";
-  return task + " failed and waits before it is tried again";
 }
 
 }  // namespace ventile

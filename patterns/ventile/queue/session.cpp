@@ -21,8 +21,9 @@ void Session::say(Message message, JobId job) { actions_.push_back(Say{job, sess
 
 void Session::start(TimePoint now) { hello(now); }
 
+// In the name of the last session that was entered, so that the dispatcher knows whether that is the one it made.
 void Session::hello(TimePoint now) {
-  session_ = {};
+  session_ = entered_;
   state_ = State::greeting;
   ++greetings_;
   next_hello_ = now + hello_pause_;
@@ -42,13 +43,15 @@ void Session::hello(TimePoint now) {
             granted_,
             held(),
             greetings_});
+  session_ = {};
 }
 
 std::vector<HeldRange> Session::held() const {
   std::vector<HeldRange> held = outbox_.held();
   for (const auto& [id, lease] : leases_)
     if (!lease.unwanted)
-      for (const Range range : lease.running.ranges()) held.push_back({lease.job, id, range, false});
+      for (const Range range : lease.running.ranges()) held.push_back({lease.job, id, range, false, {}});
+  for (HeldRange& one : held) one.seal = seal_of(one.lease, one.range);
   return held;
 }
 
@@ -91,7 +94,7 @@ void Session::on_message(const Received& received, TimePoint now) {
   const JobId job = received.envelope.job;
   if (const auto* welcome = std::get_if<Welcome>(&received.message)) {
     if (state_ != State::greeting || welcome->greeting != greetings_) return;
-    session_ = received.envelope.session;
+    session_ = entered_ = received.envelope.session;
     hello_pause_ = options_.hello_interval;
     state_ = leaving_ ? State::draining : State::open;
     heartbeat_ = std::chrono::milliseconds{std::max(welcome->heartbeat_milliseconds, 10U)};

@@ -183,6 +183,7 @@ private:
   bool leaving_ = false;
   bool abandoned_ = false;
   SessionId session_;
+  SessionId entered_;  // The last one.
   Duration heartbeat_ = std::chrono::milliseconds{500};
   Duration dead_after_ = std::chrono::seconds{2};
   TimePoint heard_ = TimePoint::min();

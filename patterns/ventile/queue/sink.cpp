@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
 #include <ventile/queue/collector.hpp>
@@ -21,6 +22,7 @@ namespace {
 constexpr std::uint16_t results_port = 5571;
 constexpr Duration silence_max = std::chrono::seconds{3};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
+constexpr Duration room_interval = std::chrono::milliseconds{100};  // To look for some on a full disk at the end.
 constexpr Duration refusal_interval = std::chrono::seconds{5};
 constexpr std::uint16_t entry_kind = 1;
 constexpr std::uint64_t snapshot_after = std::uint64_t{64} << 20;  // Bytes of entries.
@@ -44,6 +46,7 @@ public:
     PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max),
                                     .curve = options_.keys.to_serve()}};
     pull_ = std::make_unique<PullSocket>(context_, pull);
+    monitor_ = std::make_unique<Monitor>(context_, *pull_);
     Result<Endpoint> bound = options_.bind ? pull_->bind(*options_.bind) : bind_beside_dispatcher();
     if (!bound) return bound.error();
     guarded_ = options_.keys && bound->transport != Transport::inproc;
@@ -69,8 +72,12 @@ public:
           carry_out();
         },
         [this] { collector_->on_part(reactor_.now()); }, options_.keys);
-    if (Status connected = link_->connect(options_.connect); !connected) return connected.error();
+    if (Status connected = link_->connect(options_.connect, log_); !connected) return connected.error();
     reactor_.add(*pull_, [this] { return receive(); });
+    reactor_.add(*monitor_, [this] {
+      ConnectionEvent event;
+      return monitor_->receive(event) ? Reading::more : Reading::drained;
+    });
     reactor_.on_turn_end([this] { acknowledge(); });
     reactor_.post([this] {
       waiting_since_ = reactor_.now();
@@ -79,6 +86,7 @@ public:
       tick();
     });
     reactor_.run();
+    reactor_.remove(*monitor_);
     reactor_.remove(*pull_);
     link_.reset();
     journal_.reset();
@@ -119,6 +127,7 @@ private:
   IncarnationId incarnation_ = random_incarnation();
   Reactor reactor_;
   std::unique_ptr<PullSocket> pull_;
+  std::unique_ptr<Monitor> monitor_;  // Lets the socket keep strangers few.
   std::optional<Endpoint> address_;
   bool guarded_ = false;  // Every message is held against the key of its sender.
   std::unique_ptr<Collector> collector_;
@@ -199,13 +208,12 @@ private:
                            collector_->on_persisted(token, reactor_.now());
                            carry_out();
                          },
-                     .on_failed =
-                         [this](const std::string& why) {
-                           output_failed(why);
-                           carry_out();
-                           Collector::Leave leave{Collector::Ending::failed, why};
-                           act(leave);
-                         },
+                     .on_failed =  // As if it had been killed: the job waits for it to come back.
+                     [this](const std::string& why) {
+                       Collector::Leave leave{Collector::Ending::failed,
+                                              why + "; start the sink again with the same command to go on"};
+                       act(leave);
+                     },
                      .before_commit = [this] { return sync_output(); }});
     return {};
   }
@@ -297,7 +305,9 @@ private:
     if (results == nullptr)
       return refuse(RefusedFor::out_of_place,
                     std::string{name_of(received->message)} + " does not belong on this socket");
-    if (guarded_ && !bears_seal(options_.keys, received->envelope.job, *results, held->frame.user_id()))
+    const JobId job = received->envelope.job;
+    if (guarded_ && !bears_seal(options_.keys, job, *results, held->frame.user_id()) &&
+        !bears_stream_seal(options_.keys, job, *results))
       return refuse(RefusedFor::forged, "a result has not the seal of a lease of its sender");
     held->envelope = received->envelope;
     held->results = std::move(*results);
@@ -337,7 +347,7 @@ private:
   void acknowledge() {
     if (output_ != nullptr && written_) {
       const Status flushed = output_->flush();
-      if (!flushed && journal_ != nullptr && flushed.error().code == Code::overloaded) return wait_for_room(flushed);
+      if (is_waiting_for_room(flushed)) return;
       if (!flushed) output_failed(flushed.error().message);
       written_ = false;
       output_end_ = output_->end().value_or(0);
@@ -348,10 +358,13 @@ private:
     if (journaled_ > snapshot_after) write_snapshot();
   }
 
-  // What is held is not acknowledged, so that credit runs out; every turn tries again.
-  void wait_for_room(const Status& flushed) {
+  // Whether the disk of a durable sink is full. What is held is not acknowledged, so that credit runs out; every turn
+  // tries again.
+  bool is_waiting_for_room(const Status& written) {
+    if (written || journal_ == nullptr || written.error().code != Code::overloaded) return false;
     if (!std::exchange(said_full_, true))
-      log_.error(flushed.error().message + "; what comes waits until there is room");
+      log_.error(written.error().message + "; what comes waits until there is room");
+    return true;
   }
 
   // All that was settled has been appended: this stands for it.
@@ -420,7 +433,9 @@ private:
   }
   void write_item(const ResultItem& item) {
     written_ = true;
-    if (Status status = output_->write(item); !status) output_failed(status.error().message);
+    // What finds no room stays in the output.
+    if (Status status = output_->write(item); !status && !is_waiting_for_room(status))
+      output_failed(status.error().message);
   }
   void act(Collector::Combine& combine) {
     const Status status = this->combine(*held_.at(combine.frame), combine.range, true);
@@ -463,13 +478,22 @@ private:
       fold_->pack(packer);
       status = output_->write_fold(value, collector_->ledger().count(Outcome::done));
     }
-    if (status && journal_ != nullptr) {
+    if (!status && !is_waiting_for_room(status)) return output_failed(status.error().message);
+    close_output();
+  }
+  void close_output() {
+    Status status;
+    if (journal_ != nullptr) {
       status = output_->flush();
       output_end_ = output_->end().value_or(0);
       if (status) status = output_->sync();
       synced_ = nullptr;  // Nothing is on its way.
     }
     if (status) status = output_->close();
+    if (is_waiting_for_room(status)) {
+      reactor_.call_at(reactor_.now() + room_interval, [this] { close_output(); });
+      return;
+    }
     if (!status) return output_failed(status.error().message);
     collector_->on_finalised(reactor_.now());
   }

@@ -21,6 +21,17 @@ Submission::Submission(SubmissionOptions options)
 
 Submission::Actions Submission::take_actions() { return std::exchange(actions_, {}); }
 
+JobId Submission::known_as(JobId id) const {
+  const auto it = jobs_.find(id);
+  return it == jobs_.end() || !it->second.known_as ? id : it->second.known_as;
+}
+
+JobId Submission::id_of(JobId known_as) const {
+  for (const auto& [id, job] : jobs_)
+    if (job.known_as == known_as) return id;
+  return known_as;
+}
+
 std::string Submission::worker_name(IncarnationId worker) const {
   auto it = workers_.find(worker);
   return it == workers_.end() ? to_string(worker) : it->second;
@@ -57,7 +68,7 @@ void Submission::on_welcome(const Received& received, const Welcome& welcome, Ti
   dead_after_ = std::chrono::milliseconds{std::max(welcome.dead_after_milliseconds, welcome.heartbeat_milliseconds)};
   heard_ = now;
   next_heartbeat_ = now + heartbeat_;
-  for (auto& [id, job] : jobs_) say_submit(id, job);
+  for (auto& [id, job] : jobs_) job.fetch ? say_fetch(id, job) : say_submit(id, job);
   for (const Message& question : questions_) say({}, question);
 }
 
@@ -104,7 +115,7 @@ void Submission::on_message(const Received& received, TimePoint now) {
     actions_.push_back(Answer{received.message});
     return;
   }
-  const JobId id = received.envelope.job;
+  const JobId id = id_of(received.envelope.job);
   auto it = jobs_.find(id);
   if (it == jobs_.end()) return;
   Job& job = it->second;
@@ -112,11 +123,13 @@ void Submission::on_message(const Received& received, TimePoint now) {
     on_accepted(id, job, *accepted);
   } else if (const auto* propose = std::get_if<Propose>(&received.message)) {
     on_propose(id, job, *propose);
-  } else if (std::holds_alternative<End>(received.message)) {
+  } else if (const auto* all = std::get_if<End>(&received.message)) {
     job.ending = true;
-    maybe_close(id, job);
+    if (job.fetch) job.submitted = all->total;
+    job.fetch ? maybe_whole(id, job) : maybe_close(id, job);
   } else if (std::holds_alternative<Close>(received.message)) {
-    const bool whole = job.completed && job.ledger.count() == job.submitted;
+    const bool settled = !job.specification.kept && job.completed && job.ledger.count() == job.submitted;
+    const bool whole = job.fetch ? job.confirmed : settled;
     end(id, whole ? std::string{} : "the broker has given the job up");
   }
 }
@@ -125,6 +138,7 @@ void Submission::on_message(const Received& received, TimePoint now) {
 
 void Submission::open(JobId id, Submit specification) {
   Job& job = jobs_[id];
+  job.known_as = id;
   job.specification = std::move(specification);
   if (state_ == State::open) say_submit(id, job);
 }
@@ -138,7 +152,7 @@ void Submission::say_submit(JobId id, Job& job) {
   job.received_bytes = 0;
   for (const Settlement& settlement : job.unsent) job.received_bytes += settlement.bytes;
   Submit submit = job.specification;
-  if (!planted("a client does not say what it has")) submit.have = job.ledger.settled().ranges();
+  if (!submit.kept && !planted("a client does not say what it has")) submit.have = job.ledger.settled().ranges();
   submit.exceptions = job.ledger.exceptions();
   submit.credit = credit(job);
   say(id, std::move(submit));
@@ -149,7 +163,14 @@ SinkCredit Submission::credit(const Job& job) const {
 }
 
 void Submission::on_accepted(JobId id, Job& job, const Accepted& accepted) {
+  // It is over, and the CLOSE was lost.
+  if (!accepted.refusal.empty() && job.confirmed) return end(id, {});
   if (!accepted.refusal.empty()) return end(id, "the broker refused the job: " + accepted.refusal);
+  if (accepted.job) job.known_as = accepted.job;
+  if (job.fetch) return;
+  if (accepted.job) return say_submit(id, job);
+  if (job.specification.kept) return on_kept(id, job, accepted);
+  if (give_up_shown(id, job, accepted.life)) return;
   if (!std::exchange(job.accepted, true)) {
     job.offered = planted("a client offers from where it was") ? job.submitted : accepted.submitted;
     if (accepted.submitted > job.submitted) return end(id, "the broker knows tasks that were never submitted");
@@ -159,20 +180,56 @@ void Submission::on_accepted(JobId id, Job& job, const Accepted& accepted) {
   offer(id, job);
 }
 
+// Of a job that is to run once, any of that may have begun, and nobody knows of it any more. The dispatcher must know
+// that these are settled before it has them.
+bool Submission::give_up_shown(JobId id, Job& job, LifeId life) {
+  const bool is_another = std::exchange(job.life, life) != life;
+  if (!job.specification.once || !is_another || job.shown == 0) return false;
+  if (planted("a client offers again what may have begun")) return false;
+  settle(id, {0, std::exchange(job.shown, 0)}, Outcome::lost,
+         "its broker was lost, and forgot whether it had begun: a broker with --durable remembers");
+  say_submit(id, job);
+  return true;
+}
+
+void Submission::on_kept(JobId id, Job& job, const Accepted& accepted) {
+  if (accepted.submitted < job.kept) return end(id, "the broker has lost tasks of the job, which it had");
+  job.accepted = true;
+  job.kept = std::max(job.kept, accepted.submitted);
+  job.kept_complete = job.kept_complete || accepted.complete;
+  job.offered = std::max(job.offered, accepted.submitted);
+  job.room = {std::max(job.room.tasks, accepted.credit.tasks), std::max(job.room.bytes, accepted.credit.bytes)};
+  if (hand_over(id, job)) offer(id, job);
+}
+
+// What the broker has need not be held here, nor offered if another client has brought it. False if the job is over.
+bool Submission::hand_over(JobId id, Job& job) {
+  const std::uint64_t known = std::min(job.kept, job.submitted);
+  if (known > job.ledger.count()) record(id, job, Range::between(job.ledger.count(), known), {});
+  const bool too_short = job.completed && job.submitted < job.kept;
+  const bool too_long = job.kept_complete && job.submitted > job.kept;
+  if (too_short || too_long) {
+    end(id, "its input has changed: the broker keeps a job of " + std::to_string(job.kept) + " tasks by this name");
+    return false;
+  }
+  actions_.push_back(Kept{id, known, job.kept_complete && job.completed});
+  return true;
+}
+
 Range Submission::submit(JobId id, std::uint64_t count, std::uint64_t bytes) {
   Job& job = jobs_.at(id);
   const Range range{job.submitted, count};
   if (count == 0) return range;
   job.blocks.emplace(range.first, Block{count, bytes});
   job.submitted = range.end();
-  offer(id, job);
+  if (!job.specification.kept || hand_over(id, job)) offer(id, job);
   return range;
 }
 
 void Submission::complete(JobId id) {
   Job& job = jobs_.at(id);
   job.completed = true;
-  offer(id, job);
+  if (!job.specification.kept || hand_over(id, job)) offer(id, job);
 }
 
 std::uint64_t Submission::bytes(JobId id, const Block& block, Range range) const {
@@ -191,6 +248,7 @@ std::uint64_t Submission::fitting(JobId id, const Job& job, const Block& block, 
     const std::uint64_t middle = fits + (too_many - fits) / 2;
     (bytes(id, block, {range.first, middle}) <= left ? fits : too_many) = middle;
   }
+  if (job.specification.kept) return fits == 0 && left > 0 ? 1 : fits;  // The last may be larger than what is left.
   const auto untold = [&job](const Settlement& settlement) { return settlement.range.first < job.offered; };
   const bool has_none =
       job.ledger.low_water() >= job.offered && std::none_of(job.unsent.begin(), job.unsent.end(), untold);
@@ -227,6 +285,7 @@ void Submission::offer(JobId id, Job& job) {
   }
   if (job.completed && !job.said_complete && job.offered == job.submitted && !planted("COMPLETE is not said")) {
     job.said_complete = true;
+    if (job.kept_complete) return;
     if (!job.unsent.empty()) unsettled_.push_back(id);
     say(id, Complete{job.submitted});
   }
@@ -234,8 +293,9 @@ void Submission::offer(JobId id, Job& job) {
 
 void Submission::send_offer(JobId id, Job& job, Range range, std::uint64_t bytes) {
   const bool index = job.specification.index.enabled;
-  actions_.push_back(SendOffer{id, session_, range, index || job.said.contains(range)});
+  actions_.push_back(SendOffer{id, known_as(id), session_, range, index || job.said.contains(range)});
   job.offered = range.end();
+  job.shown = std::max(job.shown, job.offered);
   job.offered_bytes += bytes;
   for (const Range part : job.early.present(range)) {
     job.early.erase(part);
@@ -281,9 +341,11 @@ void Submission::settle_one(JobId id, Job& job, Settlement settlement) {
 }
 
 void Submission::on_results(FrameId frame, const Envelope& envelope, const Results& results) {
-  const JobId id = envelope.job;
+  const JobId id = id_of(envelope.job);
   auto it = jobs_.find(id);
-  if (it == jobs_.end() || state_ == State::gone || results.range.end() > it->second.submitted) {
+  // Results of a session that is over come without the outcomes that went between them: all of it comes again.
+  if (it != jobs_.end() && it->second.fetch && state_ == State::open) return on_fetched(frame, id, it->second, results);
+  if (it == jobs_.end() || it->second.fetch || state_ == State::gone || results.range.end() > it->second.submitted) {
     actions_.push_back(Release{frame});
     return;
   }
@@ -315,6 +377,14 @@ void Submission::on_results(FrameId frame, const Envelope& envelope, const Resul
 
 void Submission::on_propose(JobId id, Job& job, const Propose& propose) {
   for (const Range range : propose.ranges) {
+    if (job.fetch) {
+      for (const Range part : job.ledger.missing(range)) {
+        job.ledger.record(part, {{part, propose.outcome}});
+        actions_.push_back(DeliverOutcome{id, part, propose.outcome, propose.tries, propose.kind, propose.message});
+      }
+      maybe_whole(id, job);
+      continue;
+    }
     if (range.end() > job.submitted) continue;
     const std::vector<Range> had = job.ledger.settled().present(range);
     for (const Range part : job.ledger.missing(range)) {
@@ -329,7 +399,7 @@ void Submission::on_propose(JobId id, Job& job, const Propose& propose) {
 
 void Submission::settle(JobId id, Range range, Outcome outcome, const std::string& message) {
   auto it = jobs_.find(id);
-  if (it == jobs_.end()) return;
+  if (it == jobs_.end() || it->second.fetch || it->second.specification.kept) return;
   Job& job = it->second;
   const std::string kind{to_string(outcome)};
   for (const Range part : job.ledger.missing(intersection(range, {0, job.submitted}))) {

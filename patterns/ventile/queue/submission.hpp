@@ -9,6 +9,12 @@
 //     open          ACCEPTED              complete, all offered           all settled: END, CLOSED, CLOSE
 //   -------> [said] --------> [offering] ----------------------> [complete] ----------------------------> over
 //
+// A kept job may be left when the broker has all of its tasks (Kept): its results stay there, and come to whoever
+// fetches it, this client or another. A fetched job has no tasks here:
+//
+//    fetch          ACCEPTED, results          END, every number is here: Whole        confirm: CLOSED, CLOSE
+//   -------> [said] ------------------> [taking] --------------------------> [whole] ------------------------> over
+//
 // Who asks decides: the first outcome of a number counts, be it a result, a proposal of the dispatcher, or the client's
 // own word (cancelled, expired). Nothing is doubled, whatever is sent again, for a number keeps its task.
 #pragma once
@@ -16,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -59,6 +66,7 @@ public:
   // `bare`.
   struct SendOffer {
     JobId job;
+    JobId known_as;  // By the broker.
     SessionId session;
     Range range;
     bool bare = false;
@@ -84,6 +92,17 @@ public:
     JobId job;
     Range range;
   };
+  // Of a kept job: the broker has the tasks below this number, and if `complete` it knows that there are no others.
+  struct Kept {
+    JobId job;
+    std::uint64_t submitted = 0;
+    bool complete = false;
+  };
+  // Of a fetched job: every one of its `total` results has been delivered. When they are safe, call confirm().
+  struct Whole {
+    JobId job;
+    std::uint64_t total = 0;
+  };
   // Nothing more comes of this job. Without an error every number has an outcome.
   struct Over {
     JobId job;
@@ -97,8 +116,8 @@ public:
     Ending ending = Ending::refused;
     std::string why;
   };
-  using Action =
-      std::variant<Say, SendOffer, Deliver, DeliverOutcome, Release, DropPayloads, Over, Answer, Leave, Notice>;
+  using Action = std::variant<Say, SendOffer, Deliver, DeliverOutcome, Release, DropPayloads, Kept, Whole, Over, Answer,
+                              Leave, Notice>;
   using Actions = std::vector<Action>;
 
   explicit Submission(SubmissionOptions options);
@@ -113,7 +132,15 @@ public:
   void complete(JobId job);
   // What has no outcome yet of these numbers, which were submitted, gets this one.
   void settle(JobId job, Range range, Outcome outcome, const std::string& message);
-  // INQUIRE, EXPLAIN or DRAIN; asked again in a new session.
+  // A kept job of which the broker has all tasks, or which is given up here: nothing more is said or heard of it.
+  void detach(JobId job);
+  // The results of a kept job; its fields `have` and `credit` are filled in here. `job` is a name for it on this side.
+  void fetch(JobId job, Fetch fetch);
+  // Of a fetched job: so many bytes of what was delivered are not held any more; as many may come.
+  void taken(JobId job, std::uint64_t bytes);
+  // Of a fetched job, after Whole: all of it is safe, and the broker need keep it no longer.
+  void confirm(JobId job);
+  // INQUIRE, EXPLAIN, DISCARD or DRAIN; asked again in a new session.
   void ask(Message question);
   void leave();
 
@@ -140,6 +167,7 @@ public:
   std::uint64_t submitted(JobId job) const { return jobs_.at(job).submitted; }
   std::uint64_t duplicates() const { return duplicates_; }
   std::string worker_name(IncarnationId worker) const;
+  JobId known_as(JobId job) const;  // The broker's id of it.
 
 private:
   enum class State : std::uint8_t { greeting, open, gone };
@@ -148,10 +176,19 @@ private:
     std::uint64_t bytes = 0;
   };
   struct Job {
+    JobId known_as;  // By the broker; another id if it knew the kept job before.
     Submit specification;
+    std::uint64_t kept = 0;      // Of a kept job: tasks that the broker has;
+    bool kept_complete = false;  // and it knows that there are no others.
+    std::optional<Fetch> fetch;
+    std::uint64_t taken_bytes = 0;  // Of a fetched job, in this session.
+    bool whole = false;
+    bool confirmed = false;
     std::map<Number, Block> blocks;  // By first number; those with an open number.
     Number submitted = 0;
     bool completed = false;
+    LifeId life;       // At the dispatcher, by which
+    Number shown = 0;  // numbers below were offered, in this session or before.
     Ledger ledger;
     std::vector<Settlement> unsent;
     std::uint64_t duplicates = 0;
@@ -187,11 +224,19 @@ private:
   std::uint64_t duplicates_ = 0;
   Actions actions_;
 
-  void say(JobId job, Message message) { actions_.push_back(Say{job, session_, std::move(message)}); }
+  void say(JobId job, Message message) { actions_.push_back(Say{known_as(job), session_, std::move(message)}); }
+  JobId id_of(JobId known_as) const;
+  void say_fetch(JobId id, Job& job);
+  void on_kept(JobId id, Job& job, const Accepted& accepted);
+  bool hand_over(JobId id, Job& job);
+  void on_fetched(FrameId frame, JobId id, Job& job, const Results& results);
+  void maybe_whole(JobId id, Job& job);
   void hello(TimePoint now);
   void on_welcome(const Received& received, const Welcome& welcome, TimePoint now);
   void say_submit(JobId id, Job& job);
   void on_accepted(JobId id, Job& job, const Accepted& accepted);
+  // Whether what a dispatcher of another life was offered has been given up, and the job was submitted again.
+  bool give_up_shown(JobId id, Job& job, LifeId life);
   void offer(JobId id, Job& job);
   std::uint64_t bytes(JobId id, const Block& block, Range range) const;
   std::uint64_t fitting(JobId id, const Job& job, const Block& block, Range range) const;

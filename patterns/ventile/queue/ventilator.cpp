@@ -28,10 +28,17 @@ constexpr std::uint64_t snapshot_after = std::uint64_t{64} << 20;  // Bytes of e
 
 // What the reader thread says.
 struct Block {
-  PayloadWriter payloads{0};
+  PayloadWriter payloads{frame_header_size};
   bool end = false;
   std::optional<Error> error;
 };
+
+// What waits for the disk before and behind the workers keeps them waiting if it is no more than they run meanwhile.
+FeedOptions feed_options(const VentilatorOptions& options) {
+  FeedOptions feed = options.feed;
+  if (!options.durable.empty()) feed.slot_bytes = feed.window_bytes;
+  return feed;
+}
 
 }  // namespace
 
@@ -43,8 +50,8 @@ public:
         log_(options_.log),
         callbacks_(std::move(callbacks)),
         input_(std::move(input)),
-        dispatcher_(incarnation_, options_.dispatcher),
-        feed_(options_.feed),
+        dispatcher_(incarnation_, known_by(exchange_, options_.dispatcher)),
+        feed_(feed_options(options_)),
         exchange_(context, reactor_, incarnation_, options_.frame_bytes_max, handlers(), options_.keys),
         blocks_(reactor_, blocks_waiting_max, [this] { take_blocks(); }) {
     assign_random(job_);
@@ -128,6 +135,7 @@ private:
   bool halting_ = false;
   bool over_ = false;  // The job has ended, one way or another.
   bool finished_ = false;
+  bool says_goodbye_ = true;     // When it stops.
   std::set<PeerId> unanswered_;  // Who has not reacted to the farewell.
   VentilatorReport report_;
 
@@ -164,7 +172,8 @@ private:
     options_.job.reread = options_.job.index.enabled || options_.source.reread;
     options_.job.resumed = resumed_;
     options_.job.retired = state_.retired;
-    options_.job.begun = state_.begun;
+    options_.job.begun = state_.begun.ranges();
+    options_.job.suspects = state_.suspects.all();
     journal_ = std::move(*journal);
     journal_->start({.on_persisted = [this](std::uint64_t token) { dispatcher_.on_persisted(token, reactor_.now()); },
                      .on_failed = [this](const std::string& why) { give_up(why); },
@@ -173,7 +182,9 @@ private:
     return {};
   }
 
+  // Its disk has failed. For everybody else it is as if it had been killed: they wait for it.
   void give_up(const std::string& why) {
+    says_goodbye_ = false;
     report_.ending = VentilatorEnding::failed;
     report_.why = why + "; start it again with the same command to go on";
     over_ = true;
@@ -240,12 +251,8 @@ private:
   void act(Persist& persist) {
     const Range range = persist.record.range;
     switch (persist.record.kind) {
-      case JobRecord::Kind::offered: {
-        JobBlock block{range.first, {}};
-        for (Number number = range.first; number < range.end(); ++number)
-          block.payloads.push_back(store_.find(number).value_or(Bytes{}));
-        return append(persist.token, JobEntryKind::block, pack_entry(block));
-      }
+      case JobRecord::Kind::offered:  // In one block, by submit(), and nothing of it has run.
+        return append(persist.token, JobEntryKind::block, pack_entry(range.first, store_.block(range).value()));
       case JobRecord::Kind::ended:
         state_.total = range.count;
         return append(persist.token, JobEntryKind::ended, pack_entry(range.count));
@@ -255,11 +262,16 @@ private:
       case JobRecord::Kind::closed:
         return append(persist.token, JobEntryKind::closed, {});
       case JobRecord::Kind::leased:
-        state_.on_leased(range);
+        state_.begun.insert(range);
         return append(persist.token, JobEntryKind::leased, pack_entry(range));
       case JobRecord::Kind::returned:
-        state_.on_returned(range);
+        state_.begun.erase(range);
         return append(persist.token, JobEntryKind::returned, pack_entry(range));
+      case JobRecord::Kind::suspected: {
+        const Suspect suspect{range, persist.record.suspicion, persist.record.deaths_alone};
+        state_.suspects.note(suspect);
+        return append(persist.token, JobEntryKind::suspected, pack_entry(suspect));
+      }
       case JobRecord::Kind::opened:  // Of clients' jobs.
         return;
     }
@@ -313,17 +325,23 @@ private:
 
   // On the reader's thread.
   void read_all() {
+    std::size_t bytes = 0;  // Of the block before, and probably of the next.
+    std::uint32_t count = 0;
     for (bool more = true; more;) {
       Block block;
+      block.payloads.reserve(bytes, count);
       Result<bool> read = input_->read(block.payloads, block_bytes, block_tasks);
       if (!read) block.error = read.error();
       more = read && *read;
       block.end = !more;
+      bytes = block.payloads.size();
+      count = block.payloads.count();
       if (!blocks_.push_when_room(std::move(block))) return;
     }
   }
 
   void take_blocks() {
+    feed_.on_slots(dispatcher_.slot_count());
     if (taken_.empty() && feed_.wants_more()) blocks_.drain(taken_);
     for (Block& block : taken_) {
       if (feed_.ended()) break;
@@ -371,8 +389,8 @@ private:
     handlers.on_malformed = [this](PeerId peer, const Error& error, std::optional<std::uint16_t> version) {
       dispatcher_.on_malformed(peer, error, version, reactor_.now());
     };
-    handlers.on_unauthorized = [this](PeerId peer, const std::string& why) {
-      dispatcher_.on_unauthorized(peer, why, reactor_.now());
+    handlers.on_unauthorized = [this](PeerId peer, RefusedFor reason, const std::string& why) {
+      dispatcher_.on_unauthorized(peer, reason, why, reactor_.now());
     };
     handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
     handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
@@ -417,6 +435,7 @@ private:
           callbacks_.on_failure(number, store_.find(number).value_or(Bytes{}), note);
     const std::uint64_t before = store_.bytes();
     store_.release(settled.range);
+    if (!state_.suspects.empty()) state_.suspects.forget(settled.range);
     feed_.on_settled(settled.range.count);
     feed_.on_released(before - store_.bytes());
     consider_halt();
@@ -443,7 +462,8 @@ private:
     report_.why = failed.message;
     over_ = true;
   }
-  void act(Keep&) {}          // Only of clients' jobs,
+  void act(Keep&) {}  // Only of clients' jobs,
+  void act(Keeping&) {}
   void act(JobForgotten&) {}  // and there are none here.
   void act(Notice& notice) {
     const bool refusal = notice.text.starts_with("refused");
@@ -458,6 +478,7 @@ private:
     report_.job = to_string(job_);
     report_.settled_numbers = dispatcher_.account(job_).ledger().settled().count();
     if (callbacks_.on_progress) callbacks_.on_progress(report_.status);
+    if (!says_goodbye_) return reactor_.stop();
     const bool well = report_.ending != VentilatorEnding::failed && report_.ending != VentilatorEnding::abandoned;
     dispatcher_.stop(well ? ByeReason::done : ByeReason::failed, well ? std::string{} : report_.why);
     for (Action& action : dispatcher_.take_actions())
@@ -518,7 +539,8 @@ private:
     status.workers = dispatcher_.worker_count();
     status.workers_seen = dispatcher_.workers_seen();
     status.slots = dispatcher_.slot_count();
-    status.refused = dispatcher_.refused_count() + exchange_.malformed_count();
+    status.refused = dispatcher_.refusals();
+    status.refused.count(RefusedFor::malformed, exchange_.malformed_count());
     status.waiting_for = dispatcher_.why_waiting(job_);
     return status;
   }

@@ -16,6 +16,7 @@
 #include <ventile/queue/feed.hpp>
 #include <ventile/queue/input.hpp>
 #include <ventile/queue/job_journal.hpp>
+#include <ventile/queue/refusals.hpp>
 #include <ventile/wire/frame.hpp>
 
 namespace ventile {
@@ -45,8 +46,8 @@ struct JobStatus {
   std::size_t workers = 0;  // Connected now.
   std::size_t workers_seen = 0;
   std::uint64_t slots = 0;
-  std::uint64_t refused = 0;  // Messages.
-  std::string waiting_for;    // Why nothing moves, or empty.
+  RefusalCounts refused;    // Messages.
+  std::string waiting_for;  // Why nothing moves, or empty.
 };
 
 enum class HaltDecision : std::uint8_t { go_on, soon, now };

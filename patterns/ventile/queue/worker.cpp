@@ -70,7 +70,7 @@ public:
   Status start(std::function<void(const WorkerReport&)> on_left) {
     on_left_ = std::move(on_left);
     if (options_.stop_when_alone) link_.on_disconnected([this] { session_.on_disconnected(reactor_.now()); });
-    if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
+    if (Status connected = link_.connect(options_.connect, log_); !connected) return connected.error();
     reactor_.post([this] {
       started_ = reactor_.now();
       session_.start(started_);
