@@ -51,6 +51,16 @@ Keys client_keys(const PoolOptions& options) {
 
 }  // namespace
 
+Submit specification_of(const std::string& function, const TaskOptions& options) {
+  Submit specification;
+  specification.function = function;
+  specification.priority = options.priority;
+  specification.timeout_nanoseconds = static_cast<std::uint64_t>(std::max(options.timeout, Duration{0}).count());
+  specification.tries_max = std::max(options.tries, 1U);
+  specification.once = options.on_lost == OnLost::fail;
+  return specification;
+}
+
 struct Fabric::Roles {
   Context& context;
   TaskRegistry tasks;
@@ -143,15 +153,10 @@ std::shared_ptr<JobPort> Fabric::stream(const std::string& function, const TaskO
   check_process();
   const std::lock_guard lock{mutex_};
   if (over_) throw TaskError({Outcome::cancelled, "pool", *over_, function, {}, 0});
-  const Key key{function, options.priority, options.timeout, options.tries};
+  const Key key{function, options.priority, options.timeout, options.tries, options.on_lost};
   if (auto it = streams_.find(key); it != streams_.end()) return it->second;
   if (streams_.size() >= streams_max) end_idle_stream();
-  Submit specification;
-  specification.function = function;
-  specification.priority = options.priority;
-  specification.timeout_nanoseconds = static_cast<std::uint64_t>(std::max(options.timeout, Duration{0}).count());
-  specification.tries_max = std::max(options.tries, 1U);
-  return streams_.emplace(key, add_port(std::move(specification))).first->second;
+  return streams_.emplace(key, add_port(specification_of(function, options))).first->second;
 }
 
 void Fabric::end_idle_stream() {
@@ -167,6 +172,30 @@ std::shared_ptr<JobPort> Fabric::open(Submit specification) {
   const std::lock_guard lock{mutex_};
   if (over_) throw TaskError({Outcome::cancelled, "pool", *over_, specification.function, {}, 0});
   return add_port(std::move(specification));
+}
+
+std::shared_ptr<FetchCore> Fabric::fetch(const std::string& job, const std::string& function) {
+  check_process();
+  const std::lock_guard lock{mutex_};
+  if (over_) throw TaskError({Outcome::cancelled, "pool", *over_, function, {}, 0});
+  auto fetch = std::make_shared<FetchCore>(roles_->reactor, *roles_->client, job, function);
+  std::erase_if(fetches_, [](const auto& weak) { return weak.expired(); });
+  fetches_.push_back(fetch);
+  fetch->start();
+  return fetch;
+}
+
+bool Fabric::discard(const std::string& job) {
+  check_process();
+  const auto answer = std::make_shared<std::promise<bool>>();
+  std::future<bool> answered = answer->get_future();
+  roles_->reactor.post([client = roles_->client.get(), answer, job] {
+    client->ask(Discard{job}, [answer](const Message& message) {
+      const auto* explanation = std::get_if<Explanation>(&message);
+      answer->set_value(explanation != nullptr && explanation->found);
+    });
+  });
+  return wait_for(std::move(answered)).value_or(false);
 }
 
 std::string Fabric::lend_fold(std::shared_ptr<const FoldFunction> fold) {
@@ -198,6 +227,16 @@ std::vector<std::shared_ptr<JobPort>> Fabric::all_ports() const {
 
 // --- The whole ---------------------------------------------------------------------------------------------------
 
+template <class Answer>
+std::optional<Answer> Fabric::wait_for(std::future<Answer> answered) const {
+  const BlockingScope lent;
+  while (answered.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
+    const std::lock_guard lock{mutex_};
+    if (over_) return std::nullopt;
+  }
+  return answered.get();
+}
+
 PoolStats Fabric::stats() {
   check_process();
   PoolStats stats;
@@ -219,12 +258,7 @@ PoolStats Fabric::stats() {
       answer->set_value(std::move(stats));
     });
   });
-  const BlockingScope lent;
-  while (answered.wait_for(std::chrono::milliseconds{100}) != std::future_status::ready) {
-    const std::lock_guard lock{mutex_};
-    if (over_) return stats;
-  }
-  return answered.get();
+  return wait_for(std::move(answered)).value_or(stats);
 }
 
 void Fabric::wait() {
@@ -239,7 +273,9 @@ void Fabric::shut_down(Shutdown how) {
     if (std::exchange(over_, "the pool was shut down")) return;
   }
   for (const auto& port : all_ports()) {
-    if (how == Shutdown::cancel)
+    if (port->is_kept())
+      port->leave("the pool was shut down");
+    else if (how == Shutdown::cancel)
       port->cancel_all("the pool was shut down");
     else
       port->complete();
@@ -252,6 +288,8 @@ void Fabric::shut_down(Shutdown how) {
   });
   thread_.join();
   for (const auto& port : all_ports()) port->on_over("the pool was shut down");
+  for (const auto& weak : fetches_)
+    if (const auto fetch = weak.lock()) fetch->on_over("the pool was shut down");
   roles_->workers.clear();  // Waits a moment for what still runs.
   roles_->client.reset();
   roles_->broker.reset();

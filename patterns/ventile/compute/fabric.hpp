@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,8 +15,10 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/log.hpp>
 #include <ventile/compute/callbacks.hpp>
+#include <ventile/compute/fetch_core.hpp>
 #include <ventile/compute/job_port.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/queue/on_lost.hpp>
 #include <ventile/task/registry.hpp>
 
 namespace ventile {
@@ -41,7 +44,16 @@ struct TaskOptions {
   Duration timeout{0};        // One try may take so long; 0: as long as it wants.
   std::uint32_t tries = 1;    // In all; a task that throws is tried again if there are more.
   std::optional<TimePoint> deadline =
-      std::nullopt;  // What has no result by then has expired, and is not begun any more.
+      std::nullopt;                // What has no result by then has expired, and is not begun any more.
+  OnLost on_lost = OnLost::rerun;  // What a lost worker may have begun, if the function is not repeatable there.
+};
+
+// How a job is to be kept.
+struct KeepOptions {
+  TaskOptions task;
+  // What the arguments come from, in words by which others are told from them: a job of this name with another source
+  // is refused, and not mixed with the first.
+  std::string source = {};
 };
 
 struct PoolStats {
@@ -57,6 +69,9 @@ struct PoolStats {
 
 namespace detail {
 
+// A job whose tasks are to be run so. The deadline is left to the client.
+Submit specification_of(const std::string& function, const TaskOptions& options);
+
 class Fabric {
 public:
   // `address`: of a broker; none: everything is here.
@@ -69,6 +84,9 @@ public:
   std::shared_ptr<JobPort> stream(const std::string& function, const TaskOptions& options);
   // A job of its own.
   std::shared_ptr<JobPort> open(Submit specification);
+  // The results of a job that the broker keeps by this name.
+  std::shared_ptr<FetchCore> fetch(const std::string& job, const std::string& function);
+  bool discard(const std::string& job);
   // Makes a reducer known to the worker of this process and returns its name; empty if there is none here.
   std::string lend_fold(std::shared_ptr<const FoldFunction> fold);
   void return_fold(const std::string& name);
@@ -84,7 +102,7 @@ public:
 
 private:
   struct Roles;  // The sockets' owners, on the reactor's thread.
-  using Key = std::tuple<std::string, std::int64_t, Duration, std::uint32_t>;
+  using Key = std::tuple<std::string, std::int64_t, Duration, std::uint32_t, OnLost>;
   static constexpr std::size_t streams_max = 256;  // The one unused for longest is ended when there is another.
 
   PoolOptions options_;
@@ -97,12 +115,16 @@ private:
   mutable std::mutex mutex_;  // Guards what follows.
   std::map<Key, std::shared_ptr<JobPort>> streams_;
   std::vector<std::weak_ptr<JobPort>> ports_;  // All, for shutting down.
+  std::vector<std::weak_ptr<FetchCore>> fetches_;
   std::map<std::string, std::shared_ptr<const FoldFunction>, std::less<>> folds_;
   std::uint64_t fold_counter_ = 0;
   std::optional<std::string> over_;
 
   std::shared_ptr<JobPort> add_port(Submit specification);
   std::vector<std::shared_ptr<JobPort>> all_ports() const;
+  // Waits for what the reactor's thread answers; none if the pool is shut down meanwhile.
+  template <class Answer>
+  std::optional<Answer> wait_for(std::future<Answer> answered) const;
   std::shared_ptr<const FoldFunction> find_fold(std::string_view name) const;
   void end_idle_stream();
 };

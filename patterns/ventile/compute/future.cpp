@@ -60,8 +60,8 @@ void FutureState::become_ready(const std::function<void()>& set) {
     ready_.store(true, std::memory_order_release);
     waiting.swap(at_once_);
     cancel.swap(cancel_);
-    changed_.notify_all();
   }
+  changed_.notify_all();  // Without the lock, on which who wakes up would wait again.
   for (const auto& function : waiting) function();
 }
 

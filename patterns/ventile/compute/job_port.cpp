@@ -14,36 +14,6 @@ constexpr std::size_t block_bytes = 256 * 1024;
 
 }  // namespace
 
-TaskReport report_of(const Arrival& arrival, Number number, const std::string& function) {
-  TaskReport report{Outcome::failed, {}, {}, function, arrival.worker, arrival.results->tries};
-  if (const Failure* const failure = failure_of(arrival, number)) report.outcome = failure->outcome;
-  Unpacker unpacker{arrival.results->payloads[arrival.offset_of(number)]};
-  std::uint32_t count = 0;
-  if (!unpacker.read_map(count)) return report;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    std::string_view key;
-    std::string_view text;
-    if (!unpacker.read_string(key)) return report;
-    if (key != "kind" && key != "message") {
-      if (!unpacker.skip()) return report;
-    } else if (!unpacker.read_string(text)) {
-      return report;
-    } else {
-      (key == "kind" ? report.kind : report.message) = text;
-    }
-  }
-  return report;
-}
-
-const Failure* failure_of(const Arrival& arrival, Number number) {
-  const std::vector<Failure>& failures = arrival.results->failures;
-  if (failures.empty()) return nullptr;
-  const std::uint32_t offset = arrival.offset_of(number);
-  const auto at = std::lower_bound(failures.begin(), failures.end(), offset,
-                                   [](const Failure& failure, std::uint32_t o) { return failure.offset < o; });
-  return at != failures.end() && at->offset == offset ? &*at : nullptr;
-}
-
 JobPort::JobPort(Reactor& reactor, Client& client, Submit specification, PortLimits limits)
     : reactor_(reactor), client_(client), specification_(std::move(specification)), limits_(limits) {}
 
@@ -142,6 +112,20 @@ void JobPort::cancel_all(const std::string& why) {
   post(lock);
 }
 
+void JobPort::wait_until_kept() {
+  const BlockingScope lent;
+  std::unique_lock lock{mutex_};
+  changed_.wait(lock, [this] { return kept_ || over_; });
+  if (!kept_) throw TaskError({Outcome::lost, "pool", *over_, specification_.function, {}, 0});
+}
+
+void JobPort::leave(const std::string& why) {
+  std::unique_lock lock{mutex_};
+  if (over_) return;
+  orders_.emplace_back(Leave{why});
+  post(lock);
+}
+
 std::uint64_t JobPort::open_tasks() const {
   const std::lock_guard lock{mutex_};
   return open_tasks_;
@@ -174,6 +158,10 @@ void JobPort::carry_out() {
 void JobPort::act(PayloadWriter& payloads) { client_.submit(job_, std::move(payloads)); }
 void JobPort::act(Index& index) { client_.submit_index(job_, index.count); }
 void JobPort::act(End&) { client_.complete(job_); }
+void JobPort::act(Leave& leave) {
+  client_.detach(job_);
+  on_over(leave.why);
+}
 void JobPort::act(Settle& settle) {
   if (!settle.when || *settle.when <= reactor_.now())
     return client_.settle(job_, settle.range, settle.outcome, settle.why);
@@ -219,6 +207,20 @@ void JobPort::on_results(const Arrival& arrival) {
 void JobPort::on_outcome(const Submission::DeliverOutcome& outcome) {
   const TaskReport report{outcome.outcome, outcome.kind, outcome.message, specification_.function, {}, outcome.tries};
   settle_part(outcome.range, [&report](Receiver& receiver, Range part) { receiver.on_outcome(part, report); });
+}
+
+// What the broker has is settled as far as this process is concerned.
+void JobPort::on_kept(const Submission::Kept& kept) {
+  settle_part(Range::between(handed_over_, std::max(handed_over_, kept.submitted)), [](Receiver& receiver, Range part) {
+    receiver.on_results({part, nullptr, nullptr, {}});
+  });
+  handed_over_ = std::max(handed_over_, kept.submitted);
+  if (!kept.complete) return;
+  reactor_.post([self = shared_from_this()] { self->client_.detach(self->job_); });  // Not while it calls.
+  const std::lock_guard lock{mutex_};
+  kept_ = true;
+  over_ = "the broker has the job";
+  changed_.notify_all();
 }
 
 void JobPort::on_over(const std::string& error) {

@@ -18,6 +18,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/interval_set.hpp>
 #include <ventile/base/range.hpp>
+#include <ventile/compute/pieces.hpp>
 #include <ventile/compute/task_error.hpp>
 #include <ventile/queue/client.hpp>
 #include <ventile/wire/pack.hpp>
@@ -34,15 +35,11 @@ public:
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
 
-  // Without results: these numbers are part of a folded value that was given with those before.
+  // Without results: these numbers are part of a folded value that was given with those before, or the broker keeps
+  // their results.
   virtual void on_results(const Arrival& arrival) = 0;
   virtual void on_outcome(Range range, const TaskReport& report) = 0;
 };
-
-// What a failed task's payload says.
-TaskReport report_of(const Arrival& arrival, Number number, const std::string& function);
-// The failure of a number within a result, if it is one.
-const Failure* failure_of(const Arrival& arrival, Number number);
 
 struct PortLimits {
   std::uint64_t tasks = std::uint64_t{1} << 20;   // Without an outcome. More wait in submit(), but not in a task.
@@ -68,7 +65,13 @@ public:
   // Everything that has no outcome, and whatever comes later.
   void cancel_all(const std::string& why);
 
-  // Tasks without an outcome.
+  // Of a kept job. Waits until the broker has all of it, after complete(); TaskError if it does not take it. And: has
+  // nothing to do with the job any more, be it whole or not.
+  void wait_until_kept();
+  void leave(const std::string& why);
+  bool is_kept() const { return specification_.kept; }
+
+  // Tasks without an outcome, or of a kept job those that the broker has not.
   std::uint64_t open_tasks() const;
   void wait_until_idle();
   const std::string& function() const { return specification_.function; }
@@ -77,6 +80,7 @@ public:
   // On the reactor's thread.
   void on_results(const Arrival& arrival) override;
   void on_outcome(const Submission::DeliverOutcome& outcome) override;
+  void on_kept(const Submission::Kept& kept) override;
   void on_over(const std::string& error) override;
 
 private:
@@ -91,19 +95,23 @@ private:
     std::uint64_t count = 0;
   };
   struct End {};
+  struct Leave {
+    std::string why;
+  };
   struct Settle {
     std::optional<TimePoint> when;
     Range range;
     Outcome outcome = Outcome::cancelled;
     std::string why;
   };
-  using Order = std::variant<PayloadWriter, Index, End, Settle>;
+  using Order = std::variant<PayloadWriter, Index, End, Settle, Leave>;
 
   Reactor& reactor_;
   Client& client_;
   Submit specification_;
   PortLimits limits_;
-  JobId job_;  // Known to the reactor's thread only, once the job is open.
+  JobId job_;                      // Known to the reactor's thread only, once the job is open.
+  std::uint64_t handed_over_ = 0;  // The reactor's: tasks of a kept job.
 
   mutable std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;
@@ -115,6 +123,7 @@ private:
   TimePoint last_used_;
   bool posted_ = false;
   bool completed_ = false;
+  bool kept_ = false;                // The broker has all of it.
   std::optional<std::string> over_;  // Why nothing more can be submitted.
 
   void wait_for_room(std::unique_lock<std::mutex>& lock);
@@ -125,6 +134,7 @@ private:
   void act(Index& index);
   void act(End&);
   void act(Settle& settle);
+  void act(Leave& leave);
   // Calls `tell` for each receiver of a part of the range, which has its outcomes now.
   void settle_part(Range range, const std::function<void(Receiver&, Range)>& tell);
 };

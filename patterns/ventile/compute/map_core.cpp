@@ -94,7 +94,7 @@ bool MapCore::is_next_there() const { return !pieces_.empty() && (!ordered_ || p
 std::optional<Piece> MapCore::take(std::unique_lock<std::mutex>& lock) {
   Piece piece = std::move(pieces_.begin()->second);
   pieces_.erase(pieces_.begin());
-  held_bytes_ -= bytes_of(piece);
+  held_bytes_ -= piece.bytes();
   lock.unlock();
   account(piece);
   return piece;
@@ -126,11 +126,6 @@ void MapCore::cancel(const std::string& why) {
 
 // --- The reactor's thread ----------------------------------------------------------------------------------------
 
-std::uint64_t MapCore::bytes_of(const Piece& piece) {
-  const auto* arrival = std::get_if<Arrival>(&piece.what);
-  return arrival == nullptr || arrival->results == nullptr ? 0 : ventile::bytes_of(*arrival->results, piece.range);
-}
-
 void MapCore::add(Piece piece, std::uint64_t bytes) {
   {
     const std::lock_guard lock{mutex_};
@@ -142,7 +137,7 @@ void MapCore::add(Piece piece, std::uint64_t bytes) {
 
 void MapCore::on_results(const Arrival& arrival) {
   Piece piece{arrival.range, arrival};
-  const std::uint64_t bytes = bytes_of(piece);
+  const std::uint64_t bytes = piece.bytes();
   add(std::move(piece), bytes);
 }
 

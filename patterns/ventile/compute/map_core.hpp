@@ -9,9 +9,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <variant>
 
 #include <ventile/compute/job_port.hpp>
+#include <ventile/compute/pieces.hpp>
 
 namespace ventile {
 
@@ -25,14 +25,8 @@ struct MapOptions {
 
 namespace detail {
 
-// Results of consecutive tasks, or what became of them instead.
-struct Piece {
-  Range range;
-  std::variant<Arrival, TaskReport> what;
-};
-
 // Fed and emptied by one thread; filled by the reactor's.
-class MapCore : public Receiver, public std::enable_shared_from_this<MapCore> {
+class MapCore : public Receiver, public PieceSource, public std::enable_shared_from_this<MapCore> {
 public:
   // Writes at most so many payloads; false when there are no more.
   using Fill = std::function<bool(PayloadWriter&, std::uint32_t count_max)>;
@@ -44,11 +38,10 @@ public:
   void expire_at(TimePoint deadline) { deadline_ = deadline; }
 
   // Waits for the next piece, and feeds meanwhile. None when all is done. What `fill` throws comes out here.
-  std::optional<Piece> next();
-  // What is still open is not wanted.
-  void cancel(const std::string& why);
+  std::optional<Piece> next() override;
+  void cancel(const std::string& why) override;
 
-  const std::string& function() const { return port_->function(); }
+  const std::string& function() const override { return port_->function(); }
 
   void on_results(const Arrival& arrival) override;
   void on_outcome(Range range, const TaskReport& report) override;
@@ -86,7 +79,6 @@ private:
   bool is_next_there() const;
   void account(const Piece& piece);
   void add(Piece piece, std::uint64_t bytes);
-  static std::uint64_t bytes_of(const Piece& piece);
 };
 
 }  // namespace detail

@@ -14,6 +14,12 @@ struct CancelOnExit {
   ~CancelOnExit() { core.cancel("its reduction has ended"); }
 };
 
+// A job that is not handed over to its end is left as it is, and not closed as if it were whole.
+struct LeaveOnExit {
+  detail::JobPort& port;
+  ~LeaveOnExit() { port.leave("it was not handed over to its end"); }
+};
+
 void add_piece(const detail::Piece& piece, const std::string& function, FoldAccumulator& total) {
   if (const auto* report = std::get_if<TaskReport>(&piece.what)) throw TaskError(*report);
   const auto& arrival = std::get<Arrival>(piece.what);
@@ -81,6 +87,25 @@ void Pool::run_counted(const std::string& function, const IndexRule& index, std:
       "", plus, &Nothing::lift);
   const std::unique_ptr<FoldAccumulator> total = fold->start();
   run_folded(function, index, fold, "count", *total, [count](detail::MapCore& core) { core.feed_index(count); });
+}
+
+std::uint64_t Pool::hand_over(const KeepOptions& options, const std::string& job, const std::string& function,
+                              detail::MapCore::Fill fill) {
+  Submit specification = detail::specification_of(function, options.task);
+  specification.name = job;
+  specification.kept = true;
+  specification.source = options.source;
+  const auto port = fabric_->open(std::move(specification));
+  const LeaveOnExit left{*port};
+  const auto core = std::make_shared<detail::MapCore>(port, MapOptions{}, false, true);
+  core->feed_from(std::move(fill));
+  std::uint64_t count = 0;
+  while (const std::optional<detail::Piece> piece = core->next()) {
+    if (const auto* report = std::get_if<TaskReport>(&piece->what)) throw TaskError(*report);
+    count += piece->range.count;
+  }
+  port->wait_until_kept();
+  return count;
 }
 
 }  // namespace ventile

@@ -10,6 +10,9 @@
 //   for (double a : pool.map(area, seeds, 1'000'000)) use(a);      // In order, read ahead but not without bound.
 //   double sum = pool.map_reduce(area, std::plus<>{}, seeds, 1'000'000);
 //
+//   pool.keep("nightly", area, seeds, 1'000'000);                  // Left to the broker; this program may end,
+//   auto areas = pool.fetch("nightly", area);                      // and another come for the results.
+//
 // Arguments are values for the task's parameters or, in a map, also ranges of them; what does not fit does not compile.
 // A task that throws makes get(), or the place where a map is dereferenced, throw a TaskError.
 //
@@ -30,6 +33,7 @@
 #include <ventile/compute/fabric.hpp>
 #include <ventile/compute/future.hpp>
 #include <ventile/compute/map_core.hpp>
+#include <ventile/compute/map_results.hpp>
 #include <ventile/task/fold.hpp>
 #include <ventile/task/registry.hpp>
 
@@ -60,70 +64,7 @@ private:
   std::string function_;
 };
 
-// The number's result, or a TaskError.
-template <class R>
-R result_of(const Piece& piece, Number number, const std::string& function) {
-  if (const auto* report = std::get_if<TaskReport>(&piece.what)) throw TaskError(*report);
-  const auto& arrival = std::get<Arrival>(piece.what);
-  if (failure_of(arrival, number) != nullptr) throw TaskError(report_of(arrival, number, function));
-  if constexpr (std::is_void_v<R>) {
-    return;
-  } else {
-    Unpacker unpacker{arrival.results->payloads[arrival.offset_of(number)]};
-    R value{};
-    if (!unpack_value(unpacker, value))
-      throw TaskError({Outcome::failed, "result", unpacker.error().message, function, arrival.worker, 1});
-    return value;
-  }
-}
-
 }  // namespace detail
-
-// The results of a map, to be walked once. What is not walked to its end is cancelled.
-template <class R>
-class MapResults {
-public:
-  explicit MapResults(std::shared_ptr<detail::MapCore> core) : core_(std::move(core)) {}
-  ~MapResults() {
-    if (core_ != nullptr) core_->cancel("nobody waits for the rest of its map");
-  }
-  MapResults(MapResults&&) noexcept = default;
-  MapResults& operator=(MapResults&&) = delete;
-
-  class Iterator {
-  public:
-    using value_type = R;
-    using difference_type = std::ptrdiff_t;
-
-    Iterator() = default;
-    explicit Iterator(MapResults* results) : results_(results) { results_->load(); }
-
-    // Unpacks the result, each time. Throws TaskError if the task did not end well; going on is possible.
-    R operator*() const { return detail::result_of<R>(*results_->piece_, results_->at_, results_->core_->function()); }
-    Iterator& operator++() {
-      if (++results_->at_ == results_->piece_->range.end()) results_->load();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const { return !results_->piece_; }
-
-  private:
-    MapResults* results_ = nullptr;
-  };
-
-  Iterator begin() { return Iterator{this}; }
-  std::default_sentinel_t end() const { return {}; }
-
-private:
-  std::shared_ptr<detail::MapCore> core_;
-  std::optional<detail::Piece> piece_;
-  Number at_ = 0;
-
-  void load() {
-    piece_ = core_->next();
-    if (piece_) at_ = piece_->range.first;
-  }
-};
 
 class Pool {
 public:
@@ -217,6 +158,35 @@ public:
         [&](detail::MapCore& core) { core.feed_index(count_between(first, last)); });
   }
 
+  // Leaves the job to a broker that keeps results (`--durable`): hands over the task's arguments, which are as in
+  // map(), and returns how many tasks there are when the broker has all of them on its disk. Their results stay there
+  // until fetch(), here or in another program, has taken them. Throws what a range throws, and TaskError if the broker
+  // refuses the job; of what was handed over until then nothing is lost, and the same call with the same arguments goes
+  // on. `options.deadline` has no effect, for nobody is there to see to it.
+  template <class R, class... P, class... A>
+  std::uint64_t keep(const std::string& job, const Task<R(P...)>& task, A&&... arguments) {
+    return keep(KeepOptions{}, job, task, std::forward<A>(arguments)...);
+  }
+  template <class R, class... P, class... A>
+  std::uint64_t keep(const KeepOptions& options, const std::string& job, const Task<R(P...)>& task, A&&... arguments) {
+    if constexpr (check_sources<P...>(static_cast<std::remove_reference_t<A>*>(nullptr)...)) {
+      auto sources = make_sources<P...>(std::forward<A>(arguments)...);
+      return hand_over(options, job, task.name, [sources](PayloadWriter& payloads, std::uint32_t most) {
+        return sources->fill(payloads, most);
+      });
+    } else {
+      return 0;
+    }
+  }
+  // The results of a kept job, in the order of its tasks; those of tasks that are yet to run as they come. Walking over
+  // them throws TaskError if there is no such job.
+  template <class R, class... P>
+  auto fetch(const std::string& job, const Task<R(P...)>& task) {
+    return KeptResults<detail::KeptType<R>>{fabric_->fetch(job, task.name)};
+  }
+  // Removes a kept job with its tasks and results; false if there is none of that name. Waits for the broker.
+  bool discard(const std::string& job) { return fabric_->discard(job); }
+
   // Waits until nothing that was submitted is open.
   void wait() { fabric_->wait(); }
   // Ends the pool: nothing can be submitted any more. Waits as `how` says.
@@ -297,6 +267,8 @@ private:
                   const std::string& known_as, FoldAccumulator& total,
                   const std::function<void(detail::MapCore&)>& feed);
   void run_counted(const std::string& function, const IndexRule& index, std::uint64_t count);
+  std::uint64_t hand_over(const KeepOptions& options, const std::string& job, const std::string& function,
+                          detail::MapCore::Fill fill);
 };
 
 }  // namespace ventile

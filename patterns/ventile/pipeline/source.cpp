@@ -1,12 +1,16 @@
 #include <ventile/pipeline/source.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <variant>
 
+#include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
 #include <ventile/queue/link.hpp>
@@ -21,6 +25,7 @@ constexpr Duration hello_interval_max = std::chrono::seconds{8};
 constexpr Duration tick_shortest = std::chrono::milliseconds{1};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr Duration silence_max = std::chrono::seconds{3};
+constexpr Duration reopen_interval = std::chrono::milliseconds{10};
 constexpr int high_water = 2;  // Messages for one stage: what is queued is lost with it, and helps no other.
 
 }  // namespace
@@ -29,7 +34,8 @@ constexpr int high_water = 2;  // Messages for one stage: what is queued is lost
 class Source::Driver {
 public:
   Driver(Context& context, SourceOptions options)
-      : options_(std::move(options)),
+      : context_(context),
+        options_(std::move(options)),
         log_(options_.log),
         resend_(resend_options()),
         link_(
@@ -38,15 +44,19 @@ public:
               on_message(received, memory);
             },
             [this](const Error& error, std::optional<std::uint16_t> version) { on_malformed(error, version); },
-            [this] { heard_ = reactor_.now(); }),
-        push_(context, {.send_high_water = high_water,
-                        .connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}}) {
+            [this] { heard_ = reactor_.now(); }, options_.keys) {
     assign_random(node_);
   }
 
   Result<Endpoint> bind() {
-    Result<Endpoint> bound = push_.bind(options_.bind);
-    if (bound) bound_ = *bound;
+    departures_ = options_.keys.departures();
+    auto push = std::make_unique<PushSocket>(context_, push_options());
+    auto monitor = std::make_unique<Monitor>(context_, *push);
+    Result<Endpoint> bound = push->bind(bound_.value_or(options_.bind));
+    if (!bound) return bound;
+    bound_ = *bound;
+    push_ = std::move(push);
+    monitor_ = std::move(monitor);
     return bound;
   }
 
@@ -54,10 +64,7 @@ public:
     if (!bound_)
       if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
     if (Status connected = link_.connect(options_.connect); !connected) return connected.error();
-    reactor_.add(push_, {}, [this] {
-      reactor_.want_write(push_, false);
-      blocked_ = false;
-    });
+    watch();
     reactor_.on_turn_end([this] {
       carry_out();
       send_progress_if_due();
@@ -67,7 +74,7 @@ public:
       tick();
     });
     reactor_.run();
-    reactor_.remove(push_);
+    if (push_ != nullptr) unwatch();
     report_.tasks = resend_.done_tasks();
     report_.resent = resend_.resent_tasks();
     return report_;
@@ -84,6 +91,7 @@ private:
   // What came as one TASKS.
   struct Piece {
     Range range;
+    Seal seal;
     PayloadView payloads;
     std::shared_ptr<const void> memory;
   };
@@ -96,6 +104,7 @@ private:
     std::vector<Piece> pieces;
   };
 
+  Context& context_;
   SourceOptions options_;
   Log log_;
   NodeId node_;
@@ -103,8 +112,11 @@ private:
   Reactor reactor_;
   Resend resend_;
   Link link_;
-  PushSocket push_;
+  std::unique_ptr<PushSocket> push_;  // None while the stream opens anew.
+  std::unique_ptr<Monitor> monitor_;  // Lets the socket keep strangers few.
   std::optional<Endpoint> bound_;
+  std::uint64_t departures_ = 0;
+  TimePoint reopening_since_ = never;
   bool open_ = false;
   bool leaving_ = false;
   SessionId session_;
@@ -213,7 +225,7 @@ private:
     }
     Batch& batch = batches_[tasks.lease];
     batch.job = job;
-    batch.pieces.push_back({tasks.range, tasks.payloads, memory});
+    batch.pieces.push_back({tasks.range, tasks.seal, tasks.payloads, memory});
     const std::uint64_t bytes = tasks.payloads.run(0, tasks.payloads.count()).size();
     resend_.on_batch(tasks.lease, tasks.range, bytes);
   }
@@ -263,6 +275,7 @@ private:
     if (blocked_ && now - blocked_since_ >= silence_max && !std::exchange(said_waiting_, true))
       log_.info("waiting for a stage to pull from " + bound_->to_string() + " for 3 s");
     if (!blocked_) resend_.on_tick(now);
+    if (departures_ != options_.keys.departures() && bound_->transport != Transport::inproc) close_stream();
     reactor_.call_at(std::max(now + tick_shortest, now + heartbeat_ / 8), [this] { tick(); });
   }
 
@@ -282,6 +295,56 @@ private:
   }
 
   // --- The stream ---
+
+  PushOptions push_options() const {
+    return {.send_high_water = high_water,
+            .connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max),
+                           .curve = options_.keys.to_serve(KeyRole::worker)}};
+  }
+
+  void watch() {
+    reactor_.add(*push_, {}, [this] {
+      reactor_.want_write(*push_, false);
+      blocked_ = false;
+    });
+    reactor_.add(*monitor_, [this] {
+      ConnectionEvent event;
+      return monitor_->receive(event) ? Reading::more : Reading::drained;
+    });
+  }
+
+  void unwatch() {
+    reactor_.remove(*monitor_);
+    reactor_.remove(*push_);
+  }
+
+  // Somebody who may be connected is a guest no longer.
+  void close_stream() {
+    departures_ = options_.keys.departures();
+    if (push_ == nullptr) return;
+    unwatch();
+    monitor_.reset();
+    push_.reset();
+    blocked_ = true;
+    reopening_since_ = reactor_.now();
+    log_.info("a key was revoked; the stream on " + bound_->to_string() + " opens anew for the others");
+    reactor_.call_at(reactor_.now() + reopen_interval, [this] { reopen_stream(); });
+  }
+
+  // As soon as libzmq, which closes in the background, has let go of the address; a path it removes last.
+  void reopen_stream() {
+    const bool held = bound_->transport == Transport::ipc && ::access(bound_->host.c_str(), F_OK) == 0;
+    if (!held && bind()) {
+      watch();
+      blocked_ = false;
+      return flush();
+    }
+    if (reactor_.now() - reopening_since_ > silence_max) {
+      reopening_since_ = reactor_.now();
+      log_.warning("the stream cannot be opened anew on " + bound_->to_string() + " for 3 s; still trying");
+    }
+    reactor_.call_at(reactor_.now() + reopen_interval, [this] { reopen_stream(); });
+  }
 
   void carry_out() {
     for (Resend::Actions actions = resend_.take_actions(); !actions.empty(); actions = resend_.take_actions())
@@ -335,14 +398,14 @@ private:
           fail(send.lease, batch.job, range);
           return true;
         }
-        if (push_.send(frame) == SendOutcome::sent) {
+        if (push_->send(frame) == SendOutcome::sent) {
           blocked_since_ = never;
           said_waiting_ = false;
           continue;
         }
         blocked_ = true;
         if (blocked_since_ == never) blocked_since_ = reactor_.now();
-        reactor_.want_write(push_, true);
+        reactor_.want_write(*push_, true);
         return false;
       }
     }
@@ -362,6 +425,7 @@ private:
     flow.results_address = job.route.address;
     flow.lease = lease;
     flow.range = range;
+    flow.seal = piece.seal;
     PayloadWriter payloads{frame_header_size};
     if (!flow.index.enabled)
       payloads.append(piece.payloads, static_cast<std::uint32_t>(range.first - piece.range.first),

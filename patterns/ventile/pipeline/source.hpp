@@ -8,6 +8,10 @@
 // with everything that a sink can do: order, folds, files.
 //
 // For functions that may run twice, only.
+//
+// With keys, who pulls is asked for its key when it connects. A PUSH cannot say to whom it sends; so when a key is
+// revoked, all connections are closed and the stream opens anew at the same address, and what was on its way there and
+// then is sent again.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +21,7 @@
 
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/pipeline/resend.hpp>
@@ -31,6 +36,7 @@ inline constexpr std::size_t flow_bytes_max = std::size_t{64} << 20;
 struct SourceOptions {
   Endpoint connect;                    // The dispatcher's address.
   Endpoint bind;                       // Where stages pull.
+  Keys keys;                           // The dispatcher's, if it has any; then workers' keys may pull and no others.
   std::vector<std::string> functions;  // Whose tasks it takes.
   std::string name;                    // For people; empty: host:pid.
   std::string build;

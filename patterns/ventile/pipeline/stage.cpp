@@ -32,6 +32,7 @@ constexpr std::size_t section_bytes_max = std::size_t{256} << 10;
 constexpr std::size_t result_bytes_max = std::size_t{32} << 20;  // A larger one fails its task.
 constexpr std::size_t outlets_max = 4;  // Sinks that results are open to; the oldest is closed for another.
 constexpr std::size_t jobs_max = 16;    // Jobs remembered; the oldest is forgotten for another.
+constexpr Duration reopen_max = std::chrono::seconds{2};  // A stream with keys opens anew when one of them is revoked.
 
 }  // namespace
 
@@ -43,7 +44,8 @@ public:
         tasks_(tasks),
         options_(std::move(options)),
         log_(options_.log),
-        pull_(context, {.receive_high_water = high_water, .connection = {.frame_bytes_max = flow_bytes_max}}),
+        pull_(context, {.receive_high_water = high_water,
+                        .connection = {.frame_bytes_max = flow_bytes_max, .curve = pull_curve()}}),
         monitor_(context, pull_),
         events_(reactor_, events_max, [this] { on_runner_events(); }),
         runner_(RunnerOptions{.slots = options_.slots,
@@ -59,6 +61,7 @@ public:
     if (bound_) return *bound_;
     Result<Endpoint> bound = pull_.bind(*options_.bind);
     if (bound) bound_ = *bound;
+    guarded_ = options_.keys && bound && bound->transport != Transport::inproc;
     return bound;
   }
 
@@ -73,8 +76,8 @@ public:
           [this](const Error& error, std::optional<std::uint16_t>) {
             log_.warning("refused a message of the dispatcher: " + error.message);
           },
-          [] {});
-      if (Status connected = link_->connect(*options_.dispatcher); !connected) return connected.error();
+          [] {}, options_.keys);
+      if (Status connected = link_->connect(*options_.dispatcher, log_); !connected) return connected.error();
     }
     reactor_.add(monitor_, [this] { return on_connection(); });
     reactor_.on_turn_end([this] { turn(); });
@@ -103,8 +106,9 @@ public:
 private:
   // One PUSH, and what its transport had no room for.
   struct Outlet {
-    Outlet(Context& context, std::int64_t frame_bytes_max)
-        : socket(context, {.send_high_water = high_water, .connection = {.frame_bytes_max = frame_bytes_max}}) {}
+    Outlet(Context& context, std::int64_t frame_bytes_max, Curve curve)
+        : socket(context, {.send_high_water = high_water,
+                           .connection = {.frame_bytes_max = frame_bytes_max, .curve = std::move(curve)}}) {}
     PushSocket socket;
     std::deque<Frame> queue;
     std::uint64_t used = 0;  // When it was, for the oldest to go.
@@ -112,7 +116,8 @@ private:
   };
   // What the results of a batch need to travel on.
   struct Batches {
-    Flow flow;  // Without payloads.
+    Flow flow;                // Without payloads.
+    std::vector<Seal> seals;  // One for each range in which it came to the source.
     IncarnationId source;
     JobId job;
     std::uint64_t left = 0;  // Numbers that have not come out.
@@ -132,7 +137,9 @@ private:
   TimePoint next_seek_ = TimePoint::min();
   TimePoint waiting_since_;
   bool said_waiting_ = false;
+  bool guarded_ = false;  // Bound, with keys.
   bool connected_ = false;
+  TimePoint gone_since_ = never;  // The stream, with `once`.
   bool pulling_ = false;
   bool leaving_ = false;
   TimePoint deadline_ = never;
@@ -151,12 +158,24 @@ private:
 
   // --- Where batches come from ---
 
+  Curve pull_curve() const {
+    return options_.bind ? options_.keys.to_serve(KeyRole::worker) : options_.keys.to_meet(KeyRole::dispatcher);
+  }
+
   void seek() {
     next_seek_ = reactor_.now() + seek_interval;
     link_->send({}, {}, Seek{options_.name.empty() ? host_and_process() : options_.name});
   }
 
+  void on_refused(const std::string& why) {
+    if (leaving_) return;
+    report_.ending = StageEnding::refused;
+    leave(why, Duration{0});
+  }
+
   void on_answer(const Received& received) {
+    if (const auto* refused = std::get_if<Refused>(&received.message))
+      return on_refused("the dispatcher refused the stage: " + refused->message);
     const auto* stream = std::get_if<Stream>(&received.message);
     if (stream == nullptr || stream->address == stream_ || leaving_) return;
     Result<Endpoint> endpoint = Endpoint::parse(stream->address);
@@ -171,27 +190,39 @@ private:
   Reading on_connection() {
     ConnectionEvent event;
     if (!monitor_.receive(event)) return Reading::drained;
-    if (event.kind == ConnectionEvent::Kind::handshake_succeeded) {
+    if (event.shut_out() && !bound_) {
+      on_refused("the source of the pipeline refused the stage: its list has not the key that we have (any more)");
+    } else if (event.kind == ConnectionEvent::Kind::handshake_succeeded) {
       connected_ = true;
+      gone_since_ = never;
     } else if (event.kind == ConnectionEvent::Kind::disconnected && connected_ && !bound_) {
       connected_ = false;
       waiting_since_ = reactor_.now();
       said_waiting_ = false;
-      if (options_.once) leave("its stream is gone", options_.drain_timeout);
+      gone_since_ = reactor_.now();
+      leave_with_stream();
     }
     return Reading::more;
+  }
+
+  // One with keys may only open anew.
+  void leave_with_stream() {
+    if (!options_.once || gone_since_ == never) return;
+    if (options_.keys && reactor_.now() - gone_since_ < reopen_max) return;
+    leave("its stream is gone", options_.drain_timeout);
   }
 
   void tick() {
     const TimePoint now = reactor_.now();
     on_events(runner_.tick(now));
+    leave_with_stream();
     if (link_ != nullptr && !connected_ && !leaving_ && now >= next_seek_) seek();
     if (!connected_ && !bound_ && !leaving_ && now - waiting_since_ > silence_max &&
         !std::exchange(said_waiting_, true))
       log_.info("waiting for the source of a pipeline at " +
                 (options_.pull ? *options_.pull : *options_.dispatcher).to_string() + "; none has answered for 3 s");
     if (now >= deadline_) {
-      report_.ending = StageEnding::interrupted;
+      if (report_.ending != StageEnding::refused) report_.ending = StageEnding::interrupted;
       return reactor_.stop();
     }
     reactor_.call_at(now + tick_interval, [this] { tick(); });
@@ -223,6 +254,8 @@ private:
     if (batches_.size() >= std::size_t{2} * options_.slots) return Reading::drained;
     auto frame = std::make_shared<Frame>();
     if (!pull_.receive(*frame)) return Reading::drained;
+    if (guarded_ && !options_.keys.guest(frame->user_id()))
+      return refuse("the key of their sender is not on the list any more");
     Result<Received> received = decode(frame->bytes());
     if (!received) return refuse(received.error().message);
     auto* flow = std::get_if<Flow>(&received->message);
@@ -247,6 +280,7 @@ private:
     // The same lease may be here twice, if it was sent again: its parts are the same but for their range.
     Batches& batch = batches_[lease];
     const std::vector<Failure> failures = std::exchange(flow.failures, {});
+    if (batch.seals.empty() || batch.seals.back() != flow.seal) batch.seals.push_back(flow.seal);
     batch.flow = std::move(flow);
     batch.source = envelope.incarnation;
     batch.job = envelope.job;
@@ -366,15 +400,22 @@ private:
       flow.range = range;
       flow.busy_nanoseconds = busy;
       flow.failures = std::move(failures);
+      flow.seal = seal_of(batch, range);
       send({}, *options_.push, encode(envelope, flow, std::move(payloads), count), flow_bytes_max);
     } else if (const Result<Endpoint> drain = Endpoint::parse(batch.flow.results_address); !drain) {
       if (refusals_.allow(reactor_.now())) log_.warning("a batch names no drain: " + drain.error().message);
     } else {
-      const Results results{lease, range, folded, tries, busy, std::move(failures), {}};
+      const Results results{lease, range, folded, tries, busy, std::move(failures), seal_of(batch, range)};
       send(batch.flow.sink, *drain, encode(envelope, results, std::move(payloads), count), options_.frame_bytes_max);
     }
     batch.left -= std::min(batch.left, range.count);
     if (batch.left == 0) batches_.erase(it);
+  }
+
+  static Seal seal_of(const Batches& batch, Range range) {
+    const auto found = std::find_if(batch.seals.begin(), batch.seals.end(),
+                                    [&](const Seal& seal) { return seal.range.contains(range); });
+    return found == batch.seals.end() ? Seal{} : *found;
   }
 
   void send(IncarnationId sink, const Endpoint& to, Buffer frame, std::size_t frame_bytes_max) {
@@ -389,7 +430,9 @@ private:
   Outlet& outlet_to(IncarnationId sink, const Endpoint& to, std::size_t frame_bytes_max) {
     if (auto it = outlets_.find(sink); it != outlets_.end()) return *it->second;
     if (outlets_.size() >= outlets_max) close_oldest_outlet();
-    auto owned = std::make_unique<Outlet>(context_, static_cast<std::int64_t>(frame_bytes_max));
+    Curve curve = options_.push ? options_.keys.to_meet(KeyRole::worker, options_.push_key)
+                                : options_.keys.to_meet(KeyRole::sink);
+    auto owned = std::make_unique<Outlet>(context_, static_cast<std::int64_t>(frame_bytes_max), std::move(curve));
     Outlet& outlet = *owned;
     reactor_.add(outlet.socket, {}, [this, &outlet] {
       outlet.blocked = false;

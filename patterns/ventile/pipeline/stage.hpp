@@ -16,6 +16,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/log.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/net/endpoint.hpp>
 #include <ventile/task/registry.hpp>
@@ -30,7 +31,14 @@ struct StageOptions {
   std::optional<Endpoint> bind;  // An address of its own, where stages before it push.
 
   std::optional<Endpoint> push;  // The next stage's `bind`; none: the drain that each batch names.
-  std::string function;          // Empty: the one that the batch names, for the first stage.
+
+  // A worker's, if the dispatcher has any. Stages in a row know each other by their workers' keys: one that binds lets
+  // in the workers in its `peers`, and one that pushes to it finds it there by its name, `push_key`. `keygen` puts no
+  // workers there: add their lines from the `peers` of the sink, which has all.
+  Keys keys;
+  std::string push_key;
+
+  std::string function;  // Empty: the one that the batch names, for the first stage.
   std::uint32_t slots = 1;
   std::string name;   // For people; empty: host:pid.
   bool once = false;  // Leave when the stream that it pulled from is gone. Not with `bind`.
@@ -43,6 +51,7 @@ enum class StageEnding : std::uint8_t {
   done,         // Told to leave, or its stream is gone.
   interrupted,  // The drain deadline passed, or it was abandoned: what it had is lost, and sent again by the source.
   hung,         // Every slot hangs in a task over its time-out.
+  refused,      // The dispatcher or its stream does not want this key, or only one of the two has keys.
 };
 
 struct StageReport {

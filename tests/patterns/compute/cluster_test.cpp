@@ -15,60 +15,13 @@
 #include <vector>
 
 #include <tests/nodes/io/temporary.hpp>
+#include <tests/patterns/compute/running.hpp>
 #include <ventile/keys/key_tree.hpp>
 #include <ventile/queue/broker.hpp>
 #include <ventile/ventile.hpp>
 
 namespace ventile {
 namespace {
-
-// A broker with its thread.
-class RunningBroker {
-public:
-  explicit RunningBroker(std::uint16_t port = 0, Keys keys = {})
-      : broker_(context_, reactor_, options(port, std::move(keys))) {
-    const Result<Endpoint> bound = broker_.bind();
-    EXPECT_TRUE(bound) << bound.error().message;
-    address = *bound;
-    broker_.start();
-    reactor_.on_turn_end([this] { broker_.on_turn_end(); });
-    thread_ = std::thread([this] { reactor_.run(); });
-  }
-  ~RunningBroker() {
-    reactor_.stop();
-    thread_.join();
-  }
-  RunningBroker(const RunningBroker&) = delete;
-  RunningBroker& operator=(const RunningBroker&) = delete;
-
-  Endpoint address;
-
-private:
-  Context context_;
-  Reactor reactor_;
-  Broker broker_;
-  std::thread thread_;
-
-  static BrokerOptions options(std::uint16_t port, Keys keys) {
-    BrokerOptions options;
-    options.keys = std::move(keys);
-    options.bind = {Transport::tcp, "127.0.0.1", port};
-    options.dispatcher.client_grace = std::chrono::milliseconds{300};
-    options.dispatcher.heartbeat = std::chrono::milliseconds{100};
-    return options;
-  }
-};
-
-class RunningWorker {
-public:
-  RunningWorker(const TaskRegistry& tasks, const Endpoint& address, std::string name)
-      : thread_([&tasks, address, name = std::move(name)](std::stop_token stop) {
-          work(tasks, address.to_string(), {.slots = 2, .name = name, .stop = stop});
-        }) {}
-
-private:
-  std::jthread thread_;
-};
 
 // A client that ends without a word, as when its process is killed.
 class DyingClient {

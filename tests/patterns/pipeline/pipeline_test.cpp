@@ -12,6 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include <tests/nodes/io/temporary.hpp>
+#include <ventile/keys/key_files.hpp>
+#include <ventile/keys/key_tree.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/pipeline/source.hpp>
 #include <ventile/pipeline/stage.hpp>
@@ -68,6 +71,7 @@ protected:
     });
     tasks_.add("once", [](std::int64_t value) { return value; }, {.repeatable = false});
     tasks_.add_fold<std::int64_t>("sum", std::plus<>{});
+    if (with_keys()) make_keys();
   }
   ~Pipeline() override {
     for (const auto& stage : stages_) stage->drain();
@@ -75,9 +79,21 @@ protected:
     if (drain_thread_.joinable()) drain_thread_.join();
   }
 
+  static bool with_keys() { return std::string{GetParam()} == "keys"; }
+  // Stages in a row let in the workers that they know.
+  void make_keys() {
+    EXPECT_TRUE(make_key_tree(folder_.path("keys")));
+    std::vector<KnownPeer> peers = *read_peers(folder_.path("keys/worker"));
+    const std::vector<KnownPeer> known = *read_peers(folder_.path("keys/sink"));
+    for (const KnownPeer& peer : known)
+      if (peer.role == KeyRole::worker) peers.push_back(peer);
+    EXPECT_TRUE(write_peers(folder_.path("keys/worker"), peers));
+  }
+  Keys keys(KeyRole role) const { return with_keys() ? *Keys::open(folder_.path("keys"), {role}) : Keys{}; }
+
   Endpoint address(const std::string& name) const {
     const std::string transport = GetParam();
-    if (transport == "tcp") return {Transport::tcp, "127.0.0.1", 0};
+    if (transport == "tcp" || with_keys()) return {Transport::tcp, "127.0.0.1", 0};
     if (transport == "ipc") return {Transport::ipc, ::testing::TempDir() + "ventile-" + unique_ + name, 0};
     return {Transport::inproc, unique_ + name, 0};
   }
@@ -86,20 +102,25 @@ protected:
   Endpoint begin(const std::string& function, std::uint64_t count) {
     VentilatorOptions options;
     options.bind = address("dispatcher");
+    options.keys = keys(KeyRole::dispatcher);
     options.job.function = function;
     options.job.index.enabled = true;
     options.index_count = count;
     ventilator_ = std::make_unique<Ventilator>(context_, options, nullptr, VentilatorCallbacks{});
     dispatcher_ = *ventilator_->bind();
-    source_ = std::make_unique<Source>(
-        context_,
-        SourceOptions{.connect = dispatcher_, .bind = address("stream"), .functions = {function}, .once = true});
+    source_ = std::make_unique<Source>(context_, SourceOptions{.connect = dispatcher_,
+                                                               .bind = address("stream"),
+                                                               .keys = keys(KeyRole::dispatcher),
+                                                               .functions = {function},
+                                                               .once = true});
     Endpoint stream = *source_->bind();
     threads_.emplace_back([this] { EXPECT_TRUE(source_->run()); });
     return stream;
   }
 
   Stage& add_stage(StageOptions options) {
+    options.keys = keys(KeyRole::worker);
+    if (with_keys()) options.push_key = "worker";
     stages_.push_back(std::make_unique<Stage>(context_, tasks_, std::move(options)));
     return *stages_.back();
   }
@@ -107,11 +128,16 @@ protected:
     threads_.emplace_back([&stage] { EXPECT_TRUE(stage.run()); });
   }
   void drain_into(const std::string& fold = {}) {
-    drain_ = std::make_unique<Sink>(context_, tasks_, SinkOptions{.connect = dispatcher_, .fold = fold},
+    drain_ = std::make_unique<Sink>(context_, tasks_,
+                                    SinkOptions{.connect = dispatcher_, .keys = keys(KeyRole::sink), .fold = fold},
                                     [this](std::uint64_t) -> Result<std::unique_ptr<Output>> {
                                       return {std::make_unique<CollectingOutput>(collected_)};
                                     });
-    drain_thread_ = std::thread([this] { EXPECT_TRUE(drain_->run()); });
+    drain_thread_ = std::thread([this] {
+      const Result<SinkReport> report = drain_->run();
+      ASSERT_TRUE(report) << report.error().message;
+      EXPECT_EQ(report->ending, SinkEnding::done) << report->why;
+    });
   }
   VentilatorReport run() {
     const Result<VentilatorReport> report = ventilator_->run();
@@ -124,6 +150,7 @@ protected:
 
   // NOLINTBEGIN(readability-identifier-naming)
   std::string unique_ = to_hex(random_u64());
+  TemporaryFolder folder_;
   Context context_;
   TaskRegistry tasks_;
   Endpoint dispatcher_;
@@ -209,7 +236,7 @@ TEST_P(Pipeline, refuses_functions_that_must_not_run_twice_and_those_it_does_not
   EXPECT_TRUE(collected_.values.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, Pipeline, ::testing::Values("inproc", "ipc", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Transports, Pipeline, ::testing::Values("inproc", "ipc", "tcp", "keys"),
                          [](const auto& transport) { return std::string{transport.param}; });
 
 }  // namespace

@@ -232,7 +232,7 @@ protected:
 
   LeaseId next_lease() { return {{9}, ++counter}; }
   LeaseId some_lease() {  // Perhaps one that has ended.
-    return {{9}, random.between(0, counter)};
+    return counter == 0 ? LeaseId{{8}, 1} : LeaseId{{9}, random.between(1, counter)};
   }
   SessionId some_holder() { return {random.between(1, 4)}; }
   Range some_range() {
@@ -274,7 +274,7 @@ protected:
   }
   void copy() {
     Lease* original = account.find(some_lease());
-    if (original == nullptr) return;
+    if (original == nullptr || original->copied || original->copy) return;
     const LeaseId id = next_lease();
     holders[id] = some_holder();
     const LeaseId original_id = original->id;

@@ -20,7 +20,7 @@ constexpr JobId hourly{2, 2};
 constexpr TimePoint start{std::chrono::seconds{100}};
 
 ClientJob job_of(JobId id, bool index = false) {
-  ClientJob made{id, {3, 4}, "client", {}};
+  ClientJob made{id, {3, 4}, "client", {}, {5, 6}};
   made.specification.name = "nightly";
   made.specification.function = "work";
   made.specification.constants = {std::byte{7}};
@@ -53,6 +53,12 @@ public:
   void end(JobId id, std::uint64_t total) {
     write({.job = id, .record = {JobRecord::Kind::ended, {0, total}}, .opened = {}});
   }
+  void suspect(JobId id, const Suspect& suspect) {
+    write({.job = id,
+           .record = {JobRecord::Kind::suspected, suspect.range, suspect.suspicion, suspect.deaths_alone},
+           .opened = {}});
+  }
+  void lease(JobId id, Range range, JobRecord::Kind kind) { write({.job = id, .record = {kind, range}, .opened = {}}); }
   void close(JobId id) { write({.job = id, .record = {JobRecord::Kind::closed, {}}, .opened = {}}); }
   void forget(JobId id) { keep(jobs.forget(id)); }
   void snapshot() { entries.push_back({0, BrokerEntryKind::whole, jobs.snapshot()}); }
@@ -115,6 +121,53 @@ TEST(ClientJobs, what_was_asked_for_comes_back_as_it_was) {
   EXPECT_EQ(open.job.client, (NodeId{3, 4}));
   EXPECT_EQ(open.job.client_name, "client");
   EXPECT_EQ(open.job.specification, job_of(nightly).specification);
+}
+
+TEST(ClientJobs, whom_workers_died_with_is_remembered_by_entries_and_snapshots) {
+  const std::vector<Suspect> suspects{{{1, 1}, 3, 2}};
+  for (const bool with_snapshot : {false, true}) {
+    Life life;
+    life.open(nightly);
+    life.offer(nightly, {0, 2}, {"a", "bb"});
+    life.suspect(nightly, suspects.front());
+    if (with_snapshot) life.snapshot();
+    BrokerMemory memory;
+    for (std::size_t i = with_snapshot ? 3 : 0; i < life.entries.size(); ++i)
+      ASSERT_TRUE(apply_entry(memory, life.entries[i].kind, life.entries[i].payload));
+    EXPECT_EQ(memory.jobs.at(nightly).suspects.all(), suspects);
+  }
+}
+
+TEST(ClientJobs, what_must_not_begin_again_is_remembered_by_entries_and_snapshots_until_it_is_settled) {
+  for (const bool with_snapshot : {false, true}) {
+    Life life;
+    life.open(nightly);
+    life.offer(nightly, {0, 4}, {"a", "b", "c", "d"});
+    life.lease(nightly, {0, 4}, JobRecord::Kind::leased);
+    life.lease(nightly, {3, 1}, JobRecord::Kind::returned);
+    const std::size_t before = life.entries.size();
+    if (with_snapshot) {
+      life.settle(nightly, {0, 1});
+      life.snapshot();
+    }
+    BrokerMemory memory;
+    for (std::size_t i = with_snapshot ? before : 0; i < life.entries.size(); ++i)
+      ASSERT_TRUE(apply_entry(memory, life.entries[i].kind, life.entries[i].payload));
+    const Number first = with_snapshot ? 1 : 0;
+    EXPECT_EQ(memory.jobs.at(nightly).begun.ranges(), (std::vector<Range>{Range::between(first, 3)}));
+  }
+}
+
+TEST(ClientJobs, whoever_has_an_outcome_is_no_suspect) {
+  Life life;
+  life.open(nightly);
+  life.offer(nightly, {0, 2}, {"a", "bb"});
+  life.suspect(nightly, {{0, 2}, 1, 0});
+  life.settle(nightly, {0, 1});
+  life.snapshot();
+  BrokerMemory memory;
+  ASSERT_TRUE(apply_entry(memory, life.entries.back().kind, life.entries.back().payload));
+  EXPECT_EQ(memory.jobs.at(nightly).suspects.all(), (std::vector<Suspect>{{{1, 1}, 1, 0}}));
 }
 
 TEST(ClientJobs, a_job_that_is_over_does_not_come_back) {

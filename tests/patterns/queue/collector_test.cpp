@@ -389,14 +389,17 @@ class DurableCollectorTest : public CollectorTest {
 protected:
   DurableCollectorTest() { start({.durable = true}); }
 
-  // The job is open, and the disk knows it.
-  void open_durably() {
+  // The job is to be opened, and the disk does not know it yet.
+  Collector::Persist open_up_to_the_disk() {
     welcome();
     tell(Open{.name = "squares", .function = "square"});
     did<Collector::OpenOutput>();
     collector->on_output_opened();
     collect();
-    persist(did<Collector::Persist>());
+    return did<Collector::Persist>();
+  }
+  void open_durably() {
+    persist(open_up_to_the_disk());
     said<Opened>();
   }
   Collector::Persist write() {
@@ -422,16 +425,22 @@ protected:
 };
 
 TEST_F(DurableCollectorTest, takes_a_job_when_the_disk_knows_it_and_not_before) {
-  welcome();
-  tell(Open{.name = "squares", .function = "square"});
-  did<Collector::OpenOutput>();
-  collector->on_output_opened();
-  collect();
-  const auto record = did<Collector::Persist>();
+  const Collector::Persist record = open_up_to_the_disk();
   EXPECT_TRUE(record.record.whole);
   EXPECT_TRUE(actions.empty());
   persist(record);
   said<Opened>();
+}
+
+// OPENED twice is out of place: the dispatcher ended the session, and the sink left for good.
+TEST_F(DurableCollectorTest, answers_the_OPEN_of_an_earlier_session_to_nobody) {
+  const Collector::Persist record = open_up_to_the_disk();
+  reconnect();
+  persist(record);
+  EXPECT_TRUE(actions.empty());
+  tell(Open{.name = "squares", .function = "square"});
+  said<Opened>();
+  EXPECT_TRUE(actions.empty());
 }
 
 TEST_F(DurableCollectorTest, acknowledges_what_is_on_the_disk_and_nothing_else) {
@@ -444,6 +453,22 @@ TEST_F(DurableCollectorTest, acknowledges_what_is_on_the_disk_and_nothing_else) 
   EXPECT_TRUE(actions.empty()) << "it is written, and may be gone";
   persist(record);
   EXPECT_EQ(verdicts(said<Stored>().settlements), (Given{{{0, 3}, Verdict::stored}}));
+}
+
+TEST_F(DurableCollectorTest, does_not_acknowledge_with_one_sync_what_the_next_one_writes) {
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  const Collector::Persist first = write();
+  results({3, 2});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  const Collector::Persist second = write();
+  persist(first);
+  EXPECT_EQ(verdicts(said<Stored>().settlements), (Given{{{0, 3}, Verdict::stored}}));
+  persist(second);
+  EXPECT_EQ(verdicts(said<Stored>().settlements), (Given{{{3, 2}, Verdict::stored}}));
 }
 
 TEST_F(DurableCollectorTest, does_not_say_to_a_new_session_that_it_has_what_may_be_gone) {
@@ -518,6 +543,28 @@ TEST_F(DurableCollectorTest, can_say_all_that_it_knows_in_one_record) {
   records = {whole};
   restart({});
   EXPECT_EQ(collector->snapshot(), whole);
+}
+
+TEST_F(DurableCollectorTest, reads_a_record_of_all_that_it_knows_in_place_of_those_before_it) {
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  did<Collector::Release>();
+  persist(write());
+  const SinkRecord whole = collector->snapshot();
+  records.push_back(whole);
+  restart({});
+  EXPECT_EQ(collector->ledger().count(Outcome::done), 3U);
+}
+
+TEST_F(DurableCollectorTest, with_order_goes_on_behind_what_it_had_written) {
+  start({.ordered = true, .durable = true});
+  open_durably();
+  results({0, 3});
+  did<Collector::Write>();
+  persist(write());
+  restart({.ordered = true});
+  EXPECT_EQ(collector->snapshot().written, 3U);
 }
 
 }  // namespace

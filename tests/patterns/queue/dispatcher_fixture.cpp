@@ -136,7 +136,7 @@ void DispatcherTest::unreachable(const Puppet& peer) {
 }
 
 void DispatcherTest::unauthorized(const Puppet& peer, const std::string& why) {
-  dispatcher->on_unauthorized(peer.id, why, now);
+  dispatcher->on_unauthorized(peer.id, RefusedFor::unauthorized, why, now);
   act();
 }
 

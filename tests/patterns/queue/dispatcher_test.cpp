@@ -508,6 +508,52 @@ TEST_F(DispatcherTest, a_result_that_came_before_the_proposal_wins) {
   sink().next<End>();
 }
 
+// A stage seeks the stream without a session and is forgotten at the turn's end; what it says before that counts. Its
+// WELCOME was once sent to nobody.
+TEST_F(DispatcherTest, who_introduces_itself_in_the_turn_in_which_it_was_to_be_forgotten_is_welcomed) {
+  const PeerId peer{4711};
+  const Envelope envelope{{}, {5}, {}, 1};
+  Hello hello;
+  hello.node = {1, 2};
+  dispatcher->on_message(peer, {envelope, Seek{}}, now);
+  dispatcher->on_message(peer, {envelope, hello}, now);
+  bool welcomed = false;
+  for (const Action& action : dispatcher->take_actions()) {
+    EXPECT_FALSE(std::holds_alternative<Forget>(action));
+    const auto* send = std::get_if<Send>(&action);
+    welcomed = welcomed || (send != nullptr && send->to == peer && std::holds_alternative<Welcome>(send->message));
+  }
+  EXPECT_TRUE(welcomed);
+}
+
+// It was once told so when it had been forgotten, by which nothing was sent.
+TEST_F(DispatcherTest, who_speaks_in_the_turn_in_which_it_was_to_be_forgotten_is_asked_to_introduce_itself) {
+  const PeerId peer{4711};
+  const Envelope envelope{{}, {5}, {}, 1};
+  Hello hello;
+  hello.node = {1, 2};
+  dispatcher->on_message(peer, {envelope, hello}, now);
+  (void)dispatcher->take_actions();
+  dispatcher->on_malformed(peer, {Code::invalid, "garbage"}, protocol_version, now);
+  dispatcher->on_message(peer, {envelope, Heartbeat{}}, now);
+  bool asked = false;
+  bool forgotten = false;
+  for (const Action& action : dispatcher->take_actions()) {
+    const auto* send = std::get_if<Send>(&action);
+    asked = asked || (!forgotten && send != nullptr && std::holds_alternative<HelloAgain>(send->message));
+    forgotten = forgotten || std::holds_alternative<Forget>(action);
+  }
+  EXPECT_TRUE(asked);
+  EXPECT_TRUE(forgotten);
+}
+
+TEST_F(DispatcherTest, who_has_a_session_seeks_no_stream) {
+  Worker& seeker = worker();
+  seeker.say(Seek{});
+  seeker.next<Refused>();
+  EXPECT_TRUE(said("SEEK is not for a worker to send now"));
+}
+
 // --- Strangers and liars -----------------------------------------------------------------------------------------
 
 // Says something that is not for it to say. Only its own session ends.
@@ -519,7 +565,7 @@ protected:
     batch = alice->all_tasks().front();
   }
   void expect_only_to_lose(const Puppet& liar) {
-    EXPECT_EQ(dispatcher->refused_count(), 1U);
+    EXPECT_EQ(dispatcher->refusals().total(), 1U);
     EXPECT_EQ(next<Forget>().peer, liar.id);
     EXPECT_EQ(audit().settled(), 0U);
     EXPECT_TRUE(dispatcher->job_running(job));
@@ -607,7 +653,8 @@ TEST_F(Liar, who_does_what_its_key_does_not_entitle_it_to_is_told_so_and_loses_i
   EXPECT_EQ(refused.message, "it may not");
   EXPECT_EQ(next<Forget>().peer, alice->id);
   EXPECT_EQ(audit().leased, 0U);
-  EXPECT_EQ(dispatcher->refused_count(), 1U);
+  EXPECT_EQ(dispatcher->refusals().of(RefusedFor::unauthorized), 1U);
+  EXPECT_EQ(dispatcher->refusals().total(), 1U);
 }
 
 TEST_F(Liar, who_is_revoked_is_told_nothing_and_its_tasks_are_not_suspect) {
@@ -652,7 +699,7 @@ TEST_F(Liar, progress_on_leases_of_others_is_ignored) {
   mallory.running = {runs(batch, batch.range.count, 0ns)};
   mallory.progress();
   EXPECT_FALSE(dispatcher->account(job).leases_of(alice->session).empty());
-  EXPECT_EQ(dispatcher->refused_count(), 0U);
+  EXPECT_EQ(dispatcher->refusals().total(), 0U);
 }
 
 // --- The source of a pipeline ------------------------------------------------------------------------------------

@@ -26,8 +26,9 @@ protected:
     mail.clear();
   }
   ClientJob earlier_job() {
-    ClientJob made{job, {3, 3}, "client", {}};
+    ClientJob made{job, {3, 3}, "client", {}, {7, 8}};
     made.specification.function = "work";
+    made.specification.once = once;
     return made;
   }
 };
@@ -128,7 +129,7 @@ TEST_F(DurableServing, a_job_does_not_end_while_its_last_tasks_wait_for_the_disk
 }
 
 TEST_F(DurableServing, a_resumed_job_waits_for_its_client_and_goes_on_where_it_was) {
-  dispatcher.resume_job(earlier_job(), {{0, 2}}, now);
+  dispatcher.resume_job(earlier_job(), {.retired = {{0, 2}}}, now);
   dispatcher.offer_again(job, 5, 5, now);
   introduce_worker();
   EXPECT_TRUE(workers_told<Tasks>().empty());
@@ -165,6 +166,80 @@ TEST_F(DurableServing, a_resumed_job_whose_client_does_not_come_is_dropped) {
   act();
   EXPECT_FALSE(dispatcher.has_job(job));
   EXPECT_EQ(asked<JobForgotten>().size(), 1U);
+}
+
+// --- Jobs that run once -------------------------------------------------------------------------------------------
+
+class RunningOnce : public DurableServing {
+protected:
+  RunningOnce() {
+    once = true;
+    repeatable = false;
+  }
+};
+
+TEST_F(RunningOnce, of_a_clients_job_too_the_disk_knows_of_a_lease_before_its_worker_does) {
+  open();
+  introduce_worker();
+  offer({0, 1});
+  persisted(entry(JobRecord::Kind::offered).token);
+  const Persist leased = entry(JobRecord::Kind::leased);
+  EXPECT_TRUE(workers_told<Tasks>().empty());
+  persisted(leased.token);
+  EXPECT_EQ(workers_told<Tasks>().size(), 1U);
+}
+
+TEST_F(RunningOnce, what_its_client_settles_before_it_was_sent_takes_none_of_the_workers_credit) {
+  workers_credit = 1;
+  open();
+  introduce_worker();
+  offer({0, 2});
+  persisted(entry(JobRecord::Kind::offered).token);
+  const Persist leased = entry(JobRecord::Kind::leased);
+  store({0, 1});
+  persisted(leased.token);
+  EXPECT_TRUE(workers_told<Tasks>().empty());
+  const Persist next = entry(JobRecord::Kind::leased);
+  EXPECT_EQ(next.record.range, (Range{1, 1}));
+  persisted(next.token);
+  EXPECT_EQ(workers_told<Tasks>().size(), 1U);
+}
+
+TEST_F(RunningOnce, a_resumed_job_does_not_begin_again_what_its_life_before_had_given_out) {
+  dispatcher.resume_job(earlier_job(), {.begun = {{0, 2}}}, now);
+  dispatcher.offer_again(job, 3, 3, now);
+  introduce_worker();
+  introduce();
+  submit();
+  EXPECT_EQ(entry(JobRecord::Kind::leased).record.range, (Range{2, 1}));
+  now += 1min;
+  say(Heartbeat{});
+  dispatcher.on_tick(now);
+  act();
+  const std::vector<Propose> proposed = told<Propose>();
+  ASSERT_FALSE(proposed.empty());
+  EXPECT_EQ(proposed[0].outcome, Outcome::lost);
+}
+
+TEST_F(RunningOnce, a_dispatcher_that_has_forgotten_the_job_says_so) {
+  open();
+  introduce();
+  submit();
+  const LifeId life = told<Accepted>().at(0).life;
+  EXPECT_TRUE(life);
+  introduce();
+  submit();
+  EXPECT_EQ(told<Accepted>().at(0).life, life);
+  say(Bye{});
+  now += 1min;
+  dispatcher.on_tick(now);
+  act();
+  ASSERT_FALSE(dispatcher.has_job(job));
+  asked<Persist>();
+  introduce();
+  submit();
+  persisted(asked<Persist>().at(0).token);
+  EXPECT_NE(told<Accepted>().at(0).life, life);
 }
 
 }  // namespace

@@ -56,14 +56,7 @@ TEST(Granularity, an_observation_of_nothing_teaches_nothing) {
   EXPECT_FALSE(granularity.known());
 }
 
-TEST(Granularity, the_dearer_a_batch_the_longer_it_is_up_to_a_limit) {
-  Granularity granularity;
-  EXPECT_EQ(granularity.target(), 1ms);  // 100 × 10 µs.
-  for (int i = 0; i < 100; ++i) granularity.observe_cost(100us);
-  EXPECT_NEAR(to_seconds(granularity.target()), 0.01, 0.001);
-  for (int i = 0; i < 100; ++i) granularity.observe_cost(10ms);
-  EXPECT_EQ(granularity.target(), 50ms);
-}
+TEST(Granularity, a_batch_takes_a_millisecond) { EXPECT_EQ(Granularity{}.target(), 1ms); }
 
 TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
   const Granularity folded{GranularityOptions{}, true};
@@ -72,6 +65,25 @@ TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
 
 TEST(Granularity, every_slot_has_a_batch_that_runs_one_that_waits_and_one_on_its_way) {
   EXPECT_EQ(after_seeing(100us).window(4, true), 4U * 3 * 10);
+}
+
+TEST(Granularity, what_waits_for_a_disk_is_as_much_as_the_slots_run_meanwhile) {
+  Granularity granularity = after_seeing(100us);
+  granularity.observe_round_trip(20ms);
+  EXPECT_EQ(granularity.window(4, true), 4U * 200);
+  EXPECT_EQ(granularity.window(4, false), 4U);
+}
+
+TEST(Granularity, a_short_round_trip_takes_nothing_away) {
+  Granularity granularity = after_seeing(100us);
+  granularity.observe_round_trip(100us);
+  EXPECT_EQ(granularity.window(4, true), 4U * 3 * 10);
+}
+
+TEST(Granularity, a_round_trip_is_filled_up_to_a_limit) {
+  Granularity granularity = after_seeing(1ms);
+  for (int i = 0; i < 20; ++i) granularity.observe_round_trip(1h);
+  EXPECT_EQ(granularity.window(1, true), 200U);
 }
 
 TEST(Granularity, of_long_tasks_only_one_waits_for_each_slot) { EXPECT_EQ(after_seeing(1s).window(4, true), 8U); }

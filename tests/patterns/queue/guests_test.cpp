@@ -11,6 +11,7 @@
 #include <ventile/keys/key_tree.hpp>
 #include <ventile/net/monitor.hpp>
 #include <ventile/queue/exchange.hpp>
+#include <ventile/queue/sealed.hpp>
 
 namespace ventile {
 namespace {
@@ -37,7 +38,10 @@ protected:
     all.on_malformed = [this](PeerId, const Error& error, auto) { heard.push_back(error.message); };
     all.on_part = [](PeerId) {};
     all.on_unreachable = [](PeerId) {};
-    all.on_unauthorized = [this](PeerId, const std::string& why) { objections.push_back(why); };
+    all.on_unauthorized = [this](PeerId, RefusedFor reason, const std::string& why) {
+      objections.push_back(why);
+      refusals.count(reason);
+    };
     all.on_revoked = [this](PeerId peer) { revoked.push_back(peer); };
     all.on_stranger = [this] { ++strangers; };
     all.divert = [this](PeerId, Frame& frame) {
@@ -127,6 +131,7 @@ protected:
   Endpoint address;
   std::vector<std::string> heard;
   std::vector<std::string> objections;
+  RefusalCounts refusals;
   std::vector<PeerId> revoked;
   int strangers = 0;
   int diverted = 0;
@@ -150,6 +155,7 @@ TEST_F(GuestsTest, who_has_not_the_right_is_not_heard_whatever_it_claims_to_be) 
   hello.role = Role::client;
   say(worker, hello);
   EXPECT_TRUE(turn_until([&] { return objections.size() == 4; }));
+  EXPECT_EQ(refusals.of(RefusedFor::unauthorized), 4U);
   EXPECT_THAT(heard, IsEmpty());
 }
 
@@ -180,6 +186,7 @@ TEST_F(GuestsTest, results_are_passed_on_with_the_seal_of_a_lease_of_their_sende
   for (const Results& results : forged) say(worker, results, job);
   say(worker, good, {1, 3});
   EXPECT_TRUE(turn_until([&] { return objections.size() == forged.size() + 1; }));
+  EXPECT_EQ(refusals.of(RefusedFor::forged), forged.size() + 1);
   EXPECT_EQ(diverted, 0);
   Results part = good;
   part.range = {12, 1};
@@ -198,6 +205,30 @@ TEST_F(GuestsTest, tasks_are_sealed_for_their_worker) {
   const Result<Received> received = decode(worker.last.bytes());
   const auto& tasks = std::get<Tasks>(received->message);
   EXPECT_EQ(tasks.seal, sealed(job, "worker", {5, 6}).seal);
+}
+
+// The source of a pipeline, which has the dispatcher's key, does not know who will pull; a seal of its own would be of
+// no use to anybody.
+TEST_F(GuestsTest, tasks_for_a_stream_are_sealed_for_whoever_pulls_them) {
+  Peer source{*this, keys};
+  say(source, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  const JobId job{1, 2};
+  exchange->send(SendTasks{last, job, {}, Tasks{{{3}, 4}, {5, 6}, 0, {}, {}}}, nullptr);
+  ASSERT_TRUE(turn_until([&] { return source.answers == 1; }));
+  const Result<Received> received = decode(source.last.bytes());
+  Results results;
+  results.lease = {{3}, 4};
+  results.range = {6, 2};
+  results.seal = std::get<Tasks>(received->message).seal;
+  const Keys sink = *Keys::open(root, {KeyRole::sink});
+  EXPECT_TRUE(bears_stream_seal(sink, job, results));
+  EXPECT_FALSE(bears_stream_seal(sink, {1, 3}, results));
+  results.range = {4, 2};
+  EXPECT_FALSE(bears_stream_seal(sink, job, results)) << "beyond what was given to the stream";
+  results.seal = sealed(job, "worker", {5, 6}).seal;
+  results.range = {6, 2};
+  EXPECT_FALSE(bears_stream_seal(sink, job, results)) << "a worker's own is good for that worker";
 }
 
 TEST_F(GuestsTest, who_is_revoked_is_neither_heard_nor_spoken_to_from_then_on) {

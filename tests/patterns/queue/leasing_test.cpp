@@ -16,6 +16,12 @@ using testing::Worker;
 
 class Leasing : public testing::DispatcherTest {
 protected:
+  // As job_of(), with a time-out of two seconds.
+  void timed_job_of(std::uint64_t count) {
+    open_job({.name = "squares", .function = "square", .timeout = 2s});
+    new_sink().hello().opens();
+    offer(count);
+  }
   static std::uint64_t tasks_of(const std::vector<Tasks>& batches) {
     return std::accumulate(batches.begin(), batches.end(), std::uint64_t{0},
                            [](std::uint64_t sum, const Tasks& tasks) { return sum + tasks.range.count; });
@@ -138,6 +144,18 @@ TEST_F(Leasing, numbers_from_the_limit_of_an_ordered_sink_on_must_wait) {
   sink.credit.number_limit = 6;
   complete(alice, batches.front());
   EXPECT_EQ(tasks_of(alice.all_tasks()), 2U);
+}
+
+TEST_F(Leasing, a_batch_ends_at_the_limit_of_an_ordered_sink) {
+  open_job();
+  Sink& sink = new_sink();
+  sink.credit.number_limit = 150;
+  sink.hello().opens();
+  offer(100);
+  Worker& alice = worker();
+  teach(alice, 1us, 100);
+  offer(100);
+  EXPECT_EQ(tasks_of(alice.all_tasks()), 50U);
 }
 
 // --- Batches -----------------------------------------------------------------------------------------------------
@@ -758,9 +776,7 @@ TEST_F(Leasing, a_suspect_is_sent_within_credit_too) {
 // --- Leases that are not earned ----------------------------------------------------------------------------------
 
 TEST_F(Leasing, a_task_over_its_time_is_leased_elsewhere) {
-  open_job({.name = "squares", .function = "square", .timeout = 2s});
-  new_sink().hello().opens();
-  offer(1);
+  timed_job_of(1);
   Worker& alice = worker();
   const Tasks batch = alice.tasks();
   alice.running = {runs(batch, 0, 1s)};
@@ -770,6 +786,51 @@ TEST_F(Leasing, a_task_over_its_time_is_leased_elsewhere) {
   EXPECT_EQ(alice.next<Cancel>(), (Cancel{batch.lease, batch.range}));
   EXPECT_EQ(alice.tasks().range, batch.range);
   EXPECT_TRUE(said("makes no progress"));
+}
+
+// Its worker says for ever that it has only begun.
+TEST_F(Leasing, a_task_that_is_said_to_be_in_time_for_longer_than_that_is_leased_elsewhere) {
+  timed_job_of(1);
+  Worker& liar = worker();
+  const Tasks batch = liar.tasks();
+  liar.running = {runs(batch, 0, 1ns)};
+  pass(3s);
+  EXPECT_EQ(audit().leased, 1U);
+  pass(5s);
+  EXPECT_EQ(liar.next<Cancel>(), (Cancel{batch.lease, batch.range}));
+  liar.read_all();
+}
+
+TEST_F(Leasing, a_batch_of_which_a_task_ends_now_and_then_is_kept) {
+  timed_job_of(20);
+  Worker& alice = worker();
+  teach(alice, 100us, 20);
+  offer(10);
+  const Tasks batch = alice.all_tasks().front();
+  ASSERT_GT(batch.range.count, 5U);
+  for (std::uint64_t finished = 0; finished < 5; ++finished) {
+    alice.running = {runs(batch, finished, 1900ms)};
+    pass(3s);
+  }
+  EXPECT_FALSE(said("makes no progress"));
+  alice.read_all();
+}
+
+TEST_F(Leasing, a_batch_of_which_tasks_are_handed_back_now_and_then_is_kept) {
+  open_job({.name = "squares", .function = "square", .timeout = 2s, .tries_max = 9});
+  new_sink().hello().opens();
+  offer(20);
+  Worker& alice = worker();
+  teach(alice, 100us, 20);
+  offer(10);
+  const Tasks batch = alice.all_tasks().front();
+  for (std::uint64_t failed = 0; failed < 5; ++failed) {
+    alice.give_back(batch.lease, {{batch.range.first + failed, 1}}, ReturnReason::failed);
+    alice.running = {runs(batch, 0, 1900ms)};
+    pass(3s);
+  }
+  EXPECT_FALSE(said("makes no progress"));
+  alice.read_all();
 }
 
 TEST_F(Leasing, a_task_without_a_time_limit_may_run_for_ever) {
@@ -819,9 +880,7 @@ TEST_F(Leasing, what_waits_behind_a_long_task_does_not_expire) {
 }
 
 TEST_F(Leasing, what_waits_behind_a_task_that_is_over_its_time_expires_like_that) {
-  open_job({.name = "squares", .function = "square", .timeout = 2s});
-  new_sink().hello().opens();
-  offer(10);
+  timed_job_of(10);
   Worker& alice = worker(1);
   teach(alice, 1s, 10);
   offer(2);

@@ -177,6 +177,33 @@ TEST_F(OnLostTest, a_lease_that_was_lost_before_it_was_sent_runs_elsewhere) {
   pass(1ms);
 }
 
+TEST_F(OnLostTest, a_lease_that_waits_for_the_disk_is_not_given_up_for_making_no_progress) {
+  begin(options(true), 1);
+  Worker& alice = sender();
+  alice.next<Open>();
+  alice.next<Route>();
+  const auto record = next<Persist>();
+  pass(1h);
+  EXPECT_FALSE(alice.has_mail());
+  dispatcher->on_persisted(record.token, now);
+  pass(1ms);
+  alice.next<Tasks>();
+}
+
+TEST_F(OnLostTest, what_was_sent_in_a_session_that_the_worker_never_entered_has_not_begun) {
+  begin(options(), 1);
+  Worker& alice = sender();
+  alice.tasks();
+  alice.session = {};  // Its second HELLO has crossed the WELCOME, which it takes for none.
+  alice.hello();
+  EXPECT_EQ(alice.tasks().range, (Range{0, 1}));
+  Worker& reconnected = returning(alice);
+  reconnected.functions = alice.functions;
+  reconnected.session = {};  // The same, and the connection broke between the two.
+  reconnected.hello();
+  EXPECT_EQ(reconnected.tasks().range, (Range{0, 1}));
+}
+
 TEST_F(OnLostTest, a_resumed_job_does_not_begin_again_what_its_life_before_had_given_out) {
   JobOptions job_options = options(true);
   job_options.resumed = true;

@@ -22,6 +22,10 @@ protected:
   SessionId session;
   SessionId workers_session;
   std::uint64_t greetings = 0;
+  bool once = false;       // The job.
+  bool repeatable = true;  // The worker's function.
+  std::uint32_t workers_slots = 1;
+  std::uint64_t workers_credit = 1000;
   Dispatcher dispatcher;
   std::vector<Message> mail;          // The client's.
   std::vector<Message> workers_mail;  // The worker's.
@@ -60,9 +64,9 @@ protected:
     const Hello hello{.role = Role::worker,
                       .node = {4, 4},
                       .name = "worker",
-                      .slots = 1,
-                      .functions = {{"work", true}},
-                      .credit = {1000, 1'000'000},
+                      .slots = workers_slots,
+                      .functions = {{"work", repeatable}},
+                      .credit = {workers_credit, 1'000'000},
                       .held = std::move(held),
                       .greeting = 1};
     dispatcher.on_message(worker, {{{}, {10}, {}, 1}, hello}, now);
@@ -86,6 +90,7 @@ protected:
     Submit submit;
     submit.name = "nightly";
     submit.function = "work";
+    submit.once = once;
     submit.have = std::move(have);
     submit.credit = {1000, 1'000'000, UINT64_MAX};
     say(std::move(submit), job);

@@ -59,5 +59,29 @@ TEST_F(Serving, a_task_without_a_byte_needs_no_room) {
   EXPECT_EQ(told<Refused>().size(), 1U);
 }
 
+// --- Jobs that run once -------------------------------------------------------------------------------------------
+
+class ServingOnce : public Serving {
+protected:
+  ServingOnce() : Serving({.client_window_tasks = 1000}) {
+    once = true;
+    repeatable = false;
+  }
+};
+
+// What it is offered would be lost with this dispatcher, which keeps no journal.
+TEST_F(ServingOnce, little_is_taken_ahead_of_the_slots) {
+  introduce();
+  submit();
+  EXPECT_EQ(told<Accepted>().at(0).credit.tasks, 16U);
+  offer({0, 16});
+  store({0, 8});
+  EXPECT_EQ(told<Accepted>().at(0).credit.tasks, 24U);
+  workers_slots = 100;
+  introduce_worker();
+  store({8, 4});
+  EXPECT_EQ(told<Accepted>().at(0).credit.tasks, 212U);
+}
+
 }  // namespace
 }  // namespace ventile::testing

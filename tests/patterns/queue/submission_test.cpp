@@ -263,5 +263,64 @@ TEST_F(SubmissionTest, a_silent_broker_is_greeted_again) {
   EXPECT_FALSE(submission.is_open());
 }
 
+// --- Jobs that run once -------------------------------------------------------------------------------------------
+
+class SubmissionOnceTest : public SubmissionTest {
+protected:
+  // Ten tasks of which six were offered and one has its result.
+  void offer_some() {
+    submission.start(now);
+    meet();
+    submission.open(job, {.function = "send", .once = true});
+    hear(Accepted{{}, 0, {6, 1000}, {}, false, {1, 1}}, job);
+    submission.submit(job, 10, 100);
+    result({2, 1});
+    submission.on_turn_end();
+    (void)submission.take_actions();
+  }
+  void lose_session() {
+    hear(HelloAgain{});
+    meet();
+    (void)submission.take_actions();
+  }
+};
+
+TEST_F(SubmissionOnceTest, what_a_broker_was_offered_that_has_forgotten_the_job_is_lost_before_anything_is_offered) {
+  offer_some();
+  lose_session();
+  hear(Accepted{{}, 0, plenty, {}, false, {2, 1}}, job);
+  std::vector<Range> lost;
+  std::vector<Submit> submits;
+  for (auto& action : submission.take_actions()) {
+    EXPECT_FALSE(std::holds_alternative<Submission::SendOffer>(action));
+    if (const auto* outcome = std::get_if<Submission::DeliverOutcome>(&action)) {
+      EXPECT_EQ(outcome->outcome, Outcome::lost);
+      lost.push_back(outcome->range);
+    } else if (const auto* say = std::get_if<Submission::Say>(&action)) {
+      if (const auto* submit = std::get_if<Submit>(&say->message)) submits.push_back(*submit);
+    }
+  }
+  EXPECT_EQ(lost, (std::vector<Range>{{0, 2}, {3, 3}}));
+  ASSERT_EQ(submits.size(), 1U);
+  EXPECT_EQ(submits[0].have, (std::vector<Range>{{0, 6}}));
+  hear(Accepted{{}, 0, plenty, {}, false, {2, 1}}, job);
+  const auto offers = done<Submission::SendOffer>();
+  ASSERT_EQ(offers.size(), 2U);
+  EXPECT_TRUE(offers[0].bare);
+  EXPECT_EQ(offers[1].range, (Range{6, 4}));
+}
+
+TEST_F(SubmissionOnceTest, a_broker_that_remembers_the_job_is_offered_the_rest) {
+  offer_some();
+  lose_session();
+  hear(Accepted{{}, 4, plenty, {}, false, {1, 1}}, job);
+  for (auto& action : submission.take_actions()) {
+    EXPECT_FALSE(std::holds_alternative<Submission::DeliverOutcome>(action));
+    if (const auto* offer = std::get_if<Submission::SendOffer>(&action)) {
+      EXPECT_GE(offer->range.first, 4U);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ventile
