@@ -1,9 +1,10 @@
-// `ventile status`, `why`, `drain` and `health`: questions to a broker, the last one to a ventilator as
+// `ventile status`, `why`, `cancel`, `drain` and `health`: questions to a broker, the last one to a ventilator as
 // well, or to the file in which a worker or a sink says how it is.
 #include <nodes/node.hpp>
 
 #include <charconv>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include <ventile/net/context.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/queue/client.hpp>
+#include <ventile/queue/refusals.hpp>
 
 namespace ventile {
 namespace {
@@ -85,16 +87,26 @@ std::string audit_of(const JobState& job) {
   return text;
 }
 
+std::string kept_of(const JobState& job) {
+  const std::uint64_t results = std::accumulate(job.outcomes.begin(), job.outcomes.end(), std::uint64_t{0});
+  return plural(results, "result") + ", " + plural(job.kept_bytes, "byte") +
+         (job.complete && results == job.submitted ? "; all there" : "");
+}
+
 void print_text(const Report& report) {
-  std::printf("%s, %s, %s; %s over, %s refused\n", plural(report.clients.size(), "client").c_str(),
+  const RefusalCounts refused{report.refused};
+  std::printf("%s, %s, %s; %s over, %s refused%s\n", plural(report.clients.size(), "client").c_str(),
               plural(report.jobs.size(), "job").c_str(), plural(report.workers.size(), "worker").c_str(),
-              plural(report.jobs_closed, "job").c_str(), plural(report.refused, "message").c_str());
+              plural(report.jobs_closed, "job").c_str(), plural(refused.total(), "message").c_str(),
+              refused.total() > 0 ? (" (" + refused.to_text() + ")").c_str() : "");
   for (const ClientState& client : report.clients)
     std::printf("client %s: %s%s\n", client.name.c_str(), plural(client.jobs, "job").c_str(),
                 client.connected ? "" : ", gone");
   for (const JobState& job : report.jobs) {
-    std::printf("job %s (%s) of %s: %s\n", to_string(job.job).substr(0, 8).c_str(), job.function.c_str(),
-                job.client.c_str(), audit_of(job).c_str());
+    const std::string name = job.name.empty() ? std::string{} : " '" + job.name + "'";
+    std::printf("job %s%s (%s) of %s: %s\n", to_string(job.job).substr(0, 8).c_str(), name.c_str(),
+                job.function.c_str(), job.client.c_str(), audit_of(job).c_str());
+    if (job.kept) std::printf("  kept: %s\n", kept_of(job).c_str());
     if (!job.waiting_for.empty()) std::printf("  waits: %s\n", job.waiting_for.c_str());
   }
   for (const WorkerState& worker : report.workers) {
@@ -123,6 +135,12 @@ nlohmann::json milestones_json(const std::vector<Milestone>& milestones) {
   return json;
 }
 
+nlohmann::json refusals_json(const RefusalCounts& refused) {
+  nlohmann::json json;
+  for (std::size_t i = 0; i < refusal_reasons; ++i) json[RefusalCounts::key(i)] = refused.by_reason().at(i);
+  return json;
+}
+
 void print_json(const Report& report) {
   nlohmann::json json{{"schema", 1},
                       {"clients", nlohmann::json::array()},
@@ -130,7 +148,8 @@ void print_json(const Report& report) {
                       {"workers", nlohmann::json::array()},
                       {"jobs_closed", report.jobs_closed},
                       {"outcomes_closed", outcomes_json(report.outcomes)},
-                      {"messages_refused", report.refused}};
+                      {"messages_refused", RefusalCounts{report.refused}.total()},
+                      {"refusals", refusals_json(RefusalCounts{report.refused})}};
   for (const ClientState& client : report.clients)
     json["clients"].push_back({{"name", client.name},
                                {"connected", client.connected},
@@ -149,7 +168,9 @@ void print_json(const Report& report) {
                             {"awaiting", job.awaiting},
                             {"outcomes", outcomes_json(job.outcomes)},
                             {"complete", job.complete},
-                            {"waiting_for", job.waiting_for}});
+                            {"waiting_for", job.waiting_for},
+                            {"kept", job.kept},
+                            {"kept_bytes", job.kept_bytes}});
   for (const WorkerState& worker : report.workers)
     json["workers"].push_back({{"name", worker.name},
                                {"slots", worker.slots},
@@ -188,9 +209,10 @@ int run_question(const std::string& name, const Invocation& invocation, const st
                 "usage: " + program + " " + argument_name + " [OPTION…]", command.common.json},
                program);
   Console console{console_options(program, command.common.quiet, command.common.verbose, command.common.json)};
-  const Message question = name == "status" ? Message{Inquire{}}
-                           : name == "why"  ? Message{question_of(argument)}
-                                            : Message{Drain{argument}};
+  const Message question = name == "status"   ? Message{Inquire{}}
+                           : name == "why"    ? Message{question_of(argument)}
+                           : name == "cancel" ? Message{Discard{argument}}
+                                              : Message{Drain{argument}};
   const Result<Keys> keys = keys_to_ask(command, console);
   if (!keys) {
     console.error(ExitCode::usage, keys.error().message);
@@ -281,6 +303,7 @@ int run_health(const Invocation& invocation) {
 
 int run_status(const Invocation& invocation) { return run_question("status", invocation, {}); }
 int run_why(const Invocation& invocation) { return run_question("why", invocation, "JOB[:TASK]"); }
+int run_cancel(const Invocation& invocation) { return run_question("cancel", invocation, "JOB"); }
 int run_drain(const Invocation& invocation) { return run_question("drain", invocation, "WORKER"); }
 
 }  // namespace ventile

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include <nodes/broker_metrics.hpp>
 #include <nodes/console.hpp>
 #include <nodes/durable.hpp>
 #include <nodes/options.hpp>
@@ -44,6 +45,7 @@ int serve(const BrokerCommand& command, const std::string& program) {
     return to_int(ExitCode::usage);
   }
   keys = *std::move(opened);
+  keys.limit_strangers(command.strangers_max);
   warn_if_open(console, command.bind, {command.keys, command.insecure});
   Context context{{}, console.log()};
   Result<BrokerOptions> options = broker_options(command, keys, console.log());
@@ -64,6 +66,7 @@ int serve(const BrokerCommand& command, const std::string& program) {
     reactor.stop();
   });
   broker.start();
+  const BrokerMetricsFile metrics{reactor, broker, command.metrics, console.log()};
   reactor.on_turn_end([&broker] { broker.on_turn_end(); });
   SignalThread signal_thread{std::move(*signals)};
   console.write(Level::info, "serving clients and workers on " + bound->to_string());

@@ -74,10 +74,8 @@ Buffer packed(const ProcessOutcome& outcome) {
 
 // ": " and the last line of stderr that says something, or nothing.
 std::string last_words(std::string_view tail) {
-  const std::size_t end = tail.find_last_not_of(" \t\r\n");
-  if (end == std::string_view::npos) return "";
-  tail = tail.substr(0, end + 1);
-  return ": " + std::string{tail.substr(tail.rfind('\n') + 1)};  // npos + 1 is 0.
+  const std::string_view line = last_line(tail);
+  return line.empty() ? "" : ": " + std::string{line};
 }
 
 Packed result_of(const ProcessOutcome& outcome) {

@@ -24,8 +24,12 @@ void FailureGroups::add(Range tasks, std::string_view message) {
 
 std::vector<FailureGroup> FailureGroups::largest(std::size_t count) const {
   std::vector<FailureGroup> sorted = groups_;
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const FailureGroup& a, const FailureGroup& b) { return a.count > b.count; });
+  const auto lowest = [](const FailureGroup& group) {
+    return *std::min_element(group.first_tasks.begin(), group.first_tasks.end());
+  };
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const FailureGroup& a, const FailureGroup& b) {
+    return a.count != b.count ? a.count > b.count : lowest(a) < lowest(b);
+  });
   sorted.resize(std::min(count, sorted.size()));
   return sorted;
 }

@@ -28,7 +28,7 @@ public:
 
   void add(Range tasks, std::string_view message);
 
-  // The largest groups first; among equals the one seen first.
+  // The largest groups first; among equals the one whose tasks came first in the input, whichever was seen first.
   std::vector<FailureGroup> largest(std::size_t count) const;
   std::uint64_t count() const { return count_; }              // All failures.
   std::uint64_t other_count() const { return other_count_; }  // Those in no group.

@@ -1,12 +1,15 @@
 #include <nodes/functions.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
 #include <nodes/builtin_tasks.hpp>
 #include <nodes/exec_task.hpp>
+#include <ventile/isolation/isolate.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/task/plugin.hpp>
 #include <ventile/task/process.hpp>
@@ -26,6 +29,12 @@ Result<std::vector<std::string>> files_of(const std::string& plugin) {
   return files;
 }
 
+std::ptrdiff_t threads_here() {
+  std::error_code error;
+  return std::distance(std::filesystem::directory_iterator{"/proc/self/task", error},
+                       std::filesystem::directory_iterator{});
+}
+
 }  // namespace
 
 Status add_functions(TaskRegistry& tasks, const std::vector<std::string>& plugins, const std::string& exec,
@@ -42,6 +51,22 @@ Status add_functions(TaskRegistry& tasks, const std::vector<std::string>& plugin
   if (!words) return Error{Code::invalid, "--exec: " + words.error().message};
   add_exec_task(tasks, std::move(zygote), {.words = std::move(*words), .worker = host_and_process()});
   return {};
+}
+
+Status add_isolation(TaskRegistry& tasks, const SlotChoice& choice, std::uint32_t slots, Console& console) {
+  if (choice.kind == SlotKind::thread) {
+    if (choice.memory_bytes_max == 0) return {};
+    return Error{Code::invalid, "--slot-memory limits processes: add --isolation process"};
+  }
+  if (threads_here() > 1)
+    return Error{Code::invalid,
+                 "--isolation process: a plugin has started threads as it was loaded, which its copies would not have"};
+  return isolate(
+      tasks,
+      {.slots = slots, .memory_bytes_max = choice.memory_bytes_max, .on_gone = [&console](const std::string& why) {
+         console.error(ExitCode::internal, why);
+         std::_Exit(to_int(ExitCode::internal));
+       }});
 }
 
 }  // namespace ventile

@@ -45,6 +45,7 @@ Status JobRun::prepare(VentilatorOptions& options) {
   options.job.on_lost = command_.failure.on_lost;
   if (Status packed = pack_arguments(command_.args, options.job.constants, options.job.constant_count); !packed)
     return packed;
+  if (command_.fetched) return {};
   if (command_.range) {
     index_ = {true, command_.range->first, command_.range->step};
     options.job.index = index_;
@@ -75,7 +76,8 @@ VentilatorCallbacks JobRun::callbacks() {
   if (command_.failure.halt)
     callbacks.halt = [this](const Audit& audit, bool ended) { return decide_halt(audit, ended); };
   callbacks.on_failures = [this](const FailureNote& note) {
-    failures_.add(note.range, note.kind.empty() ? note.message : note.kind + ": " + note.message);
+    failures_.add(note.range,
+                  note.kind.empty() ? note.message.string() : note.kind.string() + ": " + note.message.string());
     if (failed_inputs_ && index_.enabled) failed_inputs_->add_indices(note.range);
   };
   if (failed_inputs_ && !index_.enabled)
@@ -126,6 +128,7 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
   summary.batches_requeued = report.status.counters.requeued_batches;
   summary.batches_speculative = report.status.counters.speculative;
   summary.duplicates_dropped = report.status.counters.duplicates;
+  summary.refused = report.status.refused;
   summary.retries = report.status.counters.retries;
   summary.begun_again = report.status.counters.begun_again;
   summary.failures = failures_;

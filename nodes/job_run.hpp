@@ -29,6 +29,7 @@ struct JobCommand {
   bool skip_bad = false;
   std::string name;
   bool durable = false;  // Its source must be known well enough to be found again.
+  bool fetched = false;  // It has run elsewhere: there is no input.
   FailureOptions failure;
   std::string metrics;  // A file; empty: none.
   std::optional<bool> bar;

@@ -34,6 +34,9 @@ JobCommand job_command(const MapCommand& command, const Invocation& invocation) 
   job.format = command.format;
   job.range = command.range;
   job.skip_bad = command.skip_bad;
+  job.name = command.fetch.empty() ? command.job : command.fetch;
+  job.durable = command.keep;
+  job.fetched = !command.fetch.empty();
   job.failure = command.failure;
   job.metrics = command.metrics;
   job.bar = command.bar;
@@ -76,6 +79,9 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
   if (!command.fold.empty() && tasks.find_fold(command.fold) == nullptr)
     return fail(ExitCode::usage,
                 "there is no reducer '" + command.fold + "'; load the plugin that has it with --plugin");
+  const std::uint32_t slots = command.slots.value_or(available_slots(Machine::here()).count);
+  if (Status isolated = add_isolation(tasks, command.isolation, slots, console); !isolated)
+    return fail(ExitCode::usage, isolated.error().message);
 
   Ventilator* running = nullptr;
   SignalThread* deadlines = nullptr;
@@ -107,7 +113,6 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
   running = &ventilator;
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
-  const std::uint32_t slots = command.slots.value_or(available_slots(Machine::here()).count);
   Companions companions{context, tasks, companion_worker(*bound, slots, console.log()),
                         sink_options(command, *bound, console.log()), std::move(*output)};
   SignalThread signal_thread{std::move(*signals)};

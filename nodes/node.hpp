@@ -22,6 +22,7 @@ int run_broker(const Invocation& invocation);
 int run_up(const Invocation& invocation);  // `ventile up`
 int run_status(const Invocation& invocation);
 int run_why(const Invocation& invocation);
+int run_cancel(const Invocation& invocation);
 int run_drain(const Invocation& invocation);
 int run_health(const Invocation& invocation);
 int run_bench(const Invocation& invocation);    // `ventile bench …`

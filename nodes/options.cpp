@@ -15,9 +15,6 @@ namespace {
 using Settings = std::vector<Setting>;
 using Objection = std::optional<ExitNow>;
 
-constexpr std::string_view no_keys_in_pipelines =
-    "--keys and --pattern pipeline exclude each other: streams know no keys yet";
-
 ExitNow wrong(std::string text, std::string hint = "") {
   return {ExitCode::usage, std::move(text), std::move(hint), false};
 }
@@ -62,7 +59,6 @@ Objection check_pipeline(const VentilatorCommand& options, const Settings& setti
     return wrong("--pattern pipeline may run a task twice, and commands must not be run twice",
                  "Leave --pattern out, or name another --function.");
   if (options.failure.retries > 1) return wrong("--retries and --pattern pipeline exclude each other");
-  if (!options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
   return options.stream_bind ? check_reach("stream-bind", *options.stream_bind, protection_of(options)) : std::nullopt;
 }
 
@@ -81,7 +77,8 @@ Objection check(WorkerCommand& options, const Settings& settings) {
   if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   if (options.pattern == Pattern::pipeline && !options.exec.empty())
     return wrong("--exec and --pattern pipeline exclude each other: commands must not be run twice");
-  if (options.pattern == Pattern::pipeline && !options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
+  const bool confines = !options.command_limits.user.empty() || !options.command_limits.limits.empty();
+  if (confines && options.exec.empty()) return wrong("--user and --limit are for commands: name one with --exec");
   return check_reach("connect", options.connect, protection_of(options));
 }
 
@@ -89,7 +86,6 @@ Objection check(SinkCommand& options, const Settings& settings) {
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   if (options.ordered && !options.fold.empty()) return wrong("--ordered and --fold exclude each other");
-  if (options.pattern == Pattern::pipeline && !options.keys.empty()) return wrong(std::string{no_keys_in_pipelines});
   if (given(settings, "separator") != nullptr && options.format != OutputFormat::raw) {
     return wrong("--separator is for --format raw only");
   }
@@ -129,7 +125,7 @@ Objection check(BenchCommand& options, const Settings& settings) {
 // What belongs to workers, and what a client cannot do. Of a configuration file or the environment it is meant for
 // others, and passed over.
 Objection check_remote(const MapCommand& options, const Settings& settings) {
-  for (const std::string_view other : {"exec", "slots", "transport"}) {
+  for (const std::string_view other : {"exec", "isolation", "slot-memory", "slots", "transport"}) {
     const Setting* const setting = given(settings, other);
     if (setting == nullptr || !setting->origin.starts_with("--")) continue;
     if (auto objection = check_together(settings, other, "connect")) {
@@ -140,20 +136,33 @@ Objection check_remote(const MapCommand& options, const Settings& settings) {
   if (options.failure.halt && options.failure.halt->when == HaltRule::When::soon)
     return wrong("--halt soon and --connect exclude each other: a client does not know what has begun",
                  "Say --halt now,… to stop what runs as well.");
-  if (options.failure.on_lost == OnLost::fail)
-    return wrong("--on-lost fail and --connect exclude each other: a broker runs again what a lost worker had",
-                 "Leave --connect out, or run ventile ventilator with --on-lost fail.");
   if (auto objection = check_together(settings, "keys", "insecure")) return objection;
   return check_reach("connect", *options.connect, protection_of(options));
+}
+
+// Who keeps or fetches results leaves the job to the broker: what the client would have to do for it is not done.
+Objection check_keeping(const MapCommand& options, const Settings& settings) {
+  if (!options.keep && options.fetch.empty()) return std::nullopt;
+  const std::string_view what = options.keep ? "keep" : "fetch";
+  if (!options.connect) return wrong(fmt::format("--{} needs --connect", what), "It is a broker that keeps results.");
+  if (options.keep && options.job.empty())
+    return wrong("--keep needs a name", "Add --job NAME, by which the results are fetched.");
+  for (const std::string_view other : {"halt", "failed"})
+    if (auto objection = check_together(settings, what, other)) return objection;
+  if (options.keep) return check_together(settings, "keep", "fetch");
+  for (const std::string_view other : {"function", "args", "input", "range", "job", "timeout", "retries", "on-lost"})
+    if (auto objection = check_together(settings, "fetch", other)) return objection;
+  return std::nullopt;
 }
 
 Objection check(MapCommand& options, const Settings& settings) {
   if (options.connect)
     if (auto objection = check_remote(options, settings)) return objection;
+  if (auto objection = check_keeping(options, settings)) return objection;
   if (auto objection = check_common(options.common)) return objection;
   if (auto objection = check_together(settings, "input", "range")) return objection;
   if (options.function.empty() && !options.exec.empty()) options.function = "exec";
-  if (options.function.empty()) {
+  if (options.function.empty() && options.fetch.empty()) {
     return wrong("--function is missing", "Name what runs each task, such as --function sha256 or --exec 'gzip {}'.");
   }
   if (options.fold.empty()) return std::nullopt;

@@ -44,6 +44,13 @@ struct DispatcherTimings {
   Duration lease = std::chrono::seconds{3};
 };
 
+// What all peers with the same key may have at once.
+struct KeyLimitOptions {
+  std::uint32_t sessions_max = 20'000;
+  std::uint32_t slots_max = 200'000;  // Of workers.
+};
+
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct VentilatorCommand {
   CommonOptions common;
   Endpoint bind = loopback_endpoint(dispatcher_port);
@@ -66,11 +73,28 @@ struct VentilatorCommand {
   std::optional<bool> bar;  // Unset: if there is a terminal.
   std::optional<Duration> job_timeout;
   Duration drain_timeout = std::chrono::seconds{30};
-  std::uint64_t frame_bytes_max = 1 << 20;
+  std::uint64_t frame_bytes_max = 2 << 20;
+  std::uint32_t strangers_max = 16;       // With keys, at each tcp address, before they are let in.
   std::uint64_t window_bytes = 16 << 20;  // Of input read and not yet settled.
   DispatcherTimings timings;
+  KeyLimitOptions key_limits;
 };
 
+enum class SlotKind : std::uint8_t { thread, process };
+
+// What runs the functions of plugins.
+struct SlotChoice {
+  SlotKind kind = SlotKind::thread;
+  std::uint64_t memory_bytes_max = 0;  // Of a process, beyond what it begins with; 0: no limit.
+};
+
+// Whom the commands of a worker run as, and what each process of theirs may use: "cpu=10s", "memory=1GB".
+struct CommandLimits {
+  std::string user;  // Empty: ours.
+  std::vector<std::string> limits;
+};
+
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 struct WorkerCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
@@ -78,15 +102,17 @@ struct WorkerCommand {
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
   std::optional<std::uint32_t> slots;  // Unset: what the machine gives.
+  SlotChoice isolation;
   std::vector<std::string> plugins;
-  std::string exec;   // "CMD {}"; empty: none.
+  std::string exec;  // "CMD {}"; empty: none.
+  CommandLimits command_limits;
   bool once = false;  // Leave after the first job.
   std::string pulse;  // A file for its sign of life; empty: none.
   Duration drain_timeout = std::chrono::seconds{30};
   std::uint64_t kept_bytes_max = 256 << 20;  // Of results that wait for their acknowledgement.
   std::uint32_t credit_tasks = 4'000'000'000;
   std::uint64_t credit_bytes = 64 << 20;
-  std::uint64_t frame_bytes_max = 1 << 20;
+  std::uint64_t frame_bytes_max = 2 << 20;
 };
 
 // In the order of the help.
@@ -110,7 +136,8 @@ struct SinkCommand {
   std::string durable;  // A folder for the sink's journal; empty: none.
   std::string pulse;    // A file for its sign of life; empty: none.
   Duration drain_timeout = std::chrono::seconds{30};
-  std::uint64_t frame_bytes_max = 1 << 20;
+  std::uint64_t frame_bytes_max = 2 << 20;
+  std::uint32_t strangers_max = 16;       // With keys, at each tcp address, before they are let in.
   std::uint64_t window_bytes = 64 << 20;  // Of results that wait for their turn.
 };
 
@@ -119,9 +146,14 @@ struct BrokerCommand {
   Endpoint bind = loopback_endpoint(dispatcher_port);
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
-  std::string durable;  // A folder for the journal of clients' jobs; empty: none.
-  std::uint64_t frame_bytes_max = 1 << 20;
+  std::string durable;                                 // A folder for the journal of clients' jobs; empty: none.
+  std::uint64_t keep_bytes = std::uint64_t{10} << 30;  // Of kept results.
+  Duration keep_for = std::chrono::hours{24 * 7};      // Those that nobody fetches.
+  std::uint64_t frame_bytes_max = 2 << 20;
+  std::uint32_t strangers_max = 16;  // With keys, at each tcp address, before they are let in.
   DispatcherTimings timings;
+  KeyLimitOptions key_limits;
+  std::string metrics;  // A file for its figures; empty: none.
 };
 
 // A broker and workers on this machine: `ventile up`.
@@ -129,12 +161,13 @@ struct UpCommand {
   BrokerCommand broker;
   std::optional<std::uint32_t> workers;  // Unset: as many as make up what the machine gives.
   std::optional<std::uint32_t> slots;    // Of each; unset: its share of what the machine gives, at least one.
+  SlotChoice isolation;
   std::vector<std::string> plugins;
   std::string exec;
   Duration drain_timeout = std::chrono::seconds{30};
 };
 
-// A question to a broker: `ventile status`, `why` and `drain`.
+// A question to a broker: `ventile status`, `why`, `cancel` and `drain`.
 struct AskCommand {
   CommonOptions common;
   Endpoint connect = loopback_endpoint(dispatcher_port);
@@ -174,12 +207,16 @@ struct MapCommand {
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
   bool skip_bad = false;
+  std::string job;    // What it is called.
+  bool keep = false;  // The broker keeps its results.
+  std::string fetch;  // The name of a kept job, whose results are wanted in place of those of a new one.
   std::string output = "-";
   OutputFormat output_format = OutputFormat::jsonl;
   bool ordered = true;  // False if there is a fold.
   Transport transport = Transport::inproc;
   std::string fold;
   std::optional<std::uint32_t> slots;
+  SlotChoice isolation;
   std::vector<std::string> plugins;
   std::string exec;
   FailureOptions failure;

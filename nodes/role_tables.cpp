@@ -78,6 +78,12 @@ void add_slots(OptionTable& table, std::optional<std::uint32_t>& slots) {
   table.integer("slots,j", slots, 1, slots_max, "Tasks that run at once; else as many as there are processors for us.");
 }
 
+void add_isolation(OptionTable& table, SlotChoice& isolation) {
+  table.choice("isolation", isolation.kind, {{"thread", SlotKind::thread}, {"process", SlotKind::process}},
+               "What a slot is; a process may crash and harms no other.");
+  table.size("slot-memory", isolation.memory_bytes_max, 0, "Of a process, beyond what it begins with; 0 for no limit.");
+}
+
 void add_drain_timeout(OptionTable& table, Duration& timeout) {
   table.duration("drain-timeout", timeout, Duration::zero(), "How long running tasks may finish after a first Ctrl-C.");
 }
@@ -87,19 +93,35 @@ void add_bar(OptionTable& table, std::optional<bool>& bar) {
 }
 
 void add_metrics(OptionTable& table, std::string& metrics) {
-  table.text("metrics", "FILE", metrics, "Keep the job's figures here, for Prometheus' textfile collector.");
+  table.text("metrics", "FILE", metrics, "Keep its figures here, for Prometheus' textfile collector.");
 }
 
 void add_frame_bytes_max(OptionTable& table, std::uint64_t& frame_bytes_max) {
   table.size("frame-bytes-max", frame_bytes_max, 4096, "The largest frame accepted from a peer.");
 }
 
+void add_strangers_max(OptionTable& table, std::uint32_t& strangers_max) {
+  table.integer("strangers-max", strangers_max, 1, any_count,
+                "With --keys: connections that may wait to be let in; then the oldest goes.");
+}
+
+void add_key_limits(OptionTable& table, KeyLimitOptions& limits) {
+  table.integer("key-sessions-max", limits.sessions_max, 1, any_count, "Sessions of all who have the same key.");
+  table.integer("key-slots-max", limits.slots_max, 1, any_count, "Slots of all workers that have the same key.");
+}
+
 void add_broker_journal(OptionTable& table, BrokerCommand& options) {
   table.text("durable", "DIR", options.durable, "Survive a kill: the same command goes on from here.");
+  table.size("keep-bytes", options.keep_bytes, 1,
+             "With --durable: how much is kept of results; then workers get no more of kept jobs.");
+  table.duration("keep-for", options.keep_for, shortest, "How long results are kept that nobody fetches.");
 }
 
 void add_serving(OptionTable& table, BrokerCommand& options) {
+  add_metrics(table, options.metrics);
   add_frame_bytes_max(table, options.frame_bytes_max);
+  add_strangers_max(table, options.strangers_max);
+  add_key_limits(table, options.key_limits);
   table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
   table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
 }
@@ -143,6 +165,8 @@ OptionTable table_of(VentilatorCommand& options) {
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
   add_frame_bytes_max(table, options.frame_bytes_max);
+  add_strangers_max(table, options.strangers_max);
+  add_key_limits(table, options.key_limits);
   table.size("window-bytes", options.window_bytes, 4096, "Input read ahead of what is settled.");
   table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
   table.duration("lease", options.timings.lease, shortest, "How long a batch may stand still before it is given away.");
@@ -160,9 +184,13 @@ OptionTable table_of(WorkerCommand& options) {
   add_protection(table, options.keys, options.insecure);
   table.section("Tasks");
   add_slots(table, options.slots);
+  add_isolation(table, options.isolation);
   add_plugins(table, options.plugins);
   table.text("exec", "'CMD {}'", options.exec,
              "What the function exec runs, {} is the task's text; * : what `ventile run` sends.");
+  table.text("user", "NAME", options.command_limits.user, "Run commands as this user; for workers of root.");
+  table.texts("limit", "WHAT=N", options.command_limits.limits,
+              "Of each command's processes: cpu=10s, memory=1GB, files=256, processes=100, file-size=1GB.");
   table.flag("once", options.once, "Leave after the first job.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
@@ -196,6 +224,7 @@ OptionTable table_of(SinkCommand& options) {
   table.section("Advanced");
   add_pulse(table, options.pulse);
   add_frame_bytes_max(table, options.frame_bytes_max);
+  add_strangers_max(table, options.strangers_max);
   table.size("window-bytes", options.window_bytes, 4096, "Results held while they wait for their turn.");
   add_common(table, options.common);
   return table;
@@ -222,6 +251,7 @@ OptionTable table_of(UpCommand& options) {
   table.section("Workers");
   table.integer("workers,w", options.workers, 1, 10'000, "Processes; else as many as give every processor a slot.");
   table.integer("slots,j", options.slots, 1, slots_max, "Tasks that each of them runs at once; else an equal share.");
+  add_isolation(table, options.isolation);
   add_plugins(table, options.plugins);
   add_exec(table, options.exec);
   add_drain_timeout(table, options.drain_timeout);
@@ -287,11 +317,15 @@ OptionTable table_of(MapCommand& options) {
   table.section("Tasks");
   add_work(table, options);
   add_input(table, options);
+  table.text("job", "NAME", options.job, "What the job is called in logs and reports.");
   add_slots(table, options.slots);
+  add_isolation(table, options.isolation);
   add_plugins(table, options.plugins);
   add_exec(table, options.exec);
   table.section("Results");
   add_output(table, options.output, "output-format", options.output_format);
+  table.flag("keep", options.keep, "Let the broker keep them until they are fetched; Ctrl-C leaves the job to it.");
+  table.text("fetch", "NAME", options.fetch, "Write those of the job of this name that the broker keeps, and end it.");
   table.flag("ordered", options.ordered, "Write results as they come, not in the order of their tasks.");
   table.text("fold", "NAME", options.fold, "Combine all results into one with this function.");
   table.section("Failures and limits");

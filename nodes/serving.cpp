@@ -10,6 +10,9 @@ Result<BrokerOptions> broker_options(const BrokerCommand& command, const Keys& k
   options.keys = keys;
   options.dispatcher.heartbeat = command.timings.heartbeat;
   options.dispatcher.lease = command.timings.lease;
+  options.dispatcher.kept_for = command.keep_for;
+  options.dispatcher.key_limits = {command.key_limits.sessions_max, command.key_limits.slots_max};
+  options.keep_bytes = command.keep_bytes;
   options.frame_bytes_max = command.frame_bytes_max;
   options.log = log;
   if (command.durable.empty()) return options;

@@ -6,6 +6,7 @@
 #include <nodes/durable.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
+#include <nodes/name_wait.hpp>
 #include <nodes/options.hpp>
 #include <nodes/pulse.hpp>
 #include <nodes/reach.hpp>
@@ -102,16 +103,19 @@ int collect(const SinkCommand& command, const std::string& program) {
   SignalThread* deadlines = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
   Keys keys;
+  NameWait name;
   Result<Signals> signals =
       Signals::listen({.drain =
                            [&](const std::string& message) {
                              console.write(Level::info, message);
+                             name.stop();
                              running->drain();
                              deadlines->call_after(command.drain_timeout, [&] { running->leave(); });
                            },
                        .cancel =
                            [&](ExitCode code) {
                              stopped = code;
+                             name.stop();
                              running->leave();
                            },
                        .reload = [&] { reload_keys(keys, console.log()); }});
@@ -120,6 +124,7 @@ int collect(const SinkCommand& command, const std::string& program) {
   Result<Keys> opened = open_keys(command.keys, {KeyRole::sink}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);
+  keys.limit_strangers(command.strangers_max);
   warn_if_open(console, command.bind.value_or(command.connect), {command.keys, command.insecure});
   Context context{{}, console.log()};
   SinkOptions options = sink_options(command, console.log());
@@ -129,11 +134,13 @@ int collect(const SinkCommand& command, const std::string& program) {
   options.on_tick = [&pulse](bool in_session, TimePoint now) { pulse.beat(in_session, now); };
   Sink sink{context, tasks, std::move(options), [&](std::uint64_t job) { return outputs.next(job); }};
   running = &sink;
+  SignalThread signal_thread{std::move(*signals)};
+  deadlines = &signal_thread;
+  if (!name.wait(command.connect, console.log()))
+    return fail(ExitCode::unreachable, "told to stop before " + command.connect.to_string() + " could be looked up");
   const Result<Endpoint> bound = sink.bind();
   if (!bound)
     return fail(bound.error().code == Code::invalid ? ExitCode::usage : ExitCode::unreachable, bound.error().message);
-  SignalThread signal_thread{std::move(*signals)};
-  deadlines = &signal_thread;
   console.write(Level::info,
                 "collecting for " + command.connect.to_string() + "; results come in on " + bound->to_string());
   const Result<SinkReport> report = sink.run();

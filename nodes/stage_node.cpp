@@ -4,6 +4,7 @@
 
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
+#include <nodes/reach.hpp>
 #include <nodes/signal_thread.hpp>
 #include <nodes/slots.hpp>
 #include <ventile/net/context.hpp>
@@ -20,6 +21,8 @@ ExitCode exit_code_of(StageEnding ending) {
       return ExitCode::drain_deadline;
     case StageEnding::hung:
       return ExitCode::task_failed;
+    case StageEnding::refused:
+      return ExitCode::mismatch;
   }
   return ExitCode::internal;
 }
@@ -48,6 +51,8 @@ int run_stage(const WorkerCommand& command, const std::string& program) {
     return fail(ExitCode::usage, added.error().message);
   const AvailableSlots available = available_slots(Machine::here());
   const std::uint32_t slots = command.slots.value_or(available.count);
+  if (Status isolated = add_isolation(tasks, command.isolation, slots, console); !isolated)
+    return fail(ExitCode::usage, isolated.error().message);
   Stage* running = nullptr;
   std::atomic<ExitCode> stopped{ExitCode::success};
   Result<Signals> signals = Signals::listen({.drain =
@@ -63,8 +68,13 @@ int run_stage(const WorkerCommand& command, const std::string& program) {
                                              .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
+  Result<Keys> keys = open_keys(command.keys, {KeyRole::worker}, console.log());
+  if (!keys) return fail(ExitCode::usage, keys.error().message);
+  warn_if_open(console, command.connect, {command.keys, command.insecure});
+  StageOptions options = stage_options(command, slots, console.log());
+  options.keys = *std::move(keys);
   Context context{{}, console.log()};
-  Stage stage{context, tasks, stage_options(command, slots, console.log())};
+  Stage stage{context, tasks, std::move(options)};
   running = &stage;
   SignalThread signal_thread{std::move(*signals)};
   console.write(Level::info, "a stage of the pipeline at " + command.connect.to_string() + " with " +

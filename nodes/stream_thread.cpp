@@ -29,10 +29,11 @@ StreamThread::~StreamThread() {
 }
 
 Status StreamThread::start(Context& context, const VentilatorCommand& command, const Endpoint& dispatcher,
-                           const Log& log) {
+                           const Keys& keys, const Log& log) {
   SourceOptions options;
   options.connect = from_here(dispatcher);
   options.bind = command.stream_bind.value_or(beside(dispatcher));
+  options.keys = keys;
   options.functions = {command.function};
   options.build = versions().program;
   options.frame_bytes_max = command.frame_bytes_max;

@@ -20,8 +20,9 @@ public:
   StreamThread(const StreamThread&) = delete;
   StreamThread& operator=(const StreamThread&) = delete;
 
-  // Binds the stream and starts to serve it. `dispatcher` is where the ventilator is bound.
-  Status start(Context& context, const VentilatorCommand& command, const Endpoint& dispatcher, const Log& log);
+  // Binds the stream and starts to serve it. `dispatcher` is where the ventilator is bound, `keys` are its own.
+  Status start(Context& context, const VentilatorCommand& command, const Endpoint& dispatcher, const Keys& keys,
+               const Log& log);
 
 private:
   std::optional<Source> source_;

@@ -69,6 +69,8 @@ std::string trouble_words(const JobSummary& summary) {
   for (const auto& [name, count] : troubles) {
     if (count > 0) words += fmt::format(", {} {}", count, name);
   }
+  if (const std::uint64_t total = summary.refused.total(); total > 0)
+    words += fmt::format(", {} messages refused ({})", total, summary.refused.to_text());
   return words;
 }
 
@@ -94,6 +96,12 @@ nlohmann::ordered_json failures_json(const JobSummary& summary) {
     groups.push_back({{"message", group.message}, {"count", group.count}, {"first_tasks", group.first_tasks}});
   }
   return groups;
+}
+
+nlohmann::ordered_json refusals_json(const JobSummary& summary) {
+  nlohmann::ordered_json json;
+  for (std::size_t i = 0; i < refusal_reasons; ++i) json[RefusalCounts::key(i)] = summary.refused.by_reason().at(i);
+  return json;
 }
 
 bool needs_no_quotes(char c) {
@@ -157,6 +165,8 @@ std::string summary_json(const JobSummary& summary) {
       {"batches_requeued", summary.batches_requeued},
       {"batches_speculative", summary.batches_speculative},
       {"duplicates_dropped", summary.duplicates_dropped},
+      {"messages_refused", summary.refused.total()},
+      {"refusals", refusals_json(summary)},
       {"retries", summary.retries},
       {"begun_again", summary.begun_again},
       {"audit",

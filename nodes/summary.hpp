@@ -7,6 +7,7 @@
 
 #include <nodes/failure_groups.hpp>
 #include <ventile/base/clock.hpp>
+#include <ventile/queue/refusals.hpp>
 
 namespace ventile {
 
@@ -31,6 +32,7 @@ struct JobSummary {
   std::uint64_t batches_requeued = 0;
   std::uint64_t batches_speculative = 0;
   std::uint64_t duplicates_dropped = 0;
+  RefusalCounts refused;  // Messages.
   std::uint64_t retries = 0;
   std::uint64_t begun_again = 0;  // Tasks that are not repeatable, and may have begun twice.
 

@@ -45,6 +45,7 @@ VentilatorOptions ventilator_options(const VentilatorCommand& command, const Log
   options.dispatcher.heartbeat = command.timings.heartbeat;
   options.dispatcher.lease = command.timings.lease;
   options.dispatcher.max_crashes = command.max_crashes;
+  options.dispatcher.key_limits = {command.key_limits.sessions_max, command.key_limits.slots_max};
   options.dispatcher.speculate = command.speculate;
   options.frame_bytes_max = command.frame_bytes_max;
   options.log = log;
@@ -80,6 +81,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);
+  keys.limit_strangers(command.strangers_max);
   warn_if_open(console, command.bind, {command.keys, command.insecure});
   JobRun job{console, job_command(command, invocation)};
   VentilatorOptions options = ventilator_options(command, console.log());
@@ -100,7 +102,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
   if (command.job_timeout) signal_thread.call_after(*command.job_timeout, [&] { cancel(ExitCode::job_timeout); });
   StreamThread stream;
   if (command.pattern == Pattern::pipeline)
-    if (Status started = stream.start(context, command, *bound, console.log()); !started)
+    if (Status started = stream.start(context, command, *bound, keys, console.log()); !started)
       return fail(ExitCode::unreachable, started.error().message);
   console.write(Level::info, "serving tasks of '" + command.function + "' on " + bound->to_string());
   const Result<VentilatorReport> report = ventilator.run();

@@ -53,8 +53,8 @@ int show_settings(const Invocation& invocation) {
   return to_int(ExitCode::success);
 }
 
-const std::array<Command, 17>& commands() {
-  static const std::array<Command, 17> all{{
+const std::array<Command, 18>& commands() {
+  static const std::array<Command, 18> all{{
       {"run", "run a command for every argument: GNU Parallel's job", run_run},
       {"map", "run a function over an input, here or on a broker's workers", run_map},
       {"up", "start a broker and workers on this machine", run_up},
@@ -64,6 +64,7 @@ const std::array<Command, 17>& commands() {
       {"broker", "hand the tasks of many clients to many workers", run_broker},
       {"status", "show a broker's clients, jobs and workers", run_status},
       {"why", "say why a job, or a task of it, is not done", run_why},
+      {"cancel", "give up a job of a broker, and what is kept of it", run_cancel},
       {"drain", "let a worker finish what it runs, and leave", run_drain},
       {"health", "say whether a role is well: for a container's health check", run_health},
       {"bench", "measure this machine, or a broker's workers", run_bench},

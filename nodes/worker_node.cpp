@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include <nodes/confinement_of.hpp>
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/options.hpp>
@@ -55,7 +56,9 @@ ExitCode exit_code_of(WorkerEnding ending) {
 int work(const WorkerCommand& command, const std::string& program) {
   std::shared_ptr<const Zygote> zygote;
   if (!command.exec.empty()) {
-    Result<Zygote> started = Zygote::start();  // Before any thread.
+    Result<Confinement> confinement = confinement_of(command.command_limits);
+    if (!confinement) return say({ExitCode::usage, confinement.error().message, {}, command.common.json}, program);
+    Result<Zygote> started = Zygote::start({.confinement = *std::move(confinement)});  // Before any thread.
     if (!started) return say({ExitCode::unreachable, started.error().message, {}, command.common.json}, program);
     zygote = std::make_shared<const Zygote>(std::move(*started));
   }
@@ -66,6 +69,10 @@ int work(const WorkerCommand& command, const std::string& program) {
   TaskRegistry tasks;
   if (Status added = add_functions(tasks, command.plugins, lends ? std::string{} : command.exec, zygote); !added) {
     console.error(ExitCode::usage, added.error().message);
+    return to_int(ExitCode::usage);
+  }
+  if (Status isolated = add_isolation(tasks, command.isolation, slots, console); !isolated) {
+    console.error(ExitCode::usage, isolated.error().message);
     return to_int(ExitCode::usage);
   }
   if (lends) add_lent_run(tasks, zygote, slots, host_name());
@@ -103,7 +110,8 @@ int work(const WorkerCommand& command, const std::string& program) {
   SignalThread signal_thread{std::move(*signals)};
   console.write(Level::info, "working for " + command.connect.to_string() + " with " + std::to_string(slots) +
                                  (slots == 1 ? " slot" : " slots") +
-                                 (command.slots ? " (--slots)" : " (" + available.reason + ")"));
+                                 (command.slots ? " (--slots)" : " (" + available.reason + ")") +
+                                 (command.isolation.kind == SlotKind::process ? ", each a process" : ""));
   const Result<WorkerReport> report = worker.run();
   if (!report) {
     console.error(ExitCode::unreachable, report.error().message);

@@ -168,6 +168,7 @@ int measure(const std::string& what, const BenchCommand& command) {
                   "Start `ventile broker` and `ventile worker` there, or leave --connect out.");
     return to_int(ExitCode::unreachable);
   }
+  cluster.close_door();
   const Extent extent{command.tasks.value_or(0), command.seconds};
   Json found = what == "throughput" ? throughput_document(pool, command, extent)
                : what == "latency"  ? latency_document(pool, command, extent)

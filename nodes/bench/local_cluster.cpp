@@ -23,8 +23,13 @@ Error system_error(const std::string& what) { return Error{Code::unavailable, wh
 LocalCluster::~LocalCluster() {
   while (!processes_.empty()) processes_.pop_back();  // The broker last.
   if (said_ >= 0) close(said_);
+  close_door();
+}
+
+void LocalCluster::close_door() {
   std::error_code ignored;
   if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+  folder_.clear();
 }
 
 Status LocalCluster::start(Transport transport, std::uint32_t workers) {

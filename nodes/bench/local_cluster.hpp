@@ -23,6 +23,10 @@ public:
   // what the broker said if it ended instead.
   Status start(Transport transport, std::uint32_t workers);
 
+  // Everybody is connected: what the cluster has in the file system is not needed any more, and goes, so that nothing
+  // is left if this process is killed. Nobody can connect over ipc after that.
+  void close_door();
+
   const std::string& address() const { return address_; }
 
 private:

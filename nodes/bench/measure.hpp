@@ -36,7 +36,7 @@ struct UsefulShare {
   double useful = 0;  // What the tasks were to take, over what the slots had: 1 is perfect.
 };
 // Maps `spin` at falling lengths of tasks until less than half of the slots' time is useful. `extent` is that of each.
-// A task spins by the clock: where slots share a processor, what the others took from it counts as useful, too.
+// A task spins for its length of the processor's time: what others took from it meanwhile is not useful.
 std::vector<UsefulShare> measure_overhead(Pool& pool, std::uint64_t slots, const Extent& extent);
 // The smallest length of a task at which half of the time is useful, between the two measured ones on both sides of
 // it; 0 if none was as small as that.

@@ -24,6 +24,8 @@ public:
   explicit Listener(BrokerJob& job) : job_(job) {}
   void on_results(const Arrival& arrival) override { job_.on_results(arrival); }
   void on_outcome(const Submission::DeliverOutcome& outcome) override { job_.on_outcome(outcome); }
+  void on_kept(const Submission::Kept& kept) override { job_.on_kept(kept); }
+  void on_whole(std::uint64_t total) override { job_.conduit_.on_whole(total); }
   void on_over(const std::string& error) override { job_.on_over(error); }
 
 private:
@@ -46,13 +48,16 @@ BrokerJob::~BrokerJob() {
 Status BrokerJob::start() {
   if (Status started = client_.start(); !started) return started;
   client_.on_left([this](const std::string&) { refused_ = true; });
-  job_ = client_.open(options_.specification, std::make_shared<Listener>(*this));
+  auto listener = std::make_shared<Listener>(*this);
+  job_ = options_.fetch ? client_.fetch(*options_.fetch, std::move(listener))
+                        : client_.open(options_.specification, std::move(listener));
   reactor_.on_turn_end([this] { client_.on_turn_end(); });
   reactor_.post([this] {
     moved_ = reactor_.now();
     ask();
   });
   thread_ = std::thread([this] { reactor_.run(); });
+  if (options_.fetch) return {};
   reader_ = std::thread([this] {
     input_ == nullptr ? read_index() : read_all();
     conduit_.on_input_ended();
@@ -101,22 +106,44 @@ void BrokerJob::read_index() {
 
 void BrokerJob::drain() {
   conduit_.stop_reading();
+  if (options_.fetch) conduit_.on_over({});
   if (input_ != nullptr) input_->interrupt();
 }
 
 void BrokerJob::cancel(const std::string& why) {
   drain();
+  if (options_.fetch) return;
+  if (options_.specification.kept) return reactor_.post([this] { discard(); });
   reactor_.post([this, why] {
     cancelled_ = why;
     client_.settle(job_, every_number, Outcome::cancelled, why);
   });
 }
 
+std::string BrokerJob::wait_until_handed_over() {
+  std::unique_lock lock(mutex_);
+  kept_changed_.wait(lock, [this] { return kept_.has_value(); });
+  return *kept_;
+}
+
+void BrokerJob::taken(std::uint64_t bytes) {
+  if (!options_.fetch) return;
+  reactor_.post([this, bytes] { client_.taken(job_, bytes); });
+}
+
+void BrokerJob::confirm() {
+  reactor_.post([this] {
+    confirmed_ = true;
+    client_.confirm(job_);
+  });
+}
+
 void BrokerJob::finish() {
   drain();
-  reader_.join();
+  if (reader_.joinable()) reader_.join();
   reactor_.post([this] {
     finishing_ = true;
+    if (options_.fetch && !confirmed_) return leave();  // There is nothing to hear.
     maybe_leave();
     reactor_.call_at(reactor_.now() + farewell_max, [this] { leave(); });
   });
@@ -154,8 +181,31 @@ void BrokerJob::on_outcome(const Submission::DeliverOutcome& outcome) {
   conduit_.add({outcome.range, outcome});
 }
 
+void BrokerJob::on_kept(const Submission::Kept& kept) {
+  if (kept.submitted > handed_over_) conduit_.on_written(Range::between(handed_over_, kept.submitted));
+  handed_over_ = kept.submitted;
+  if (!kept.complete) return;
+  over_ = true;
+  reactor_.post([this] { client_.detach(job_); });  // Not while it calls.
+  on_kept_over({});
+}
+
+void BrokerJob::on_kept_over(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  if (!kept_) kept_ = why;
+  kept_changed_.notify_all();
+}
+
+// It may not be known to anybody yet.
+void BrokerJob::discard() {
+  const std::string why = "the job was cancelled";
+  client_.ask(Discard{to_string(client_.known_as(job_))}, [this, why](const Message&) { on_kept_over(why); });
+  reactor_.call_at(reactor_.now() + farewell_max, [this, why] { on_kept_over(why); });
+}
+
 void BrokerJob::on_over(const std::string& error) {
   over_ = true;
+  on_kept_over(error.empty() ? "the broker has given the job up" : error);
   conduit_.on_over(error);
   if (input_ != nullptr) input_->interrupt();
   maybe_leave();
@@ -177,7 +227,7 @@ void BrokerJob::on_report(const Report& report) {
   slots_ = slots;
   if (reactor_.now() - moved_ < silence_max) return;
   for (const JobState& job : report.jobs) {
-    if (job.job != job_ || job.waiting_for.empty() || job.waiting_for == said_waiting_) continue;
+    if (job.job != client_.known_as(job_) || job.waiting_for.empty() || job.waiting_for == said_waiting_) continue;
     said_waiting_ = job.waiting_for;
     options_.log.info("waiting for 3 s: " + said_waiting_);
   }

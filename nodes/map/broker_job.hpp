@@ -3,8 +3,11 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -26,8 +29,9 @@ struct BrokerJobOptions {
   Endpoint connect;
   Keys keys;  // A client's.
   std::string build;
-  Submit specification;
+  Submit specification;           // Of a kept job the tasks are handed over, and nothing else comes.
   std::uint64_t index_count = 0;  // Of an index job, which has no input.
+  std::optional<Fetch> fetch;     // In place of a job of its own: the results of one that is kept. There is no input.
   Log log;
 };
 
@@ -43,9 +47,17 @@ public:
   // Code::unavailable if there is no way to such an address. Whether a broker is there is another question.
   Status start();
 
-  // From any thread. Read nothing more; and let everything without an outcome be cancelled, at once.
+  // From any thread. Read nothing more (of results: fetch nothing more); and let everything without an outcome be
+  // cancelled, at once, or a kept job be removed.
   void drain();
   void cancel(const std::string& why);
+
+  // Of a kept job: waits until the broker has all of it, or nothing more will come of it. Why not; empty: it has.
+  std::string wait_until_handed_over();
+  // Of fetched results: so many bytes of them are not held any more.
+  void taken(std::uint64_t bytes);
+  // All of them are safe: the broker need keep them no longer.
+  void confirm();
 
   // Everything that will be written is written: says goodbye. Returns when no thread is left.
   void finish();
@@ -58,6 +70,7 @@ public:
   // After finish().
   JobId id() const { return job_; }
   bool is_refused() const { return refused_; }                     // The broker does not want this client.
+  bool is_over() const { return over_; }                           // The broker has said so, or why it is not.
   const std::string& input_error() const { return input_error_; }  // Empty: the input was read to its end.
   std::uint64_t workers_seen() const { return workers_seen_.size(); }
   std::uint64_t retries() const { return retries_; }
@@ -83,11 +96,16 @@ private:
   std::string cancelled_;  // Why; empty: it is not.
   bool refused_ = false;
   bool over_ = false;
+  bool confirmed_ = false;
   bool finishing_ = false;
   bool asking_ = false;
   std::set<std::string> workers_seen_;
   std::uint64_t retries_ = 0;
-  TimePoint moved_;  // Something came.
+  TimePoint moved_;                // Something came.
+  std::uint64_t handed_over_ = 0;  // Tasks of a kept job.
+  std::mutex mutex_;               // Guards what follows.
+  std::condition_variable kept_changed_;
+  std::optional<std::string> kept_;  // Whether the broker has all of it; empty: it has, else why not.
   std::string said_waiting_;
   std::thread reader_;
   std::thread thread_;
@@ -99,6 +117,9 @@ private:
   void on_results(const Arrival& arrival);
   void on_outcome(const Submission::DeliverOutcome& outcome);
   void on_over(const std::string& error);
+  void on_kept(const Submission::Kept& kept);
+  void on_kept_over(const std::string& why);
+  void discard();
   void ask();
   void on_report(const Report& report);
   void maybe_leave();

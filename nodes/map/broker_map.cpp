@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <nodes/console.hpp>
 #include <nodes/functions.hpp>
 #include <nodes/io/output.hpp>
@@ -31,7 +33,25 @@ Submit specification_of(const JobOptions& job, const std::string& fold) {
   submit.timeout_nanoseconds = static_cast<std::uint64_t>(std::chrono::nanoseconds{job.timeout}.count());
   submit.tries_max = job.tries_max;
   submit.fold = fold;
+  submit.once = job.on_lost == OnLost::fail;
   return submit;
+}
+
+// By which another input is told from it.
+std::string source_of(const VentilatorOptions& prepared) {
+  const JobSource& source = prepared.source;
+  if (prepared.job.index.enabled)
+    return fmt::format("{} numbers from {} by {}", prepared.index_count, prepared.job.index.start,
+                       prepared.job.index.step);
+  if (!source.reread) return fmt::format("{}, read as {}", source.name, source.format);
+  return fmt::format("{} of {} bytes with checksum {:08x}, read as {}", source.name, source.bytes, source.checksum,
+                     source.format);
+}
+
+std::string how_to_fetch(const MapCommand& command) {
+  return fmt::format("ventile map --connect {}{} --fetch {}{}", command.connect->to_string(),
+                     command.keys.empty() ? "" : " --keys " + command.keys, command.job,
+                     command.fold.empty() ? "" : " --fold " + command.fold);
 }
 
 // From what comes in to what is written and known of it, on the main thread.
@@ -58,7 +78,9 @@ public:
         break;
       look();
     }
-    if (error_.empty()) note(writer_.close());
+    const bool fetched = conduit_.is_fetched();
+    if (error_.empty()) note(writer_.close(fetched));
+    if (error_.empty() && fetched) remote_.confirm();
     remote_.finish();
     VentilatorReport report;
     report.ending = ending(report.why, drained, cancelled);
@@ -88,6 +110,7 @@ private:
     if (error_.empty()) note(writer_.write(piece));
     unflushed_ = error_.empty();
     conduit_.on_written(piece.range);
+    remote_.taken(piece.bytes());
   }
   void flush() {
     unflushed_ = false;
@@ -162,23 +185,25 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
   if (!command.fold.empty() && tasks.find_fold(command.fold) == nullptr)
     return fail(ExitCode::usage, "there is no reducer '" + command.fold +
                                      "' here; load the plugin that has it with --plugin, with --connect, too");
-  BrokerJob* running = nullptr;
+  std::atomic<BrokerJob*> running = nullptr;
   std::atomic<bool> drained{false};
   std::atomic<bool> cancelled{false};
   std::atomic<ExitCode> stopped{ExitCode::success};
-  Result<Signals> signals = Signals::listen({.drain =
-                                                 [&](const std::string& message) {
-                                                   console.write(Level::info, message);
-                                                   drained = true;
-                                                   running->drain();
-                                                 },
-                                             .cancel =
-                                                 [&](ExitCode code) {
-                                                   stopped = code;
-                                                   cancelled = true;
-                                                   running->cancel("the job was cancelled");
-                                                 },
-                                             .reload = [] {}});
+  Result<Signals> signals = Signals::listen(
+      {.drain =
+           [&](const std::string& message) {
+             console.write(Level::info,
+                           command.keep ? "leaving the job to the broker; press Ctrl-C again to cancel it" : message);
+             drained = true;
+             running.load()->drain();
+           },
+       .cancel =
+           [&](ExitCode code) {
+             stopped = code;
+             cancelled = true;
+             running.load()->cancel("the job was cancelled");
+           },
+       .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
   const Result<Keys> keys = open_keys(command.keys, {KeyRole::client}, console.log());
@@ -192,24 +217,52 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
   const std::unique_ptr<FoldAccumulator> fold = command.fold.empty() ? nullptr : tasks.find_fold(command.fold)->start();
 
   VentilatorCallbacks callbacks = job.callbacks();
-  Conduit conduit{command.ordered && fold == nullptr, {}};
+  const bool fetching = command.keep || !command.fetch.empty();
+  const bool ordered = command.ordered && fold == nullptr;
   KeptInputs inputs{callbacks.on_failure != nullptr};
+  KeptInputs no_inputs{false};
   Context context{{}, console.log()};
-  BrokerJob remote{context,
-                   {.connect = *command.connect,
-                    .keys = *keys,
-                    .build = versions().program,
-                    .specification = specification_of(prepared.job, command.fold),
-                    .index_count = prepared.index_count,
-                    .log = console.log()},
-                   job.take_input(),
-                   conduit,
-                   inputs};
-  running = &remote;
-  if (Status started = remote.start(); !started) return fail(ExitCode::unreachable, started.error().message);
+  BrokerJobOptions options{.connect = *command.connect,
+                           .keys = *keys,
+                           .build = versions().program,
+                           .specification = specification_of(prepared.job, command.fold),
+                           .index_count = prepared.index_count,
+                           .fetch = {},
+                           .log = console.log()};
+  BrokerJobOptions bringing = options;
+  bringing.specification.kept = true;
+  bringing.specification.source = source_of(prepared);
+  if (fetching) options.fetch = Fetch{command.keep ? command.job : command.fetch, command.fold, ordered, {}, {}};
+  Conduit handing_over{false, {}};
+  Conduit conduit{ordered, {}, fetching};
+  BrokerJob bringer{context, std::move(bringing), command.keep ? job.take_input() : nullptr, handing_over, no_inputs};
+  BrokerJob remote{context, std::move(options), job.take_input(), conduit, inputs};
+  running = command.keep ? &bringer : &remote;
+  if (Status started = running.load()->start(); !started) return fail(ExitCode::unreachable, started.error().message);
   SignalThread signal_thread{std::move(*signals)};
+  const auto leave = [&] {
+    console.write(Level::info,
+                  "job '" + command.job + "' is the broker's now; to fetch its results: " + how_to_fetch(command));
+    return to_int(ExitCode::success);
+  };
+  if (command.keep) {
+    const std::string why = bringer.wait_until_handed_over();
+    bringer.finish();
+    if (cancelled) return fail(stopped, why.empty() ? "the job was cancelled" : why);
+    if (!why.empty()) return fail(bringer.is_refused() ? ExitCode::mismatch : ExitCode::usage, why);
+    if (!bringer.input_error().empty()) console.write(Level::error, bringer.input_error());
+    if (drained) return leave();
+    running = &remote;
+    if (Status started = remote.start(); !started) return fail(ExitCode::unreachable, started.error().message);
+    if (drained) remote.drain();
+  }
   Mapping mapping{remote, conduit, **output, fold.get(), std::move(callbacks), inputs};
   const VentilatorReport report = mapping.run(drained, cancelled);
+  if (command.keep && drained && !conduit.is_fetched()) return leave();
+  if (fetching && drained && !conduit.is_fetched())
+    return fail(ExitCode::task_failed, "not everything was fetched; the broker keeps it");
+  if (fetching && conduit.is_fetched() && !remote.is_over())
+    console.write(Level::warning, "everything is fetched, but the broker has not answered: it may still keep the job");
   const ExitCode finished = remote.is_refused() ? ExitCode::mismatch : job.finish(report);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : finished;
   if (!report.why.empty() && code != ExitCode::success) console.error(code, report.why);

@@ -26,8 +26,20 @@ void Conduit::on_input_ended() {
 
 void Conduit::add(Piece piece) {
   const std::lock_guard lock(mutex_);
+  fetched_ += piece.range.count;
   lineup_.add(std::move(piece));
   changed_.notify_all();
+}
+
+void Conduit::on_whole(std::uint64_t total) {
+  const std::lock_guard lock(mutex_);
+  total_ = total;
+  input_ended_ = true;
+  changed_.notify_all();
+}
+
+bool Conduit::all_written() const {
+  return fetching_ ? total_ == fetched_written_ : input_ended_ && window_.written() == window_.submitted();
 }
 
 void Conduit::on_over(const std::string& error) {
@@ -43,26 +55,34 @@ std::optional<Piece> Conduit::take(Duration patience) {
   std::optional<Piece> piece;
   changed_.wait_for(lock, patience, [&] {
     piece = lineup_.take();
-    return piece || over_ || (input_ended_ && window_.written() == window_.submitted());
+    return piece || over_ || all_written();
   });
   return piece;
 }
 
 void Conduit::on_written(Range range) {
   const std::lock_guard lock(mutex_);
-  window_.on_written(range);
+  if (fetching_)
+    fetched_written_ += range.count;
+  else
+    window_.on_written(range);
   changed_.notify_all();
 }
 
 bool Conduit::is_done() const {
   const std::lock_guard lock(mutex_);
-  return over_ || (input_ended_ && window_.written() == window_.submitted());
+  return over_ || all_written();
 }
 
 void Conduit::stop_reading() {
   const std::lock_guard lock(mutex_);
   wanted_ = false;
   changed_.notify_all();
+}
+
+bool Conduit::is_fetched() const {
+  const std::lock_guard lock(mutex_);
+  return fetching_ && all_written();
 }
 
 bool Conduit::input_ended() const {
@@ -72,7 +92,7 @@ bool Conduit::input_ended() const {
 
 std::uint64_t Conduit::submitted() const {
   const std::lock_guard lock(mutex_);
-  return window_.submitted();
+  return fetching_ ? total_.value_or(fetched_) : window_.submitted();
 }
 
 std::string Conduit::error() const {

@@ -19,7 +19,9 @@ namespace ventile {
 
 class Conduit {
 public:
-  Conduit(bool ordered, MapWindowOptions window) : lineup_(ordered), window_(window) {}
+  // Fetching: nothing is submitted, and what is to come is known when all of it has.
+  Conduit(bool ordered, MapWindowOptions window, bool fetching = false)
+      : lineup_(ordered), window_(window), fetching_(fetching) {}
 
   // --- Reader ---
 
@@ -32,6 +34,7 @@ public:
   // --- Client ---
 
   void add(Piece piece);
+  void on_whole(std::uint64_t total);      // Fetching: so many results have come, and there are no others.
   void on_over(const std::string& error);  // Nothing more will come. Not empty: why not everything has come.
 
   // --- Writer ---
@@ -47,6 +50,7 @@ public:
   void stop_reading();
   bool input_ended() const;
   std::uint64_t submitted() const;
+  bool is_fetched() const;  // All results have come and are written.
   std::string error() const;
 
 private:
@@ -54,10 +58,16 @@ private:
   std::condition_variable changed_;
   Lineup lineup_;
   MapWindow window_;
-  bool wanted_ = true;  // More tasks.
+  bool fetching_;
+  std::uint64_t fetched_ = 0;           // Numbers.
+  std::uint64_t fetched_written_ = 0;   // Of those.
+  std::optional<std::uint64_t> total_;  // Of what is fetched.
+  bool wanted_ = true;                  // More tasks.
   bool input_ended_ = false;
   bool over_ = false;
   std::string error_;
+
+  bool all_written() const;
 };
 
 }  // namespace ventile

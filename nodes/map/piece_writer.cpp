@@ -46,14 +46,16 @@ void PieceWriter::tell(const FailureNote& note) {
     inputs_.with(number, [&](Bytes input) { callbacks_.on_failure(number, input, note); });
 }
 
-Status PieceWriter::close() {
+Status PieceWriter::close(bool sync) {
   if (fold_ != nullptr) {
     Buffer value;
     Packer packer{value};
     fold_->pack(packer);
     if (Status written = output_.write_fold(value, ledger_.count(Outcome::done)); !written) return written;
   }
-  return output_.close();
+  Status flushed = sync ? output_.flush() : Status{};
+  if (flushed && sync) flushed = output_.sync();
+  return flushed ? output_.close() : flushed;
 }
 
 }  // namespace ventile

@@ -24,7 +24,7 @@ public:
 
   // An error is the output's, or that of a fold that cannot take a result; the piece is then accounted for and lost.
   Status write(const Piece& piece);
-  Status close();  // With the folded value before.
+  Status close(bool sync = false);  // With the folded value before; what is in a file is then on the disk, if asked.
 
   const Ledger& ledger() const { return ledger_; }
 

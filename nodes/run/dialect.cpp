@@ -421,7 +421,7 @@ Arguments: -a FILE -0 -d C -C REGEX -I TEXT -n N -r --header : --link --trim
 Input:     --stdin --pipe --block SIZE --recend TEXT --recstart TEXT
 Output:    --tagstring T --line-buffer -u --results DIR -t --json -q -v
 Machines:  --bind ADDRESS --remote-only --transfer F --return F --cleanup
-           --keys DIR --insecure; on the others: ventile worker --exec '*'
+           --keys DIR --insecure --strangers-max N; there: worker --exec '*'
 More:      --resume-failed --retry-failed --delay T --memfree SIZE --nice N
            --env NAME --workdir DIR --on-lost W --config F  `man ventile-run`
 )";

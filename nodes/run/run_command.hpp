@@ -63,6 +63,7 @@ struct RunCommand {
   bool remote_only = false;      // No command runs on this machine.
   std::string keys;              // A folder with those of dispatcher, sink and worker; empty: none.
   bool insecure = false;
+  std::uint32_t strangers_max = 16;     // With keys, before they are let in.
   std::vector<std::string> transfer;    // Templates of files that go with a task to another machine,
   std::vector<std::string> bring_back;  // and of those that come back from there.
   bool cleanup = false;                 // Both are removed there.

@@ -38,13 +38,14 @@ struct RunKeys {
   Keys sink;
   Keys worker;
 
-  static Result<RunKeys> open(const std::string& folder, const Log& log) {
+  static Result<RunKeys> open(const std::string& folder, std::uint32_t strangers_max, const Log& log) {
     RunKeys keys;
     for (const auto& [role, place] : {std::pair{KeyRole::dispatcher, &keys.dispatcher},
                                       std::pair{KeyRole::sink, &keys.sink}, std::pair{KeyRole::worker, &keys.worker}}) {
       Result<Keys> opened = open_keys(folder, {role}, log);
       if (!opened) return opened.error();
       *place = *std::move(opened);
+      place->limit_strangers(strangers_max);
     }
     return keys;
   }
@@ -263,12 +264,12 @@ private:
   std::uint64_t unstarted_ = 0;
 
   void add_failure(Bytes payload, const FailureNote& note) {
-    if (note.outcome == Outcome::cancelled || note.kind == run_failure::unstarted) {
+    if (note.outcome == Outcome::cancelled || note.kind.view() == run_failure::unstarted) {
       ++unstarted_;
       return;
     }
     Result<RunInput> input = unpack_from<RunInput>(payload);
-    failures_.add(input ? std::move(*input) : RunInput{}, note.message.empty() ? note.kind : note.message);
+    failures_.add(input ? std::move(*input) : RunInput{}, (note.message.empty() ? note.kind : note.message).string());
   }
 
   HaltDecision decide(const Audit& audit, bool ended) {
@@ -350,10 +351,13 @@ std::optional<WorkerOptions> worker_options(const RunCommand& run, const Endpoin
   return options;
 }
 
-SinkOptions sink_options(const RunCommand& run, const Endpoint& dispatcher, const Keys& keys, const Log& log) {
+// One slot ends its commands in their order, and whoever asked for one expects to see them so; but reports of two that
+// ended right behind each other come from two threads.
+SinkOptions sink_options(const RunCommand& run, std::uint32_t slots, const Endpoint& dispatcher, const Keys& keys,
+                         const Log& log) {
   SinkOptions options = companion_sink(dispatcher, log);
   options.keys = keys;
-  options.ordered = run.keep_order;
+  options.ordered = run.keep_order || (slots == 1 && !run.bind);
   return options;
 }
 
@@ -443,9 +447,9 @@ int run_commands(const RunCommand& run) {
   std::atomic<ExitCode> stopped{ExitCode::success};
   Result<Signals> signals = Signals::listen({.drain =
                                                  [&](const std::string& message) {
-                                                   console.write(Level::warning, message);
-                                                   gate->close();
+                                                   gate->close();  // It is true by the time that it is said.
                                                    running->drain();
+                                                   console.write(Level::warning, message);
                                                  },
                                              .cancel =
                                                  [&](ExitCode code) {
@@ -460,7 +464,7 @@ int run_commands(const RunCommand& run) {
                                                  }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_file_limit();
-  Result<RunKeys> opened = RunKeys::open(run.keys, console.log());
+  Result<RunKeys> opened = RunKeys::open(run.keys, run.strangers_max, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);
   if (run.bind) warn_if_open(console, *run.bind, {run.keys, run.insecure});
@@ -489,7 +493,7 @@ int run_commands(const RunCommand& run) {
   const Result<Endpoint> bound = ventilator.bind();
   if (!bound) return fail(ExitCode::unreachable, bound.error().message);
   Companions companions{context, tasks, worker_options(run, *bound, slots, keys.worker, console.log()),
-                        sink_options(run, *bound, keys.sink, console.log()),
+                        sink_options(run, slots, *bound, keys.sink, console.log()),
                         std::make_unique<RunOutput>(std::move(*output))};
   if (run.bind) console.write(Level::info, how_to_help(*bound, !run.keys.empty()));
   SignalThread signal_thread{std::move(*signals)};

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <nodes/run/run_command.hpp>
 
 namespace ventile {
@@ -50,6 +52,8 @@ OptionTable table_of(RunCommand& command) {
   table.flag("cleanup", command.cleanup, "Remove both there when the task has ended.");
   table.text("keys", "DIR", command.keys, "Keys made by `ventile keygen`: all of them.");
   table.flag("insecure", command.insecure, "Allow addresses that other machines can reach, without keys.");
+  table.integer("strangers-max", command.strangers_max, 1, std::numeric_limits<std::uint32_t>::max(),
+                "With --keys: connections that may wait to be let in; then the oldest goes.");
   table.section("More");
   table.flag("resume-failed", command.resume_failed, "As --resume, but run again what has failed.");
   table.flag("retry-failed", command.retry_failed, "Run what has failed by --joblog, and nothing else.");

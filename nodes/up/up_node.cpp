@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <nodes/broker_metrics.hpp>
 #include <nodes/console.hpp>
 #include <nodes/durable.hpp>
 #include <nodes/options.hpp>
@@ -68,6 +69,8 @@ std::vector<std::string> worker_words(const UpCommand& command, const Endpoint& 
   if (command.broker.insecure) words.emplace_back("--insecure");
   if (!command.broker.keys.empty()) words.push_back("--keys=" + command.broker.keys);
   if (!common.config.empty()) words.push_back("--config=" + common.config);
+  words.emplace_back(command.isolation.kind == SlotKind::process ? "--isolation=process" : "--isolation=thread");
+  words.push_back("--slot-memory=" + std::to_string(command.isolation.memory_bytes_max));
   for (const std::string& plugin : command.plugins) words.push_back("--plugin=" + plugin);
   if (!command.exec.empty()) words.push_back("--exec=" + command.exec);
   return words;
@@ -130,6 +133,7 @@ int up(const UpCommand& command) {
     return to_int(ExitCode::usage);
   }
   keys = *std::move(opened);
+  keys.limit_strangers(command.broker.strangers_max);
   warn_if_open(console, command.broker.bind, {command.broker.keys, command.broker.insecure});
   Context context{{}, console.log()};
   Result<BrokerOptions> options = broker_options(command.broker, keys, console.log());
@@ -169,6 +173,7 @@ int up(const UpCommand& command) {
     workers.cancel();
   });
   broker.start();
+  const BrokerMetricsFile metrics{reactor, broker, command.broker.metrics, console.log()};
   if (const Status started = workers.start(); !started) return fail(console, started.error());
   reactor.on_turn_end([&] {
     broker.on_turn_end();

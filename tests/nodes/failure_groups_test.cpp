@@ -8,10 +8,10 @@ namespace {
 
 using testing::ElementsAre;
 
-TEST(FailureGroupsTest, the_largest_group_comes_first_and_equals_in_the_order_seen) {
+TEST(FailureGroupsTest, the_largest_group_comes_first_and_equals_in_the_order_of_their_tasks) {
   FailureGroups failures;
-  failures.add({1, 1}, "rare");
   failures.add({2, 1}, "other");
+  failures.add({1, 1}, "rare");
   for (Number task = 10; task < 13; ++task) failures.add({task, 1}, "often");
   EXPECT_THAT(failures.largest(2), ElementsAre(FailureGroup{"often", 3, {10, 11, 12}}, FailureGroup{"rare", 1, {1}}));
   EXPECT_EQ(failures.count(), 5U);

@@ -9,6 +9,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nodes/broker_metrics.hpp>
 #include <nodes/metrics_file.hpp>
 #include <tests/nodes/temporary_folder.hpp>
 #include <ventile/metrics/exposition.hpp>
@@ -35,7 +36,7 @@ JobStatus some_status() {
   status.counters.requeued_batches = 9;
   status.workers = 3;
   status.workers_seen = 7;
-  status.refused = 11;
+  status.refused.count(RefusedFor::out_of_place, 11);
   return status;
 }
 
@@ -54,7 +55,13 @@ TEST(JobMetricsTest, every_figure_of_the_status_is_published_under_its_name) {
   EXPECT_EQ(values,
             "ventile_batches_requeued_total 9\n"
             "ventile_build_info{libzmq=\"4.3.4\",protocol=\"1\",version=\"1.2.3\"} 1\n"
-            "ventile_messages_refused_total 11\n"
+            "ventile_messages_refused_total{reason=\"forged\"} 0\n"
+            "ventile_messages_refused_total{reason=\"malformed\"} 0\n"
+            "ventile_messages_refused_total{reason=\"out_of_place\"} 11\n"
+            "ventile_messages_refused_total{reason=\"over_limit\"} 0\n"
+            "ventile_messages_refused_total{reason=\"revoked\"} 0\n"
+            "ventile_messages_refused_total{reason=\"unauthorized\"} 0\n"
+            "ventile_messages_refused_total{reason=\"version\"} 0\n"
             "ventile_queue_depth 30\n"
             "ventile_tasks_duplicate_total 8\n"
             "ventile_tasks_finished_total{outcome=\"cancelled\"} 6\n"
@@ -87,6 +94,26 @@ TEST(JobMetricsTest, a_worker_that_is_back_before_its_old_session_has_closed_is_
   status.workers_seen = 1;
   job.update(status);
   EXPECT_THAT(exposition(job.metrics()), HasSubstr("\nventile_workers{state=\"gone\"} 0\n"));
+}
+
+TEST(BrokerMetricsTest, open_jobs_and_those_that_are_over_add_up) {
+  Report report;
+  report.clients.resize(2);
+  report.workers.resize(3);
+  report.jobs_closed = 7;
+  report.outcomes = {1000, 200, 0, 0, 0, 0};
+  report.refused = {0, 0, 0, 0, 11, 0};
+  report.jobs = {{.submitted = 90, .queued = 40, .delayed = 5, .leased = 20, .awaiting = 10, .outcomes = {15}},
+                 {.submitted = 8, .queued = 6, .leased = 1, .outcomes = {0, 1}}};
+  BrokerMetrics broker{some_versions};
+  broker.update(report);
+  const std::string text = exposition(broker.metrics());
+  for (const char* line :
+       {"ventile_clients 2", "ventile_jobs 2", "ventile_jobs_closed_total 7",
+        "ventile_messages_refused_total{reason=\"forged\"} 11", "ventile_queue_depth 51", "ventile_tasks_in_flight 31",
+        "ventile_tasks_finished_total{outcome=\"done\"} 1015", "ventile_tasks_finished_total{outcome=\"failed\"} 201",
+        "ventile_tasks_submitted_total 1298", "ventile_workers{state=\"connected\"} 3"})
+    EXPECT_THAT(text, HasSubstr("\n" + std::string{line} + "\n"));
 }
 
 class MetricsFileTest : public testing::Test {

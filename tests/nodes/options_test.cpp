@@ -1,11 +1,14 @@
 #include <nodes/options.hpp>
 
+#include <sys/resource.h>
+
 #include <random>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <nodes/confinement_of.hpp>
 
 #include <tests/nodes/temporary_folder.hpp>
 
@@ -157,6 +160,12 @@ TEST_F(OptionsTest, a_ventilator_s_options_arrive) {
                                                 "2m",
                                                 "--frame-bytes-max",
                                                 "4MiB",
+                                                "--strangers-max",
+                                                "8",
+                                                "--key-sessions-max",
+                                                "3",
+                                                "--key-slots-max",
+                                                "64",
                                                 "--lease",
                                                 "10"});
   EXPECT_EQ(options.bind.port, 0);
@@ -171,6 +180,9 @@ TEST_F(OptionsTest, a_ventilator_s_options_arrive) {
   EXPECT_EQ(options.bar, true);
   EXPECT_EQ(options.job_timeout, 2min);
   EXPECT_EQ(options.frame_bytes_max, 4U << 20);
+  EXPECT_EQ(options.strangers_max, 8U);
+  EXPECT_EQ(options.key_limits.sessions_max, 3U);
+  EXPECT_EQ(options.key_limits.slots_max, 64U);
   EXPECT_EQ(options.timings.lease, 10s);
 }
 
@@ -214,6 +226,9 @@ TEST_F(OptionsTest, every_kind_of_bad_value_exits_with_usage) {
                                  {"--halt", "sometimes"},
                                  {"--max-crashes", "-1"},
                                  {"--frame-bytes-max", "1"},
+                                 {"--strangers-max", "0"},
+                                 {"--key-sessions-max", "0"},
+                                 {"--key-slots-max", "0"},
                                  {"--format", "xml"},
                                  {"--range", "5"},
                                  {"--speculate=perhaps"},
@@ -273,20 +288,21 @@ TEST_F(OptionsTest, keys_are_either_used_or_done_without) {
   EXPECT_EQ(worker_refusal({"--keys", "keys", "--insecure"}).text, "--keys and --insecure exclude each other");
 }
 
-TEST_F(OptionsTest, a_pipeline_refuses_keys_instead_of_passing_tasks_around_without_them) {
-  EXPECT_THAT(ventilator_refusal({"--keys", "keys", "--pattern", "pipeline", "--function", "echo"}).text,
-              StartsWith("--keys and --pattern pipeline exclude each other"));
-  EXPECT_THAT(worker_refusal({"--keys", "keys", "--pattern", "pipeline"}).text,
-              StartsWith("--keys and --pattern pipeline exclude each other"));
-  EXPECT_THAT(sink_refusal({"--keys", "keys", "--pattern", "pipeline"}).text,
-              StartsWith("--keys and --pattern pipeline exclude each other"));
+TEST_F(OptionsTest, a_pipeline_takes_keys_and_with_them_a_stream_that_others_can_reach) {
+  const Words pipeline{"--pattern", "pipeline", "--function", "echo", "--stream-bind", "tcp://0.0.0.0:5572"};
+  Words with = pipeline;
+  with.insert(with.end(), {"--keys", "keys"});
+  EXPECT_EQ(ventilator(with).keys, "keys");
+  EXPECT_THAT(ventilator_refusal(pipeline).text, StartsWith("refusing to stream-bind"));
+  EXPECT_EQ(worker({"--keys", "keys", "--pattern", "pipeline"}).keys, "keys");
+  EXPECT_EQ(sink({"--keys", "keys", "--pattern", "pipeline"}).keys, "keys");
 }
 
 TEST_F(OptionsTest, a_lost_command_runs_again_unless_it_is_told_not_to) {
   EXPECT_EQ(ventilator({}).failure.on_lost, OnLost::rerun);
   EXPECT_EQ(ventilator({"--on-lost", "fail"}).failure.on_lost, OnLost::fail);
-  EXPECT_EQ(map_refusal({"--function", "echo", "--connect", "tcp://127.0.0.1:5570", "--on-lost", "fail"}).text,
-            "--on-lost fail and --connect exclude each other: a broker runs again what a lost worker had");
+  EXPECT_EQ(map({"--function", "echo", "--connect", "tcp://127.0.0.1:5570", "--on-lost", "fail"}).failure.on_lost,
+            OnLost::fail);
 }
 
 TEST_F(OptionsTest, a_sink_either_orders_or_folds) {
@@ -370,6 +386,25 @@ TEST_F(OptionsTest, no_command_line_crashes_the_parser) {
       EXPECT_NE(exit->text, "");
     }
   }
+}
+
+TEST(ConfinementTest, what_commands_may_do_is_said_in_words_that_are_checked) {
+  const Result<Confinement> confinement =
+      confinement_of({{}, {"cpu=1500ms", "memory=1GiB", "files=64", "processes=10", "file-size=1MB"}});
+  ASSERT_TRUE(confinement);
+  EXPECT_TRUE(confinement->no_new_privileges);
+  std::vector<std::pair<int, std::uint64_t>> limits;
+  for (const ResourceLimit& limit : confinement->limits) limits.emplace_back(limit.resource, limit.value);
+  EXPECT_EQ(limits, (std::vector<std::pair<int, std::uint64_t>>{{RLIMIT_CPU, 2},
+                                                                {RLIMIT_AS, std::uint64_t{1} << 30},
+                                                                {RLIMIT_NOFILE, 64},
+                                                                {RLIMIT_NPROC, 10},
+                                                                {RLIMIT_FSIZE, 1'000'000}}));
+  EXPECT_EQ(confinement_of({{}, {"file=64"}}).error().message,
+            "--limit: expected cpu, memory, files, processes or file-size, and =N, got \"file=64\"");
+  EXPECT_TRUE(confinement_of({{}, {"memory=much"}}).error().message.starts_with("--limit memory: expected a size"));
+  EXPECT_EQ(confinement_of({"nobody-has-this-name", {}}).error().message,
+            "--user: there is no user 'nobody-has-this-name' on this machine");
 }
 
 }  // namespace
