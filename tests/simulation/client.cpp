@@ -90,6 +90,7 @@ void Client::open(JobId id) {
   submit.tries_max = scenario_.tries_max;
   submit.priority = static_cast<std::int64_t>(world().random().below(3));
   submit.fold = scenario_.folded ? "sum" : "";
+  submit.once = scenario_.fails_lost;
   submission_.open(id, std::move(submit));
   read_input(id);
   if (scenario_.cancel) after(world().draw(0s, 8s), [this, id] { cancel_some(id); });
@@ -196,7 +197,8 @@ void Client::act(const Submission::SendOffer& offer) {
       payloads.append(Bytes{zeros}.first(bytes));
       ++count;
     }
-    send({offer.job, incarnation_, offer.session, ++sequence_}, Offer{{rest.first, count}, {}}, std::move(payloads));
+    send({offer.known_as, incarnation_, offer.session, ++sequence_}, Offer{{rest.first, count}, {}},
+         std::move(payloads));
     rest = {rest.first + count, rest.count - count};
   }
 }

@@ -76,6 +76,8 @@ private:
   void act(const Submission::DeliverOutcome& outcome);
   void act(const Submission::Release& release);
   void act(const Submission::DropPayloads& drop);
+  void act(const Submission::Kept&) {}
+  void act(const Submission::Whole&) {}
   void act(const Submission::Over& over);
   void act(const Submission::Answer&) {}
   void act(const Submission::Leave& leave);

@@ -27,7 +27,6 @@ Scenario scenario_of(std::uint64_t seed) {
   Scenario scenario{seed};
   scenario.tasks = std::min<std::uint64_t>(scenario.tasks, 1500);
   scenario.ordered = scenario.sink_dies = false;
-  scenario.fails_lost = false;
   scenario.hanging = 0;
   scenario.timeout = 0s;
   return scenario;
@@ -73,6 +72,7 @@ private:
   std::vector<std::shared_ptr<Worker>> workers_;
   std::uint64_t identities_ = 0;
   std::uint64_t lives_ = 0;
+  std::uint64_t deaths_ = 0;  // Of workers, by poison.
   bool calm_ = false;
   ClientsOutcome outcome_;
 
@@ -100,7 +100,9 @@ private:
     const std::uint64_t identity = 1000 + ++identities_;
     const auto die = [this, at, identity] {
       world_.after(0s, [this, at, name = "worker-" + std::to_string(identity)] {
-        if (workers_[at] != nullptr && workers_[at]->name() == name) lose_worker(at);
+        if (workers_[at] == nullptr || workers_[at]->name() != name) return;
+        ++deaths_;
+        lose_worker(at);
       });
     };
     workers_[at] =
@@ -154,7 +156,7 @@ private:
       world_.trace("the broker is dead, and will be back");
       network_.drop(*broker_);
       broker_.reset();
-      disk_.journal.crash(world_.random());
+      disk_.crash(world_.random());
       world_.after(world_.draw(0s, 5s), [this] { start_broker(); });
     });
     repeat(scenario_.stalls, [this] {
@@ -217,6 +219,8 @@ private:
 
   void check(const Client::Job& job, Number number, Outcome outcome) const {
     if (outcome == Outcome::cancelled) return require(job.cancelled, "a task is cancelled, but nobody cancelled");
+    if (outcome == Outcome::lost)
+      return require(scenario_.fails_lost && outcome_.faults + deaths_ > 0, "a task is lost, but nobody is");
     if (outcome == Outcome::dead && scenario_.nature(number) != Nature::poisonous)
       return require(outcome_.faults >= options_.max_crashes, "an innocent task is dead");
     scenario_.require_outcome(number, outcome);

@@ -15,6 +15,7 @@
 #include <ventile/queue/dispatcher.hpp>
 #include <ventile/queue/sink_record.hpp>
 
+#include "tests/core/journal/memory_folder.hpp"
 #include "tests/simulation/world.hpp"
 
 namespace ventile::simulation {
@@ -97,6 +98,14 @@ struct JobDisk {
     }
     return begun_;
   }
+  // Tasks that workers have died with, as it will be after any crash.
+  const Suspects& suspects() {
+    for (; suspects_counted_ < journal.durable; ++suspects_counted_)
+      if (const JobRecord& record = journal.entries[suspects_counted_].record;
+          record.kind == JobRecord::Kind::suspected)
+        suspects_.note({record.range, record.suspicion, record.deaths_alone});
+    return suspects_;
+  }
   // Tasks that had a number when the job was cancelled; none if it was not.
   std::optional<std::uint64_t> cancelled_at() const {
     for (const Entry& entry : journal.entries)
@@ -110,11 +119,19 @@ struct JobDisk {
 
 private:
   IntervalSet begun_;
-  std::size_t counted_ = 0;  // Entries that begun_ knows.
+  Suspects suspects_;
+  std::size_t suspects_counted_ = 0;  // Entries that suspects_ knows.
+  std::size_t counted_ = 0;           // Entries that begun_ knows.
 };
 
 struct BrokerDisk {
   DiskLog<ClientJobs::Entry> journal;
+  MemoryDisk results;  // Kept ones.
+
+  void crash(Random& random) {
+    journal.crash(random);
+    results.restart(Unsynced::chance, random.next());
+  }
 
   // What will be there after any crash.
   const BrokerMemory& safe() {

@@ -10,6 +10,7 @@
 #include <ventile/base/planted.hpp>
 
 #include "tests/simulation/clients.hpp"
+#include "tests/simulation/kept.hpp"
 #include "tests/simulation/pipeline.hpp"
 
 namespace ventile {
@@ -91,6 +92,8 @@ std::string to_string(Setting setting) {
       return "fabric";
     case Setting::clients:
       return "clients";
+    case Setting::kept:
+      return "kept";
     case Setting::pipeline:
       return "pipeline";
   }
@@ -100,6 +103,7 @@ std::string to_string(Setting setting) {
 Report simulate(Setting setting, std::uint64_t seed, std::ostream* trace) {
   if (setting == Setting::fabric) return Simulation{seed, trace}.run();
   if (setting == Setting::clients) return report_of(simulate_clients(seed, trace));
+  if (setting == Setting::kept) return report_of(simulate_kept(seed, trace));
   return report_of(simulate_pipeline(seed, false, trace));
 }
 

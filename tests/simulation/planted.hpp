@@ -16,7 +16,7 @@
 
 namespace ventile::simulation {
 
-enum class Setting : std::uint8_t { fabric, clients, pipeline };
+enum class Setting : std::uint8_t { fabric, clients, kept, pipeline };
 std::string to_string(Setting setting);
 
 // Throws Violation if something that must hold does not.

@@ -63,7 +63,7 @@ void Runner::claim(Slot& slot, Batch& batch) {
   }
   batch.waiting.erase(claim->range);
   for (Number number = claim->range.first; number < claim->range.end() && scenario_.fails_lost; ++number)
-    require(fates_.begun.insert(number).second, "a task has begun twice");
+    require(fates_.begun.insert({claim->batch.job, number}).second, "a task has begun twice");
   slot.claim = claim;
   if (dies) return process_.after(claim->busy, die_);
   if (hangs) return process_.after(scenario_.timeout, [this, &slot, claim] { abandon(slot, claim); });
@@ -94,7 +94,7 @@ void Runner::finish(Slot& slot, const std::shared_ptr<Claim>& claim) {
     if (nature == Nature::fails && !stopped) ++fates_.failures[number];
     if (fails && !stopped && batch.tries + 1 < scenario_.tries_max) {
       flush(number + 1);
-      fates_.begun.erase(number);
+      fates_.begun.erase({batch.job, number});
       events.push_back(Retry{batch.job, batch.lease, number});
       continue;
     }

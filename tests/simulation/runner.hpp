@@ -48,7 +48,7 @@ struct Retracted {
 // What the world remembers of tasks, whichever worker ran them.
 struct Fates {
   std::set<Number> failed_once;
-  std::set<Number> begun;                    // And not failed since with tries left: those that must not begin again.
+  std::set<std::pair<JobId, Number>> begun;  // And not failed since with tries left: those that must not begin again.
   std::map<Number, std::uint32_t> failures;  // Of those that always fail: how often they did.
 };
 

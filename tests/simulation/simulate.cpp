@@ -29,7 +29,8 @@ constexpr std::string_view usage =
     "usage: ventile-simulate --seeds A:B [--setting NAME] [-j N] [--trace]\n"
     "       ventile-simulate --planted NAME [--seeds A:B] [-j N] [--trace]\n"
     "  --seeds A:B      the seeds from A up to, but not including, B\n"
-    "  --setting NAME   fabric (default): ventilator, workers and sink; clients: a broker and its clients; pipeline\n"
+    "  --setting NAME   fabric (default): ventilator, workers and sink; clients: a broker and its clients; kept:\n"
+    "                   clients that leave and come back for their results; pipeline\n"
     "  --planted NAME   plants this mistake, or each in turn (all), and prints the first seed that finds it\n"
     "  -j N             so many at once\n"
     "  --trace          print what happens\n";
@@ -44,7 +45,7 @@ struct Options {
 };
 
 bool parse_setting(const std::string& name, Setting& setting) {
-  for (const Setting one : {Setting::fabric, Setting::clients, Setting::pipeline}) {
+  for (const Setting one : {Setting::fabric, Setting::clients, Setting::kept, Setting::pipeline}) {
     if (to_string(one) != name) continue;
     setting = one;
     return true;

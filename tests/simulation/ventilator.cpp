@@ -39,6 +39,7 @@ Ventilator::Ventilator(Network& network, const Scenario& scenario, const Dispatc
 void Ventilator::start() {
   network_.listen("dispatcher", shared_from_this(),
                   [this](const std::shared_ptr<Connection>& connection) { accept(connection); });
+  if (broker_disk_ != nullptr) start_keeper();
   if (broker_disk_ != nullptr) resume_clients();
   if (disk_ == nullptr) return run([] {});
   JobOptions options{
@@ -47,6 +48,8 @@ void Ventilator::start() {
   options.durable = scenario_.durable;
   options.on_lost = scenario_.fails_lost ? OnLost::fail : OnLost::rerun;
   options.begun = disk_->begun().ranges();
+  suspects_ = disk_->suspects();
+  options.suspects = suspects_.all();
   options.reread = scenario_.reread;
   options.resumed = std::exchange(disk_->opened, true) && scenario_.durable;
   dispatcher_.open_job(job, options, now());
@@ -75,6 +78,78 @@ void Ventilator::resume_clients() {
     require(static_cast<bool>(client_jobs_.restore(entry.kind, entry.payload.bytes())), "a journal cannot be read");
   const ClientJobs::Resumed resumed = client_jobs_.resume(dispatcher_, now());
   trace("resumes " + std::to_string(resumed.jobs) + " jobs");
+  carry_out();
+  keeper_->remove_others();
+}
+
+// --- What is kept ------------------------------------------------------------------------------------------------
+
+void Ventilator::start_keeper() {
+  const std::string address = "kept-results-" + std::to_string(incarnation_.value);
+  KeeperOptions options{.results_address = address, .window_bytes = scenario_.sink_window_bytes};
+  keeper_ = std::make_unique<Keeper>(options, broker_disk_->results.folder(), keeper_handlers());
+  network_.listen(address, shared_from_this(),
+                  [this](const std::shared_ptr<Connection>& connection) { take_results(connection); });
+}
+
+void Ventilator::take_results(const std::shared_ptr<Connection>& connection) {
+  auto wire = std::make_shared<Wire>(scenario_.frame_bytes_max);
+  connection->attach(Side::server,
+                     [this, wire, weak = std::weak_ptr(connection)](Bytes bytes) {
+                       if (const auto from = weak.lock()) from->read(Side::server);
+                       wire->unpack(bytes, [this](const Received& received) {
+                         trace("<- " + describe(received.message));
+                         const auto& results = std::get<Results>(received.message);
+                         PayloadWriter payloads{frame_header_size};
+                         payloads.append(results.payloads, 0, results.payloads.count());
+                         auto frame = std::make_shared<Buffer>(encode(received.envelope, results, std::move(payloads)));
+                         const Bytes all = frame->bytes();
+                         require(static_cast<bool>(keeper_->take(all, std::move(frame), now())),
+                                 "a result cannot be kept");
+                       });
+                     },
+                     {});
+}
+
+KeeperHandlers Ventilator::keeper_handlers() {
+  KeeperHandlers handlers;
+  handlers.say = [this](PeerId local, const Received& received) { dispatcher_.on_message(local, received, now()); };
+  handlers.on_kept = [this](JobId id, std::uint64_t bytes, bool full) { dispatcher_.on_kept(id, bytes, full, now()); };
+  handlers.append = [this](JobId id, std::uint64_t token, Buffer entry) {
+    awaited_.push_back({broker_disk_->journal.entries.size(), id, token});
+    write(ClientJobs::Entry{0, BrokerEntryKind::kept, std::move(entry)});
+  };
+  handlers.send_results = [this](PeerId client, SessionId, Buffer frame) {
+    const Result<Received> received = decode(frame);
+    require(static_cast<bool>(received), "a kept result is damaged");
+    require_kept(received->envelope.job, std::get<Results>(received->message).range);
+    send(client, {}, out_.cut(frame, received->envelope));
+  };
+  handlers.send = [this](PeerId client, JobId id, SessionId session, const Message& message) {
+    require_kept(id, std::get<Propose>(message).ranges.front());
+    act(Send{client, id, session, message});
+  };
+  handlers.on_failed = [](const std::string& why) { throw Violation{why}; };
+  handlers.random = [this] { return world().random().next(); };
+  return handlers;
+}
+
+// Nobody is sent what a crash could take back.
+void Ventilator::require_kept(JobId id, Range range) {
+  const auto& jobs = broker_disk_->safe().jobs;
+  const auto known = jobs.find(id);
+  require(known != jobs.end(), "results are sent of a job that would be gone after a crash");
+  IntervalSet kept;
+  for (const KeptRecord& one : known->second.kept)
+    for (const Range settled : one.record.settled) kept.insert(settled);
+  require(kept.contains(range), "results are sent that would be gone after a crash");
+}
+
+void Ventilator::act(const Keeping& keeping) {
+  require(keeper_ != nullptr, "a job is kept, and nobody keeps it");
+  if (!std::holds_alternative<Keeping::Begin>(keeping.what)) return keeper_->act(keeping);
+  const Status begun = keeper_->begin(keeping.job, client_jobs_.take_kept(keeping.job), now());
+  if (!begun) throw Violation{"a kept job cannot begin: " + begun.error().message};
 }
 
 // One sync at a time; what comes meanwhile makes the next.
@@ -82,12 +157,15 @@ template <class Entry>
 void Ventilator::sync(DiskLog<Entry>& log) {
   if (syncing_ || log.durable == log.entries.size()) return;
   syncing_ = true;
+  if (keeper_ != nullptr) require(static_cast<bool>(keeper_->sync()), "a sync fails");
   const std::size_t taken = log.written = log.entries.size();
   const Duration stalled = std::max(Duration{0}, stalled_until_ - now());
   after(stalled + world().draw(Duration{0}, scenario_.disk_delay), [this, &log, taken] {
     syncing_ = false;
     log.durable = taken;
     dispatcher_.on_persisted(log.entries[taken - 1].token, now());
+    for (; !awaited_.empty() && awaited_.front().entry < taken; awaited_.pop_front())
+      keeper_->on_persisted(awaited_.front().job, awaited_.front().token, now());
     sync(log);
   });
 }
@@ -106,6 +184,8 @@ void Ventilator::write(std::optional<ClientJobs::Entry> entry) {
 void Ventilator::act(const Persist& persist) {
   require(scenario_.durable, "a job that is not durable asks for the disk");
   if (broker_disk_ != nullptr) return write(client_jobs_.record(persist));
+  if (const JobRecord& record = persist.record; record.kind == JobRecord::Kind::suspected)
+    suspects_.note({record.range, record.suspicion, record.deaths_alone});
   disk_->journal.entries.push_back({persist.token, persist.record});
   sync();
 }
@@ -127,6 +207,9 @@ void Ventilator::check() {
 
 void Ventilator::turn() {
   turned_ = true;
+  carry_out();
+  if (keeper_ == nullptr) return;
+  if (!keeper_->on_turn_end(now())) after(Duration{0}, [] {});
   carry_out();
 }
 
@@ -214,12 +297,14 @@ void Ventilator::schedule() {
 void Ventilator::carry_out() {
   for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
     for (const Action& action : actions) std::visit([this](const auto& a) { act(a); }, action);
-  if (broker_disk_ != nullptr && ++turns_ % snapshot_every == 0)
-    write(ClientJobs::Entry{0, BrokerEntryKind::whole, client_jobs_.snapshot()});
+  if (broker_disk_ != nullptr && ++turns_ % snapshot_every == 0 && keeper_->is_clean())
+    write(ClientJobs::Entry{0, BrokerEntryKind::whole,
+                            client_jobs_.snapshot([this](JobId id) { return keeper_->record(id); })});
   schedule();
 }
 
 void Ventilator::act(const Send& say) {
+  if (is_local(say.to)) return keeper_->hear(say.to, say.job, say.session, say.message, now());
   if (broker_disk_ != nullptr) require_safe(say);
   const auto it = peers_.find(say.to);
   if (it == peers_.end()) return;
@@ -231,6 +316,7 @@ void Ventilator::act(const Send& say) {
 void Ventilator::act(const SendTasks& say) {
   Range rest = say.tasks.range;
   disk_ == nullptr ? require_brought(say.job, rest) : require_allowed(rest);
+  if (disk_ != nullptr && scenario_.durable) require_remembered(say.tasks);
   while (!rest.empty() && peers_.contains(say.to)) {
     PayloadWriter payloads{frame_header_size};
     std::uint64_t count = scenario_.index_job ? rest.count : 0;
@@ -263,11 +349,13 @@ void Ventilator::require_brought(JobId id, Range range) const {
 // Nothing is said to a client that is not so after any crash.
 void Ventilator::require_safe(const Send& say) {
   const auto* accepted = std::get_if<Accepted>(&say.message);
-  if (accepted == nullptr || !accepted->refusal.empty()) return;
+  if (accepted == nullptr || !accepted->refusal.empty() || accepted->job) return;
   const auto& jobs = broker_disk_->safe().jobs;
   const auto known = jobs.find(say.job);
   require(known != jobs.end(), "a client is told of a job that would be gone after a crash");
   require(accepted->submitted <= known->second.submitted, "a client is told of tasks that would be gone after a crash");
+  require(!known->second.job.specification.kept || !accepted->complete || known->second.ended,
+          "a client is told that a job has all its tasks, and a crash would forget that");
 }
 
 void Ventilator::require_allowed(Range range) const {
@@ -280,6 +368,20 @@ void Ventilator::require_allowed(Range range) const {
   require(range.end() <= credit_.number_limit, "a task was sent beyond the window of an ordered output");
   const Account& account = dispatcher_.account(job);
   require(account.leased_count() + account.ledger().count() <= credit_.tasks, "more is leased than the sink takes");
+}
+
+// What is sent has the history that it has after any crash, and in no life one that was forgotten.
+void Ventilator::require_remembered(const Tasks& tasks) const {
+  const Lease* const lease = dispatcher_.account(job).find(tasks.lease);
+  if (lease == nullptr) return;
+  const bool is_suspect = lease->history.is_suspect();
+  IntervalSet known;
+  for (const Suspect& suspect : (is_suspect ? disk_->suspects() : suspects_).within(tasks.range)) {
+    require(suspect.suspicion == lease->history.suspicion && suspect.deaths_alone == lease->history.deaths_alone,
+            "a task is sent with another history than it has had");
+    known.insert(suspect.range);
+  }
+  require(!is_suspect || known.contains(tasks.range), "a suspect is sent, and a crash would forget what it has done");
 }
 
 // What the sink says of itself, to be held against what is done then.
@@ -311,6 +413,7 @@ void Ventilator::act(const Keep& keep) {
 void Ventilator::act(const JobForgotten& forgotten) {
   settled_.erase(forgotten.job);
   write(client_jobs_.forget(forgotten.job));
+  if (keeper_ != nullptr) keeper_->forget(forgotten.job);
 }
 
 void Ventilator::act(const Forget& forget) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include <ventile/queue/dispatcher.hpp>
+#include <ventile/queue/keeper.hpp>
 
 #include "tests/simulation/disk.hpp"
 #include "tests/simulation/network.hpp"
@@ -66,10 +68,18 @@ private:
   bool cancelled_ = false;
   bool turned_ = false;  // Since the last check.
   std::map<JobId, IntervalSet> settled_;
-  ClientJobs client_jobs_;              // Broker.
+  ClientJobs client_jobs_;          // Broker.
+  std::unique_ptr<Keeper> keeper_;  // Of a durable broker.
+  struct Awaited {                  // An entry of the journal that the keeper waits for.
+    std::size_t entry = 0;
+    JobId job;
+    std::uint64_t token = 0;
+  };
+  std::deque<Awaited> awaited_;
   const Received* received_ = nullptr;  // Broker: the message that is being handled.
   IntervalSet told_;                    // What the sink has said that it has.
   SinkCredit credit_;                   // The most it has granted.
+  Suspects suspects_;                   // As far as this life has noted them.
   std::optional<JobClosed> closed_;
   std::optional<JobFailed> failed_;
   std::optional<TimePoint> tick_;
@@ -80,8 +90,13 @@ private:
 
   void note(const Received& received);
   void require_allowed(Range range) const;
+  void require_remembered(const Tasks& tasks) const;
   void require_brought(JobId id, Range range) const;
   void require_safe(const Send& say);
+  void require_kept(JobId id, Range range);
+  KeeperHandlers keeper_handlers();
+  void start_keeper();
+  void take_results(const std::shared_ptr<Connection>& connection);
   void resume();
   void sync();
   void resume_clients();
@@ -107,6 +122,7 @@ private:
   void act(const JobForgotten& forgotten);
   void act(const Persist& persist);
   void act(const JobResumed& resumed);
+  void act(const Keeping& keeping);
   void act(const Notice& notice);
 };
 
