@@ -9,7 +9,7 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-CORE = {"base", "wire", "net", "keys", "journal", "metrics", "task"}
+CORE = {"base", "wire", "net", "keys", "journal", "metrics", "task", "isolation"}
 
 # What a folder may include beside itself and the standard library.
 MAY_INCLUDE = {
@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "journal": {"base"},
     "metrics": {"base"},
     "task": {"base", "wire"},
+    "isolation": {"base", "wire", "task"},
     "queue": CORE,
     "pipeline": CORE | {"queue"},
     "compute": CORE | {"queue"},
@@ -42,7 +43,8 @@ HEADERS_MAY_INCLUDE = {"ventile/wire/msgpack_define": {"msgpack"}}
 # The parts that decide. Whatever else of their own pattern they include is held to the same rules.
 DECIDERS = {
     "queue": ["dispatcher", "granularity", "liveness", "ledger", "backlog", "feed", "session", "outbox", "collector",
-              "submission", "client_jobs"],
+              "submission", "fetching", "client_jobs", "delivery", "greeting", "settling", "returning", "suspecting", "leasing",
+              "balancing", "serving", "sharing", "keeping", "explaining"],
     "pipeline": ["resend"],
 }
 DECIDERS_MAY_INCLUDE = {"base", "wire"}
@@ -57,7 +59,7 @@ STANDARD = re.compile(r"[a-z_0-9]+")
 # The C library, the kernel and the compiler: nothing that one must install.
 SYSTEM = re.compile(
     r"(sys|linux|netinet|arpa|net|asm)/[\w/.-]+\.h|"
-    r"(unistd|fcntl|poll|signal|spawn|dlfcn|netdb|pthread|sched|errno|ifaddrs|grp|pwd|termios|ucontext|execinfo|"
+    r"(unistd|fcntl|malloc|poll|signal|spawn|dlfcn|netdb|pthread|sched|errno|ifaddrs|grp|pwd|termios|ucontext|execinfo|"
     r"link|elf|endian|cxxabi|cpuid|nmmintrin|immintrin|arm_acle|arm_neon)\.h")
 INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
 BEFORE_COMMENT = re.compile(r'(?:[^"/]|"(?:\\.|[^"\\])*"|/(?!/))*')

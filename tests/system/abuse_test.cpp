@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include <tests/system/fabric.hpp>
+#include <tests/system/introductions.hpp>
 #include <tests/system/rogue.hpp>
 
 #include <tests/support/random_message.hpp>
@@ -45,19 +46,22 @@ protected:
     one->enrol(one->hello("hold"));
     return one;
   }
-  // The honest ones go on as if nothing had been.
-  void expect_no_harm() {
+  // The honest ones go on as if nothing had been, and never had to introduce themselves again. Returns what was
+  // counted.
+  Summary expect_no_harm() {
     gate_.open(0);
-    const Summary summary = exact_summary(*ventilator_);
+    Summary summary = exact_summary(*ventilator_);
     EXPECT_EQ(summary.done, tasks);
     EXPECT_EQ(sorted_lines(path("results")), numbers_below(tasks));
     for (Process* const honest : {worker_, sink_}) {
       EXPECT_THAT(honest->errors(), Not(HasSubstr("refused this")));
+      EXPECT_EQ(introductions_of(*honest, *ventilator_), 1) << honest->name();
     }
     for (const std::string& line : lines_of_text(ventilator_->errors())) {
       const bool is_loss = line.find(" lost: ") != std::string::npos;
       EXPECT_TRUE(!is_loss || line.find("rogue") != std::string::npos) << line;
     }
+    return summary;
   }
   // NOLINTBEGIN(readability-identifier-naming)
   Gate gate_{path("gate")};
@@ -114,7 +118,9 @@ TEST_F(AbuseTest, what_its_key_is_not_for_ends_its_session) {
       one->hear<HelloAgain>();
     }
   }
-  expect_no_harm();
+  const Summary summary = expect_no_harm();
+  EXPECT_EQ(summary.refusals.at("unauthorized"), 9U + 5U + 4U);
+  EXPECT_EQ(summary.refusals.at("out_of_place"), 0U);
 }
 
 TEST_F(AbuseTest, a_sink_that_speaks_of_a_job_that_it_does_not_collect_loses_its_session) {
@@ -127,7 +133,7 @@ TEST_F(AbuseTest, a_sink_that_speaks_of_a_job_that_it_does_not_collect_loses_its
     one->say(Heartbeat{});
     one->hear<HelloAgain>();
   }
-  expect_no_harm();
+  EXPECT_EQ(expect_no_harm().refusals.at("out_of_place"), 3U);
 }
 
 TEST_F(AbuseTest, the_session_of_another_is_good_for_nobody) {
@@ -172,23 +178,17 @@ TEST_F(AbuseTest, forged_numbers_touch_no_lease_of_another) {
 
 TEST_F(AbuseTest, absurd_claims_in_hello_are_refused) {
   const auto one = rogue(Role::worker);
-  const auto is_refused = [&](const Hello& hello) {
-    one->say(hello, {}, {});
-    return one->hear<Refused>().reason == Refusal::malformed;
-  };
-  Hello hello = one->hello("hold", UINT64_MAX);
-  hello.slots = UINT32_MAX;
-  EXPECT_TRUE(is_refused(hello));
-  hello = one->hello("hold");
-  hello.node = {};
-  EXPECT_TRUE(is_refused(hello));
+  for (const Hello& hello : one->absurd_hellos()) EXPECT_FALSE(one->comes_in(hello));
   const auto honest = enrolled(Role::worker);
   one->incarnation = honest->incarnation;
-  EXPECT_TRUE(is_refused(one->hello("hold"))) << "the name of another";
+  EXPECT_FALSE(one->comes_in(one->hello("hold"))) << "the name of another";
   honest->say(Heartbeat{});
   assign_random(one->incarnation);
   one->enrol(one->hello("hold"));
-  expect_no_harm();
+  const Summary summary = expect_no_harm();
+  EXPECT_EQ(summary.refusals.at("over_limit"), 1U);
+  EXPECT_EQ(summary.refusals.at("malformed"), 1U);
+  EXPECT_EQ(summary.refusals.at("out_of_place"), 1U);
 }
 
 TEST_F(AbuseTest, what_is_replayed_counts_once) {

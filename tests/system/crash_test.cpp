@@ -111,6 +111,23 @@ TEST_F(SystemTest, one_poisonous_task_among_a_thousand_is_dead_and_no_other) {
     EXPECT_EQ(line.find(R"("outcome":"dead")") != std::string::npos, line.starts_with(R"({"task":567,)")) << line;
 }
 
+TEST_F(SystemTest, a_poisonous_task_in_a_process_of_its_own_costs_no_worker) {
+  Process& ventilator = start_ventilator({"--range", "0:1000", "--function", "poison", "--args", "[567]"});
+  Process& sink = start_sink({"--output", path("results")});
+  Process& worker = start_worker({"--isolation", "process", "--slots", "2", "--once"});
+  const Summary summary = exact_summary(ventilator, 1);
+  EXPECT_EQ(summary.dead, 1U);
+  EXPECT_EQ(summary.done, 999U);
+  EXPECT_EQ(summary.workers_seen, 1U);
+  EXPECT_EQ(worker.wait(), 0);
+  EXPECT_EQ(sink.wait(), 0);
+  for (const std::string& line : sorted_lines(path("results"))) {
+    const bool dead = line.find(R"("outcome":"dead")") != std::string::npos;
+    EXPECT_EQ(dead, line.starts_with(R"({"task":567,)")) << line;
+    EXPECT_EQ(dead, line.find("its process ended by signal 6 (Aborted)") != std::string::npos) << line;
+  }
+}
+
 TEST_F(SystemTest, two_hundred_workers_of_one_slot_share_a_job) {
   Gate gate{path("gate")};
   gate.mark(0);

@@ -90,6 +90,30 @@ TEST_F(DurableBrokerTest, one_that_is_killed_with_all_its_workers_resumes_its_jo
   expect_whole(map);
 }
 
+// As of a ventilator: the third death is the last, and the broker of the first two is gone.
+TEST_F(DurableBrokerTest, how_often_a_task_has_killed_outlives_the_broker) {
+  Process& first = serving_broker();
+  Gate gate{path("gate")};
+  gate.mark(5);
+  Process& map =
+      start_map({"--input", write("tasks", "5\n"), "--function", "hold", "--args", gate.arguments(), "--json"});
+  const auto start_one = [this]() -> Process& {
+    return start("ventile-worker", {"--connect", address, "-j", "1", "--plugin", SYSTEM_PLUGIN});
+  };
+  die_in_the_midst(gate, 5, start_one, first);
+  die_in_the_midst(gate, 5, start_one, first);
+  Process& third = worker_in_the_midst(gate, 5, start_one);
+  first.kill();
+  first.wait();
+  third.kill();
+  third.wait();
+  Process& second = start_broker();
+  EXPECT_NE(second.line_with("resumed 1 job from "), "");
+  die_in_the_midst(gate, 5, start_one, second);
+  EXPECT_EQ(map.wait(), 1) << map.errors();
+  EXPECT_EQ(summary_in(map.errors()).dead, 1U);
+}
+
 TEST_F(DurableBrokerTest, a_job_that_is_over_is_not_resumed) {
   Process& first = serving_broker();
   start_workers(1);

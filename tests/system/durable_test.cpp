@@ -101,6 +101,26 @@ TEST_F(DurableTest, what_a_pipe_gave_is_not_lost_with_the_ventilator) {
   EXPECT_EQ(sorted_lines(path("results")), numbers_below(5));
 }
 
+// The third death is the last, although the ventilator that saw the first two is gone. The disk knows them when the
+// task is with a third worker, for it is not sent before.
+TEST_F(DurableTest, how_often_a_task_has_killed_outlives_the_ventilator) {
+  write("tasks", "5\n");
+  Process& first = ventilator();
+  Process& collecting = sink();
+  const auto start = [this]() -> Process& { return start_worker(); };
+  die_in_the_midst(gate_, 5, start, first);
+  die_in_the_midst(gate_, 5, start, first);
+  Process& third = worker_in_the_midst(gate_, 5, start);
+  first.kill();
+  first.wait();
+  third.kill();
+  third.wait();
+  Process& second = ventilator();
+  die_in_the_midst(gate_, 5, start, second);
+  EXPECT_EQ(exact_summary(second, 1).dead, 1U);
+  EXPECT_EQ(collecting.wait(), 0);
+}
+
 TEST_F(DurableTest, a_job_with_another_input_is_refused_and_the_difference_named) {
   gate_.mark(0);
   Process& first = ventilator();

@@ -36,6 +36,7 @@ Summary summary_of(const nlohmann::json& document) {
   document.at("workers_seen").get_to(summary.workers_seen);
   document.at("batches_requeued").get_to(summary.batches_requeued);
   document.at("duplicates_dropped").get_to(summary.duplicates_dropped);
+  document.at("refusals").get_to(summary.refusals);
   document.at("retries").get_to(summary.retries);
   outcomes.at("done").get_to(summary.done);
   outcomes.at("failed").get_to(summary.failed);

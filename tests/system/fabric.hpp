@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,7 +33,8 @@ struct Summary {
   std::uint64_t settled = 0;
   std::uint64_t lost = 0;
   std::uint64_t counted_twice = 0;
-  std::vector<std::string> failures;  // The groups' messages, the largest first.
+  std::map<std::string, std::uint64_t> refusals;  // Messages, by reason.
+  std::vector<std::string> failures;              // The groups' messages, the largest first.
 };
 
 // The first line of the text that is a summary; the test fails if there is none.

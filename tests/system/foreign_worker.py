@@ -22,7 +22,7 @@ NOT_BEGUN, FAILED, CANCELLED, UNKNOWN = range(4)  # Why a RETURN.
 DONE, LEAVING = range(2)  # Why a BYE.
 OUTCOME_FAILED = 1
 NONE = (0, 0)  # No job, no lease.
-FRAME_BYTES_MAX, SECTION_BYTES_MAX = 1 << 20, 1 << 18
+FRAME_BYTES_MAX, SECTION_BYTES_MAX = 2 << 20, 1 << 18
 TASKS_MAX, BYTES_MAX = 1 << 16, 1 << 26  # Credit.
 TEXT = {"unicode_errors": "surrogateescape"}  # Text may be any bytes.
 

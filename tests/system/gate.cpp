@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -31,7 +32,7 @@ std::string Gate::gate_of(std::int64_t number) const { return folder_ + "/gates/
 std::string Gate::mark_of(std::int64_t number) const { return folder_ + "/marks/" + std::to_string(number); }
 
 void Gate::mark(std::int64_t number) {
-  EXPECT_EQ(mkfifo(gate_of(number).c_str(), 0600), 0);
+  EXPECT_TRUE(mkfifo(gate_of(number).c_str(), 0600) == 0 || errno == EEXIST);
   std::ofstream{mark_of(number)};
 }
 
@@ -54,6 +55,20 @@ Gate::Arrival Gate::next() {
 // Whoever opens the pipe for reading waits for a writer.
 void Gate::open(std::int64_t number) {
   opened_.try_emplace(number, ::open(gate_of(number).c_str(), O_RDWR | O_CLOEXEC));
+}
+
+Process& worker_in_the_midst(Gate& gate, std::int64_t number, const std::function<Process&()>& start) {
+  gate.mark(number);
+  Process& worker = start();
+  EXPECT_EQ(gate.next().worker, worker.pid());
+  return worker;
+}
+
+void die_in_the_midst(Gate& gate, std::int64_t number, const std::function<Process&()>& start, Process& seen_by) {
+  Process& worker = worker_in_the_midst(gate, number, start);
+  worker.kill();
+  worker.wait();
+  seen_by.line_with(":" + std::to_string(worker.pid()) + " lost:");
 }
 
 }  // namespace ventile

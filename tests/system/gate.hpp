@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -21,7 +22,7 @@ public:
   const std::string& folder() const { return folder_; }
   std::string arguments() const { return "[\"" + folder_ + "\"]"; }  // For --args.
 
-  void mark(std::int64_t number);
+  void mark(std::int64_t number);          // Again, too, once whoever came along is dead.
   bool marked(std::int64_t number) const;  // No task has come along yet.
 
   struct Arrival {
@@ -41,5 +42,12 @@ private:
   std::string gate_of(std::int64_t number) const;
   std::string mark_of(std::int64_t number) const;
 };
+
+class Process;
+
+// A worker that `start` gives, once it is in the midst of the task with this number.
+Process& worker_in_the_midst(Gate& gate, std::int64_t number, const std::function<Process&()>& start);
+// The same, killed there; `seen_by`, its dispatcher, has said that it is lost.
+void die_in_the_midst(Gate& gate, std::int64_t number, const std::function<Process&()>& start, Process& seen_by);
 
 }  // namespace ventile

@@ -1,139 +1,22 @@
 // A fabric with keys: who takes part, who does not, and when that ends. PITFALLS of ZeroMQ's own security are below, in
 // core/net/curve_test.cpp; here are the programs as a user starts them, and strangers at their ports.
-#include <optional>
+#include <chrono>
 #include <regex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
 
-#include <tests/system/fabric.hpp>
+#include <tests/core/net/stranger.hpp>
+#include <tests/system/keys_fixture.hpp>
 #include <ventile/keys/key_files.hpp>
-#include <ventile/keys/keys.hpp>
-#include <ventile/net/monitor.hpp>
-#include <ventile/net/reactor.hpp>
-#include <ventile/net/socket.hpp>
-#include <ventile/wire/codec.hpp>
 
 namespace ventile {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-class KeysSystemTest : public SystemTest {
-protected:
-  KeysSystemTest() { EXPECT_EQ(start("ventile", {"keygen", "--out", path("keys")}).wait(), 0); }
-
-  std::string keys(const std::string& of = {}) const { return path("keys") + (of.empty() ? "" : "/" + of); }
-
-  Process& ventilate(Arguments more) {
-    more.insert(more.end(), {"--keys", keys()});
-    return start_ventilator(more);
-  }
-  Process& work(const std::string& as = "worker") { return start_worker({"-j", "1", "--keys", keys(as)}); }
-  Process& collect() { return start_sink({"--output", path("results"), "--format", "raw", "--keys", keys()}); }
-  Process& broker() {
-    Process& process = start("ventile-broker", {"--bind", "tcp://127.0.0.1:0", "--keys", keys()});
-    const std::string line = process.line_with("serving clients and workers on ");
-    address_ = line.substr(line.rfind(' ') + 1);
-    return process;
-  }
-  Process& ask(const std::string& question, const std::string& as, Arguments more = {}) {
-    more.insert(more.begin(), question);
-    more.insert(more.end(), {"--connect", address_, "--keys", keys(as)});
-    return start("ventile", more);
-  }
-
-  // Where the sink says that results come in.
-  static std::string results_address(Process& sink) {
-    const std::string line = sink.line_with("results come in on ");
-    return line.substr(line.rfind(' ') + 1);
-  }
-};
-
-// A program of somebody else's, with keys or without, that says what it likes.
-template <class Socket>
-class Intruder {
-public:
-  Intruder(const std::string& address, const Curve& curve)
-      : socket_(context_, {.connection = {.curve = curve}}), monitor_(context_, socket_) {
-    reactor_.add(monitor_, [this] {
-      ConnectionEvent event;
-      if (!monitor_.receive(event)) return Reading::drained;
-      using Kind = ConnectionEvent::Kind;
-      shut_out_ = shut_out_ || event.kind == Kind::handshake_failed || event.kind == Kind::disconnected;
-      let_in_ = let_in_ || event.kind == Kind::handshake_succeeded;
-      return Reading::more;
-    });
-    EXPECT_TRUE(socket_.connect(*Endpoint::parse(address)));
-  }
-
-  // Whether the door opens.
-  bool is_let_in() {
-    turn_until([this] { return let_in_ || shut_out_; });
-    return let_in_;
-  }
-
-  // Says this and returns the next answer. A heartbeat is none: it comes when another connection has ended.
-  Message answer_to(const Message& message) {
-    IncarnationId incarnation;
-    assign_random(incarnation);
-    Frame frame{encode({{}, incarnation, {}, 1}, message, PayloadWriter{frame_header_size})};
-    std::optional<Message> answer;
-    reactor_.add(socket_, [&] {
-      Frame received;
-      if (!socket_.receive(received)) return Reading::drained;
-      const Result<Received> decoded = decode(received.bytes());
-      if (decoded && !answer && !std::holds_alternative<Heartbeat>(decoded->message)) answer = decoded->message;
-      return Reading::more;
-    });
-    bool sent = false;
-    turn_until([&] {
-      sent = sent || socket_.send(frame) == SendOutcome::sent;
-      return answer.has_value();
-    });
-    reactor_.remove(socket_);
-    return answer.value_or(HelloAgain{});
-  }
-
-private:
-  Context context_;
-  Reactor reactor_;
-  Socket socket_;
-  Monitor monitor_;
-  bool let_in_ = false;
-  bool shut_out_ = false;
-
-  void turn_until(const std::function<bool()>& done) {
-    const TimerId give_up = reactor_.call_at(reactor_.now() + guard, [this] {
-      ADD_FAILURE() << "nothing happened";
-      reactor_.stop();
-    });
-    TimerId tick;
-    const std::function<void()> set_tick = [&] {
-      tick = reactor_.call_at(reactor_.now() + std::chrono::milliseconds{1}, set_tick);
-    };
-    set_tick();
-    reactor_.on_turn_end([&] {
-      if (done()) reactor_.stop();
-    });
-    reactor_.run();
-    reactor_.on_turn_end({});
-    reactor_.cancel(tick);
-    reactor_.cancel(give_up);
-  }
-};
-
-Hello hello_as(Role role) {
-  Hello hello;
-  hello.role = role;
-  assign_random(hello.node);
-  hello.name = "intruder";
-  hello.slots = role == Role::worker ? 1 : 0;
-  hello.greeting = 1;
-  return hello;
-}
 
 TEST_F(KeysSystemTest, a_job_over_tcp_runs_with_keys) {
   Process& ventilator = ventilate({"--range", "0:1000", "--function", "index"});
@@ -363,6 +246,51 @@ TEST_F(KeysSystemTest, what_keygen_and_keys_cannot_do_they_say) {
   refused({"keys", "list", "--keys", path("nothing")}, "nothing");
   refused({"keys"}, "expected list, revoke NAME or reload");
   refused({"worker", "--keys", path("nothing")}, "nothing");
+}
+
+// The door of everybody who binds: as many may wait there as its owner says, and then the oldest goes.
+TEST_F(KeysSystemTest, a_ventilator_has_no_more_slots_of_one_key_than_it_is_told) {
+  Process& ventilator = ventilate({"--range", "0:10", "--function", "index", "--key-slots-max", "1"});
+  work();
+  ventilator.line_with("is here with 1 slot");
+  EXPECT_NE(work().line_with("they may have 1"), "");
+  collect();
+  const Summary summary = exact_summary(ventilator);
+  EXPECT_EQ(summary.done, 10U);
+  EXPECT_GT(summary.refusals.at("over_limit"), 0U);
+}
+
+TEST_F(KeysSystemTest, strangers_wait_at_a_door_as_its_owner_says) {
+  const auto wait_until_closed = [](RawConnection& one) {
+    const auto give_up = std::chrono::steady_clock::now() + guard;
+    while (!one.is_closed() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    EXPECT_TRUE(one.is_closed());
+  };
+  const auto expect_two_to_wait_at = [&](const std::string& address) {
+    SCOPED_TRACE(address);
+    const Endpoint door = *Endpoint::parse(address);
+    RawConnection first{door};
+    RawConnection second{door};
+    RawConnection third{door};
+    wait_until_closed(first);
+    EXPECT_FALSE(second.is_closed());
+    EXPECT_FALSE(third.is_closed());
+  };
+  ventilate({"--range", "0:1", "--function", "index", "--strangers-max", "2"});
+  expect_two_to_wait_at(address_);
+  // Not at the results' usual port: workers of other tests, whose sinks are gone, still knock there.
+  Process& sink = start_sink({"--output", path("results"), "--keys", keys(), "--strangers-max", "2",  //
+                              "--bind", "tcp://127.0.0.1:0"});
+  expect_two_to_wait_at(results_address(sink));
+  Process& serving = start("ventile-broker", {"--bind", "tcp://127.0.0.1:0", "--keys", keys(), "--strangers-max", "2"});
+  const std::string line = serving.line_with("serving clients and workers on ");
+  expect_two_to_wait_at(line.substr(line.rfind(' ') + 1));
+  Process& run = start("ventile", {"run", "--bind", "tcp://127.0.0.1:0", "--remote-only", "--keys", keys(),
+                                   "--strangers-max", "2", "true", ":::", "1"});
+  const std::string help = run.line_with("--connect ");
+  const std::size_t at = help.find("tcp://");
+  ASSERT_NE(at, std::string::npos) << help;
+  expect_two_to_wait_at(help.substr(at, help.find(' ', at) - at));
 }
 
 }  // namespace

@@ -36,10 +36,29 @@ Hello Rogue::hello(const std::string& function, std::uint64_t credit) const {
   return hello;
 }
 
+std::vector<Hello> Rogue::absurd_hellos() const {
+  Hello large = hello("hold", UINT64_MAX);
+  large.slots = UINT32_MAX;
+  Hello nameless = hello("hold");
+  nameless.node = {};
+  return {large, nameless};
+}
+
 void Rogue::enrol(const Hello& hello) {
   say(hello, {}, {});
   hear<Welcome>();
   session = envelope.session;
+}
+
+bool Rogue::comes_in(const Hello& hello) {
+  say(hello, {}, {});
+  bool welcome = false;
+  EXPECT_TRUE(hear_until([&](const Message& heard) {
+    welcome = std::holds_alternative<Welcome>(heard);
+    return welcome || std::holds_alternative<Refused>(heard);
+  })) << "it is neither let in nor refused";
+  if (welcome) session = envelope.session;
+  return welcome;
 }
 
 Buffer Rogue::frame_of(const Message& message, JobId job, SessionId in) {
@@ -55,6 +74,12 @@ Buffer Rogue::frame_of(const Message& message, JobId job, SessionId in) {
 
 void Rogue::say(const Message& message, JobId job, SessionId in) { say_bytes(frame_of(message, job, in)); }
 
+void Rogue::say(const Message& message, JobId job, SessionId in, Bytes payload) {
+  PayloadWriter payloads{frame_header_size};
+  payloads.append(payload);
+  say_bytes(encode({job, incarnation, in, ++sequence_}, message, std::move(payloads)));
+}
+
 void Rogue::say_bytes(const Buffer& bytes) {
   Frame frame = Frame::copy_of(bytes);
   EXPECT_TRUE(turn_until([&] { return socket_.send(frame) == SendOutcome::sent; }));
@@ -69,6 +94,28 @@ void Rogue::push(const std::string& sink, const Message& message, JobId job) {
   const Buffer bytes = frame_of(message, job, {});
   Frame frame = Frame::copy_of(bytes);
   EXPECT_TRUE(turn_until([&] { return push_->send(frame) == SendOutcome::sent; }));
+}
+
+void Rogue::hear_its_end() {
+  EXPECT_TRUE(hear_until([](const Message& heard) {
+    return std::holds_alternative<Refused>(heard) || std::holds_alternative<Bye>(heard) ||
+           std::holds_alternative<HelloAgain>(heard);
+  })) << "its session goes on";
+}
+
+bool Rogue::hear_until(const std::function<bool(const Message&)>& wanted) {
+  bool done = false;
+  turn_until([&] {
+    while (!done && !heard_.empty()) {
+      const Buffer frame = std::move(heard_.front());
+      heard_.pop_front();
+      const Result<Received> received = decode(frame);
+      done = received && wanted(received->message);
+      if (done) envelope = received->envelope;
+    }
+    return done;
+  });
+  return done;
 }
 
 bool Rogue::turn_until(const std::function<bool()>& done) {

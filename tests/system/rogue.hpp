@@ -29,12 +29,17 @@ public:
 
   // A HELLO that is in order; a worker's offers one slot, the function and credit for so many tasks.
   Hello hello(const std::string& function = {}, std::uint64_t credit = 0) const;
+  // HELLOs that no dispatcher takes from a worker: with more slots than there may be, and without a node.
+  std::vector<Hello> absurd_hellos() const;
   // Says HELLO and takes the session that WELCOME names.
   void enrol(const Hello& hello);
+  // The same, if it is let in: false if the answer is REFUSED.
+  bool comes_in(const Hello& hello);
 
   // With one payload of one byte for each number of a range that needs them.
   void say(const Message& message, JobId job = {}) { say(message, job, session); }
   void say(const Message& message, JobId job, SessionId in);
+  void say(const Message& message, JobId job, SessionId in, Bytes payload);  // With this as its only payload.
   void say_bytes(const Buffer& frame);
   // The same to where results go, over a PUSH with the worker's key.
   void push(const std::string& sink, const Message& message, JobId job);
@@ -44,24 +49,18 @@ public:
   template <class M>
   M hear() {
     M found{};
-    bool done = false;
-    turn_until([&] {
-      while (!done && !heard_.empty()) {
-        const Buffer frame = std::move(heard_.front());
-        heard_.pop_front();
-        const Result<Received> received = decode(frame);
-        const auto* message = received ? std::get_if<M>(&received->message) : nullptr;
-        if (message == nullptr) continue;
-        found = *message;
-        if constexpr (requires { found.payloads; }) found.payloads = {};
-        envelope = received->envelope;
-        done = true;
-      }
-      return done;
+    const bool done = hear_until([&](const Message& heard) {
+      const auto* message = std::get_if<M>(&heard);
+      if (message == nullptr) return false;
+      found = *message;
+      if constexpr (requires { found.payloads; }) found.payloads = {};
+      return true;
     });
     EXPECT_TRUE(done) << name_of(Message{M{}}) << " was not heard";
     return found;
   }
+  // REFUSED, BYE or HELLO-AGAIN: there is no session any more.
+  void hear_its_end();
 
   SessionId session;
   IncarnationId incarnation;
@@ -80,6 +79,7 @@ private:
   std::uint64_t sequence_ = 0;
 
   Buffer frame_of(const Message& message, JobId job, SessionId in);
+  bool hear_until(const std::function<bool(const Message&)>& wanted);  // False if it does not come.
   bool turn_until(const std::function<bool()>& done);
 };
 

@@ -222,6 +222,17 @@ TEST_F(RunTest, a_log_is_gone_on_with_and_what_it_has_is_passed_over_whatever_it
   EXPECT_EQ(output_of(failed, 1), "4\n3\n5\n");
 }
 
+TEST_F(RunTest, one_slot_shows_its_commands_in_their_order) {
+  const std::string log = path("log");
+  std::string expected;
+  Arguments all{"-j1", "--joblog", log, "echo", ":::"};
+  for (int i = 0; i < 200; ++i) {
+    all.push_back(std::to_string(i));
+    expected += std::to_string(i) + "\n";
+  }
+  EXPECT_EQ(output_of(all, 0), expected);
+}
+
 TEST_F(RunTest, only_what_failed_runs_again_by_the_log) {
   const std::string log = path("log");
   const std::string marks = path("marks");

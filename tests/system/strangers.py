@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""A thousand strangers at the port of a dispatcher with keys, while it serves a job.
+
+They have no key and never get in. Some say nothing, some say nonsense, some begin the handshake and stop, some claim
+huge frames and send them, some send parts without an end, some only knock. Whoever is thrown out comes back.
+
+The job must lose nothing, count nothing twice and go on while they are there; the dispatcher must not take more memory
+than a stranger's connection may hold. What the strangers cost in throughput is said, and not judged: it is a figure of
+the machine.
+
+A thousand programs take processors, wherever they call. With --door the same strangers call at another door in other
+turns, which accepts and drops by the same rules and as cheaply as can be (door.cpp): how much slower the job is when
+they call at ours is what our door costs.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + b"\0" + bytes(31)
+FRAME_MAX = 2 << 20
+
+
+async def idle(reader, _):
+    while await reader.read(4096):
+        pass
+
+
+async def garbage(_, writer):
+    while True:
+        writer.write(random.randbytes(4096))
+        await writer.drain()
+
+
+async def half_handshake(reader, writer):
+    writer.write(GREETING)
+    await reader.readexactly(64)
+    hello = b"\x05HELLO" + random.randbytes(194)
+    writer.write(b"\x04" + bytes([len(hello)]) + hello[:100])
+    await idle(reader, writer)
+
+
+async def huge_frame(reader, writer):
+    writer.write(GREETING)
+    await reader.readexactly(64)
+    size = FRAME_MAX - 1
+    writer.write(b"\x06" + size.to_bytes(8, "big"))
+    for _ in range(size // 4096):
+        writer.write(bytes(4096))
+        await writer.drain()
+    await idle(reader, writer)
+
+
+async def endless_parts(reader, writer):
+    writer.write(GREETING)
+    await reader.readexactly(64)
+    while True:
+        writer.write(b"\x01\xff" + bytes(255))
+        await writer.drain()
+
+
+async def scan(_, writer):
+    await asyncio.sleep(0.1)
+
+
+KINDS = [idle, garbage, half_handshake, huge_frame, endless_parts, scan]
+
+
+async def stranger(host, port, kind, knocks):
+    while True:
+        writer = None
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            knocks[kind.__name__] = knocks.get(kind.__name__, 0) + 1
+            await kind(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            await asyncio.sleep(0.05)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+async def besiege(host, port, count, go_on, begin):
+    knocks = {}
+    tasks = [asyncio.create_task(stranger(host, port, KINDS[i % len(KINDS)], knocks)) for i in range(count)]
+    while sum(knocks.values()) < count:  # They are there first.
+        await asyncio.sleep(0.05)
+    begin()
+    while go_on():
+        await asyncio.sleep(0.05)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return knocks
+
+
+def memory(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
+
+
+class Job:
+    def __init__(self, programs, folder, name, tasks):
+        self.programs, self.folder, self.keys = programs, folder, folder / "keys"
+        self.results = folder / name
+        self.ventilator = self.start("ventile-ventilator", "--bind", "tcp://127.0.0.1:0", "--function", "index",
+                                     "--range", f"0:{tasks}", "--json")
+        self.address = self.said(self.ventilator, r"on (tcp://127\.0\.0\.1:\d+)")
+        self.others = []
+
+    def start(self, program, *arguments):
+        command = [self.programs / program, "--keys", self.keys, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def said(process, pattern):
+        for line in process.stderr:
+            if found := re.search(pattern, line):
+                return found[1]
+        sys.exit(f"{process.args[0]} ended early")
+
+    def go(self):
+        self.others = [
+            self.start("ventile-sink", "--connect", self.address, "--output", "/dev/null", "--format", "raw"),
+            self.start("ventile-worker", "--connect", self.address, "--slots", "1", "--quiet")]
+        for process in self.others + [self.ventilator]:
+            subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+
+    def summary(self):
+        summary = json.loads(self.ventilator.stdout.read().splitlines()[-1])
+        code = self.ventilator.wait()
+        for process in self.others:
+            process.kill()
+            process.wait()
+        return code, summary
+
+
+class Turn:
+    """One job, and what was seen of it while strangers called somewhere, or nowhere."""
+
+    def __init__(self, options, folder, kind, door):
+        job = Job(options.bin, folder, kind, options.tasks)
+        self.begin = memory(job.ventilator.pid)
+        self.peak = self.begin
+        self.knocks = {}
+        self.job = job
+        if kind == "alone":
+            job.go()
+            while self.go_on():
+                time.sleep(0.05)
+        else:
+            host, port = job.address[len("tcp://"):].rsplit(":", 1)
+            port = door if kind == "elsewhere" else int(port)
+            self.knocks = asyncio.run(besiege(host, port, options.strangers, self.go_on, job.go))
+        code, summary = job.summary()
+        audit = summary["audit"]
+        if code or audit["lost"] or audit["counted_twice"] or summary["outcomes"]["done"] != options.tasks:
+            sys.exit(f"{kind}: the job ended with {code}: {summary}")
+        self.rate = options.tasks / summary["seconds"]
+        print(f"{kind}: {self.rate / 1e6:.2f} M tasks/s, {self.megabytes():.1f} MB more at most, "
+              f"{sum(self.knocks.values()) / summary['seconds']:.0f} connections a second", flush=True)
+
+    def go_on(self):
+        if self.job.ventilator.poll() is not None:
+            return False
+        try:
+            self.peak = max(self.peak, memory(self.job.ventilator.pid))
+        except (OSError, TypeError):
+            return False
+        return True
+
+    def megabytes(self):
+        return (self.peak - self.begin) / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--door", type=pathlib.Path, help="the program door: strangers call there, too, in other turns")
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--strangers", type=int, default=1000)
+    parser.add_argument("--tasks", type=int, default=20_000_000)
+    parser.add_argument("--most-megabytes", type=float, help="that the dispatcher may take because of them")
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    kinds = ["alone", "elsewhere", "besieged"] if options.door else ["alone", "besieged"]
+    turns = {kind: [] for kind in kinds}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        subprocess.run([options.bin / "ventile", "keygen", "--out", folder / "keys"], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        other = subprocess.Popen([options.door], stdout=subprocess.PIPE, text=True) if options.door else None
+        door = int(other.stdout.readline()) if other else None
+        try:
+            for turn in range(options.turns):
+                for kind in kinds if turn % 2 == 0 else reversed(kinds):
+                    turns[kind].append(Turn(options, folder, kind, door))
+        finally:
+            if other:
+                other.kill()
+                other.wait()
+    knocks = {kind: sum(turn.knocks.get(kind.__name__, 0) for turn in turns["besieged"]) for kind in KINDS}
+    print(f"{sum(knocks.values())} connections by {options.strangers} strangers: "
+          + ", ".join(f"{kind.__name__} {count}" for kind, count in knocks.items()))
+    besieged = statistics.median(turn.rate for turn in turns["besieged"])
+    for kind in kinds[:-1]:
+        rate = statistics.median(turn.rate for turn in turns[kind])
+        print(f"throughput while they call at our door: {besieged / rate:.2f} of that "
+              + ("while they call at another" if kind == "elsewhere" else "while nobody does"))
+    most = (max(turn.megabytes() for turn in turns["besieged"]) - max(turn.megabytes() for turn in turns["alone"]))
+    print(f"{most:.1f} MB because of them")
+    if options.most_megabytes is not None and most > options.most_megabytes:
+        sys.exit(f"more than {options.most_megabytes} MB")
+
+
+if __name__ == "__main__":
+    main()
