@@ -131,7 +131,7 @@ void unpack_strings(benchmark::State& state) {
   count_tasks(state, strings, bytes.size());
 }
 
-// 28,000 payloads of 32 bytes fill the default frame of 1 MiB.
+// 28,000 payloads of 32 bytes fill a frame of 1 MiB.
 void batch_sizes(benchmark::internal::Benchmark* benchmark) {
   for (const std::int64_t count : {1, 32, 1'024, 28'000}) benchmark->Arg(count);
 }

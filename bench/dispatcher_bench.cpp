@@ -13,7 +13,6 @@
 #include <numeric>
 #include <random>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -32,7 +31,7 @@ enum class Order : std::uint8_t { oldest, any };
 // A dispatcher with one job that never ends, a sink that takes everything and workers of one slot each.
 class Fabric {
 public:
-  Fabric(std::uint64_t workers, std::uint64_t tasks) {
+  Fabric(std::uint64_t workers, std::uint64_t tasks) : sessions_(sink_peer.value + 1 + workers) {
     dispatcher_.open_job(job, {.name = "bench", .function = "index", .index = {.enabled = true}}, now_);
     if (tasks > 0) dispatcher_.offer(job, tasks, 0, now_);
     hello(sink_peer, {.role = Role::sink, .node = {1, 1}, .results_address = "tcp://127.0.0.1:5571"});
@@ -52,15 +51,15 @@ public:
   // The sink has stored one of the batches that are out: the oldest, or any one. Whoever ran it gets the next.
   void settle_one(Order order) {
     if (order == Order::any) std::swap(leased_[random_() % leased_.size()], leased_.front());
-    const auto [worker, tasks] = std::move(leased_.front());
+    const auto [worker, lease, range] = leased_.front();
     leased_.pop_front();
     say(sink_peer, job,
         Stored{{{incarnation_of(worker),
-                 tasks.lease,
-                 tasks.range,
+                 lease,
+                 range,
                  Verdict::stored,
-                 task_nanoseconds * tasks.range.count,
-                 9 * tasks.range.count,
+                 task_nanoseconds * range.count,
+                 9 * range.count,
                  {}}},
                {plenty, plenty, plenty}});
   }
@@ -76,8 +75,13 @@ private:
 
   Dispatcher dispatcher_{{9}, {}};
   TimePoint now_{std::chrono::hours{1}};
-  std::unordered_map<PeerId, SessionId> sessions_;
-  std::deque<std::pair<PeerId, Tasks>> leased_;
+  std::vector<SessionId> sessions_;  // By peer. This and the next as small as can be: only the dispatcher is measured.
+  struct Leased {
+    PeerId worker;
+    LeaseId lease;
+    Range range;
+  };
+  std::deque<Leased> leased_;
   std::minstd_rand random_{1};
 
   static IncarnationId incarnation_of(PeerId peer) { return {1'000'000 + peer.value}; }
@@ -86,16 +90,16 @@ private:
 
   void say(PeerId peer, JobId about, Message message) {
     now_ += std::chrono::microseconds{1};
-    dispatcher_.on_message(peer, {{about, incarnation_of(peer), sessions_[peer], 0}, std::move(message)}, now_);
+    dispatcher_.on_message(peer, {{about, incarnation_of(peer), sessions_[peer.value], 0}, std::move(message)}, now_);
     carry_out();
   }
 
   void carry_out() {
     for (Action& action : dispatcher_.take_actions()) {
       if (auto* tasks = std::get_if<SendTasks>(&action))
-        leased_.emplace_back(tasks->to, tasks->tasks);
+        leased_.push_back({tasks->to, tasks->tasks.lease, tasks->tasks.range});
       else if (const auto* send = std::get_if<Send>(&action); send && std::holds_alternative<Welcome>(send->message))
-        sessions_[send->to] = send->session;
+        sessions_[send->to.value] = send->session;
     }
   }
 };

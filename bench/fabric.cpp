@@ -1,5 +1,6 @@
 #include "bench/fabric.hpp"
 
+#include <atomic>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include <ventile/keys/keys.hpp>
 #include <ventile/net/context.hpp>
 #include <ventile/queue/sink.hpp>
 #include <ventile/queue/ventilator.hpp>
@@ -35,6 +37,10 @@ template <class T>
 T value_of(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().message);
   return std::move(*result);
+}
+
+Keys keys_of(const std::string& root, KeyRole role) {
+  return root.empty() ? Keys{} : value_of(Keys::open(root, {role}));
 }
 
 TaskRegistry functions(const std::function<std::int64_t(std::int64_t)>& work = {}) {
@@ -113,6 +119,7 @@ VentilatorOptions ventilator_options(const Endpoint& bind, const FabricJob& job)
   options.job.name = "bench";
   options.job.function = job.function;
   options.job.index.enabled = job.function != "echo";
+  options.keys = keys_of(job.keys, KeyRole::dispatcher);
   options.log = warnings();
   options.index_count = options.job.index.enabled ? job.tasks : 0;
   return options;
@@ -123,16 +130,26 @@ void ventilate(Ventilator& ventilator) {
   if (report.ending != VentilatorEnding::done) throw std::runtime_error("the ventilator: " + report.why);
 }
 
-void work(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, std::uint32_t slots) {
-  Worker worker{context, registry, {.connect = dispatcher, .slots = slots, .once = true, .log = warnings()}};
+void work(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, std::uint32_t slots,
+          const std::string& keys = {}) {
+  WorkerOptions options;
+  options.connect = dispatcher;
+  options.slots = slots;
+  options.once = true;
+  options.keys = keys_of(keys, KeyRole::worker);
+  options.log = warnings();
+  Worker worker{context, registry, std::move(options)};
   value_of(worker.run());
 }
 
-void collect(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, const std::string& fold,
+void collect(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher, const FabricJob& job,
              const std::function<std::unique_ptr<Output>()>& open_output) {
-  Sink sink{context, registry, {.connect = dispatcher, .fold = fold, .log = warnings()}, [&](std::uint64_t) {
-              return open_output();
-            }};
+  SinkOptions options;
+  options.connect = dispatcher;
+  options.fold = job.fold;
+  options.keys = keys_of(job.keys, KeyRole::sink);
+  options.log = warnings();
+  Sink sink{context, registry, std::move(options), [&](std::uint64_t) { return open_output(); }};
   const SinkReport report = value_of(sink.run());
   if (report.ending != SinkEnding::done) throw std::runtime_error("the sink: " + report.why);
 }
@@ -140,7 +157,7 @@ void collect(Context& context, const TaskRegistry& registry, const Endpoint& dis
 double collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
                          const FabricJob& job) {
   Tally tally;
-  collect(context, registry, dispatcher, job.fold, [&tally] { return std::make_unique<CountingOutput>(tally); });
+  collect(context, registry, dispatcher, job, [&tally] { return std::make_unique<CountingOutput>(tally); });
   const bool whole = job.function != "echo" || tally.bytes == job.tasks * job.bytes;
   if (tally.tasks != job.tasks || !whole) throw std::runtime_error("the sink has not counted the job's tasks");
   return to_seconds(tally.closed - tally.opened);
@@ -159,10 +176,14 @@ double run_as_threads(const Endpoint& bind, const FabricJob& job) {
 }
 
 double run_as_processes(const Endpoint& bind, const FabricJob& job) {
-  Child ventilator{
-      {"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes)}};
+  std::vector<std::string> ventilator_words{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks),
+                                            std::to_string(job.bytes)};
+  if (!job.keys.empty()) ventilator_words.push_back(job.keys);
+  Child ventilator{ventilator_words};
   const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));
-  const Child worker{{"worker", bound.to_string()}};
+  std::vector<std::string> worker_words{"worker", bound.to_string()};
+  if (!job.keys.empty()) worker_words.push_back(job.keys);
+  const Child worker{worker_words};
   Context context;
   return collect_and_count(context, functions(), bound, job);
 }
@@ -174,9 +195,40 @@ void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::funct
   ventilate(ventilator);
 }
 
-void run_worker(const Endpoint& dispatcher) {
+void run_worker(const Endpoint& dispatcher, const std::string& keys) {
   Context context;
-  work(context, functions(), dispatcher, 1);
+  work(context, functions(), dispatcher, 1, keys);
+}
+
+double run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
+  Child ventilator{
+      {"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes)}};
+  const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));
+  std::vector<std::unique_ptr<Child>> workers;
+  for (std::uint32_t i = 0; i < crowd.processes; ++i)
+    workers.push_back(std::make_unique<Child>(
+        std::vector<std::string>{"workers", bound.to_string(), std::to_string(crowd.workers_each)}));
+  for (const auto& worker : workers) worker->line();
+  Context context;
+  return collect_and_count(context, functions(), bound, job);
+}
+
+void run_workers(const Endpoint& dispatcher, std::uint32_t count, const std::function<void()>& on_ready) {
+  constexpr int sockets_each = 8;
+  Context context{{.sockets_max = static_cast<int>(count) * sockets_each + sockets_each}};
+  const TaskRegistry registry = functions();
+  std::atomic<std::uint32_t> ready{0};
+  const auto run = [&] {
+    bool was_ready = false;
+    WorkerOptions options{.connect = dispatcher, .once = true, .log = warnings()};
+    options.on_tick = [&](bool in_session, TimePoint) {
+      if (in_session && !std::exchange(was_ready, true) && ++ready == count) on_ready();
+    };
+    Worker worker{context, registry, options};
+    value_of(worker.run());
+  };
+  std::vector<std::jthread> threads;
+  for (std::uint32_t i = 0; i < count; ++i) threads.emplace_back(run);
 }
 
 // --- One by one --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ struct FabricJob {
   std::uint64_t tasks = 0;
   std::string fold = {};   // `sum`, or empty: every result travels to the sink.
   std::size_t bytes = 32;  // Of an echoed task, packed.
+  std::string keys = {};   // The root of a tree of keys, of which each role takes its own; empty: none.
   std::uint32_t slots = 1;
   std::function<std::int64_t(std::int64_t)> work = {};  // What `work` does; with roles as threads only.
 };
@@ -25,11 +26,20 @@ struct FabricJob {
 double run_as_threads(const Endpoint& bind, const FabricJob& job);
 double run_as_processes(const Endpoint& bind, const FabricJob& job);
 
+// The same with several processes of workers of one slot each; the sink gets the job when all of them are connected.
+struct Crowd {
+  std::uint32_t processes = 1;
+  std::uint32_t workers_each = 1;
+};
+double run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd);
+
 // One task at a time, the next when the sink has the last: seconds from the input to the output, with roles as threads.
 std::vector<double> run_one_by_one(const Endpoint& bind, std::size_t tasks);
 
 // The roles of run_as_processes. The ventilator says through `announce` where it is bound.
 void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::function<void(const Endpoint&)>& announce);
-void run_worker(const Endpoint& dispatcher);
+// So many on threads of their own; `on_ready` is called when all have a session.
+void run_workers(const Endpoint& dispatcher, std::uint32_t count, const std::function<void()>& on_ready);
+void run_worker(const Endpoint& dispatcher, const std::string& keys = {});
 
 }  // namespace ventile::bench

@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include <ventile/base/memory.hpp>
+
 #include "bench/child.hpp"
 #include "bench/fabric.hpp"
 #include "bench/raw_chain.hpp"
@@ -200,6 +202,7 @@ void run_role(const std::vector<std::string>& words) {
 }  // namespace ventile::bench
 
 int main(int argc, char** argv) {
+  ventile::keep_freed_memory();  // Of both sides.
   if (argc > 2 && std::string{argv[1]} == "--role") {
     ventile::bench::run_role({argv + 2, argv + argc});
     return 0;

@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <functional>
+#include <numeric>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -103,12 +106,62 @@ void share(benchmark::State& state, bool tcp, double task_seconds) {
   state.counters["useful_share"] = found;
 }
 
+// The smallest task at which half of the cores' time is useful, METG(50 %): lengths are halved until less is, and the
+// answer lies between the last two, on logarithmic scales.
+void metg(benchmark::State& state, bool tcp, const std::string& fold) {
+  const double speed = turns_per_second();
+  double found = 0;
+  while (state.KeepRunning()) {
+    double above = 1;
+    double length = 16e-6;
+    double share = useful_share(tcp, length, 0.5, speed, fold);
+    while (share > 0.5 && length > 20e-9) {
+      above = share;
+      length /= 2;
+      share = useful_share(tcp, length, 0.5, speed, fold);
+    }
+    found = share > 0.5 ? 0 : length * std::exp2((0.5 - share) / (above - share));
+  }
+  state.counters["metg_us"] = found * 1e6;  // 0: below 20 ns.
+}
+
+// Durations from a log-normal distribution between 1 us and 1 s. The best schedule is not known, but none ends before
+// the longest task, nor before both cores have done half of all; the plain loop takes whatever is next.
+void mixed(benchmark::State& state, bool tcp) {
+  constexpr std::uint64_t tasks = 4'000;
+  const double speed = turns_per_second();
+  std::mt19937_64 random{5};
+  std::lognormal_distribution<double> seconds{std::log(100e-6), 2.0};
+  std::vector<double> lengths(tasks);
+  for (double& each : lengths) each = std::clamp(seconds(random), 1e-6, 1.0);
+  const double all = std::accumulate(lengths.begin(), lengths.end(), 0.0);
+  const Length turns = [&](std::int64_t number) {
+    return static_cast<std::uint64_t>(lengths[static_cast<std::size_t>(number)] * speed);
+  };
+  std::vector<double> ratios;
+  double plain = 0;
+  while (state.KeepRunning()) {
+    for (int round = 0; round < 3; ++round) {
+      plain = plain_loop(tasks, 1, turns);
+      ratios.push_back(fabric(tcp, tasks, {}, turns) / plain);
+    }
+  }
+  state.counters["ratio_to_plain_loop"] = median(ratios);
+  state.counters["plain_loop_to_bound"] =
+      plain / std::max(all / slots, *std::max_element(lengths.begin(), lengths.end()));
+}
+
 void once(benchmark::internal::Benchmark* benchmark) { benchmark->Iterations(1)->Unit(benchmark::kMillisecond); }
 
 BENCHMARK_CAPTURE(share, inproc_100us, false, 100e-6)->Apply(once);
 BENCHMARK_CAPTURE(share, inproc_1ms, false, 1e-3)->Apply(once);
 BENCHMARK_CAPTURE(share, tcp_100us, true, 100e-6)->Apply(once);
 BENCHMARK_CAPTURE(share, tcp_1ms, true, 1e-3)->Apply(once);
+BENCHMARK_CAPTURE(metg, inproc, false, {})->Apply(once);
+BENCHMARK_CAPTURE(metg, inproc_folded, false, "sum")->Apply(once);
+BENCHMARK_CAPTURE(metg, tcp, true, {})->Apply(once);
+BENCHMARK_CAPTURE(mixed, inproc, false)->Apply(once);
+BENCHMARK_CAPTURE(mixed, tcp, true)->Apply(once);
 
 }  // namespace
 }  // namespace ventile::bench
