@@ -167,6 +167,20 @@ class Cluster:
     def network(self):
         return f"{self.project}_fabric"
 
+    def host_address(self, container):
+        return self.inspect(container, ".NetworkSettings.Networks")[self.network()]["IPAddress"]
+
+    @contextlib.contextmanager
+    def squatter(self):
+        """A worker of nobody's, which has the lowest address that is free in the network. Waits until it runs."""
+        squatter = docker("run", "--detach", "--network", self.network(), IMAGE, "worker", "--insecure", "--connect",
+                          "tcp://nobody:5570").strip()
+        try:
+            self.wait_for_line(squatter, "'nobody' cannot be looked up")
+            yield squatter
+        finally:
+            docker("rm", "--force", squatter)
+
     # --- The fabric, from the host ---
 
     def ventile(self, command, *arguments, **more):

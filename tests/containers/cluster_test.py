@@ -193,6 +193,36 @@ class ClusterTest(ContainerTest):
             eventually("it serves again", lambda: cluster.well(worker))
         cluster.wait_for_workers(2)
 
+    def test_a_worker_that_is_cut_off_comes_back_at_another_address(self):
+        """Its old connection is dead, and nobody says so: what it sends there is confirmed by nobody."""
+        cluster = self.cluster
+        worker = cluster.containers("worker")[1]
+        before = cluster.host_address(worker)
+        with cluster.map("mark", TASKS):
+            cluster.wait_for_progress()
+            docker("network", "disconnect", cluster.network(), worker)
+            eventually("it says that it waits for the broker", lambda: not cluster.well(worker))
+            with cluster.squatter():
+                docker("network", "connect", cluster.network(), worker)
+                self.assertNotEqual(cluster.host_address(worker), before)
+            eventually("it serves again", lambda: cluster.well(worker))
+        cluster.wait_for_workers(2)
+
+    def test_a_broker_that_comes_back_at_another_address_is_found(self):
+        """Its name is looked up again, as a pod's or a container's must be."""
+        cluster = self.cluster
+        broker = cluster.container("broker")
+        before = cluster.host_address(broker)
+        docker("network", "disconnect", cluster.network(), broker)
+        with cluster.squatter() as squatter:
+            docker("network", "connect", "--alias", "broker", cluster.network(), broker)
+            now = cluster.host_address(broker)
+            self.assertNotEqual(now, before)
+            for worker in cluster.containers("worker"):
+                cluster.wait_for_line(worker, f"tcp://broker:5570 is now at tcp://{now}:5570")
+            cluster.wait_for_workers(2)
+            self.assertTrue(cluster.inspect(squatter, ".State.Running"), "it waits for a name, and does not leave")
+
 
 if __name__ == "__main__":
     main()

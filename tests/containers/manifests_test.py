@@ -105,6 +105,9 @@ class Manifests:
     def wrong_probes(self):
         for workload in self.workloads():
             for container in containers_of(workload):
+                if container["image"] != "ventile":
+                    yield from self.wrong_foreign_probes(container)
+                    continue
                 for probe in ("readinessProbe", "livenessProbe"):
                     command = container.get(probe, {}).get("exec", {}).get("command", [])
                     if command[:2] != ["ventile", "health"]:
@@ -113,6 +116,13 @@ class Manifests:
                     yield f"{container['name']} has no role: {container['args']}"
             if workload["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0) <= DRAIN:
                 yield f"{workload['metadata']['name']} is killed before it has drained"
+
+    def wrong_foreign_probes(self, container):
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("readinessProbe", "livenessProbe"):
+            port = container.get(probe, {}).get("httpGet", {}).get("port")
+            if port not in ports:
+                yield f"{container['name']}: {probe} asks port {port}, which it has not"
 
     def wrong_volumes(self):
         for workload in self.workloads():
@@ -123,8 +133,8 @@ class Manifests:
                 mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
                 for name in mounts.keys() - there:
                     yield f"{container['name']} mounts {name}, which is not there"
-                variables = {variable["name"]: variable["value"] for variable in container["env"]}
-                for name in ("VENTILE_KEYS", "VENTILE_PULSE"):
+                variables = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+                for name in ("VENTILE_KEYS", "VENTILE_PULSE", "VENTILE_METRICS"):
                     if name in variables and not any(variables[name].startswith(path) for path in mounts.values()):
                         yield f"{container['name']}: {name} is {variables[name]}, where nothing is mounted"
 
@@ -146,7 +156,7 @@ class Manifests:
                     for service in self.of("Service")}
         for workload in self.workloads():
             for container in containers_of(workload):
-                for variable in container["env"]:
+                for variable in container.get("env", []):
                     if variable["name"] != "VENTILE_CONNECT":
                         continue
                     host, port = variable["value"].removeprefix("tcp://").split(":")
@@ -176,6 +186,16 @@ class ManifestsTest(unittest.TestCase):
         self.assertEqual(list(manifests.wrong()), [])
         self.assertEqual(len(manifests.of("HorizontalPodAutoscaler")), 1)
 
+    def test_the_autoscaled_broker_writes_its_figures_where_the_exporter_reads_them(self):
+        broker, exporter = containers_of(Manifests(render("autoscale")).of("StatefulSet")[0])
+        figures = Path({variable["name"]: variable["value"] for variable in broker["env"]}["VENTILE_METRICS"])
+        self.assertEqual(figures.suffix, ".prom", "the exporter reads no others")
+        self.assertIn(f"--collector.textfile.directory={figures.parent}", exporter["args"])
+        shared = [{mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == str(figures.parent)}
+                  for container in (broker, exporter)]
+        self.assertEqual(*shared)
+        self.assertTrue(shared[0])
+
     def test_everything_is_in_one_namespace(self):
         documents = render("base")
         self.assertEqual({document["metadata"].get("namespace", document["metadata"]["name"]) for document in documents},
@@ -193,6 +213,7 @@ class ManifestsTest(unittest.TestCase):
             "drained": lambda m: pod(m, "Deployment").update(terminationGracePeriodSeconds=30),
             "mounts": lambda m: pod(m, "StatefulSet")["volumes"].pop(0),
             "nothing is mounted": lambda m: pod(m, "Deployment")["containers"][0]["volumeMounts"].pop(0),
+            "which it has not": lambda m: pod(m, "StatefulSet")["containers"][1]["ports"][0].update(name="x"),
             "run as": lambda m: pod(m, "Deployment")["securityContext"].update(runAsUser=0),
             "rights": lambda m: pod(m, "Deployment")["containers"][0]["securityContext"].pop("capabilities"),
             "no limits": lambda m: pod(m, "Deployment")["containers"][0]["resources"]["limits"].pop("cpu"),
