@@ -201,12 +201,10 @@ std::uint64_t Account::release(LeaseId id, Range range, const History& history, 
     for (const Range back : free.ranges()) {
       const Pending pending{back, bytes * back.count / part.count, history};
       returned += back.count;
-      if (due) {
-        delayed_.emplace(*due, pending);
-        delayed_numbers_.insert(back);
-      } else {
+      if (due)
+        delay(pending, *due);
+      else
         backlog_.add(pending);
-      }
     }
   }
   end_if_empty(entry);
@@ -223,23 +221,17 @@ std::uint64_t Account::wake_delayed(TimePoint now) {
     const Pending pending = it->second;
     it = delayed_.erase(it);
     delayed_numbers_.erase(pending.range);
+    lost_numbers_.erase(pending.range);
     woken += pending.range.count;
     backlog_.add(pending);
   }
   return woken;
 }
 
-template <class Wanted>
-std::optional<TimePoint> Account::first_due(Wanted wanted) const {
-  const auto found = std::find_if(delayed_.begin(), delayed_.end(), wanted);
-  return found == delayed_.end() ? std::nullopt : std::optional{found->first};
-}
-
 std::optional<TimePoint> Account::next_due() const {
-  return first_due([](const auto& entry) { return !entry.second.history.lost; });
-}
-std::optional<TimePoint> Account::next_lost() const {
-  return first_due([](const auto& entry) { return entry.second.history.lost; });
+  const auto found =
+      std::find_if(delayed_.begin(), delayed_.end(), [](const auto& entry) { return !entry.second.history.lost; });
+  return found == delayed_.end() ? std::nullopt : std::optional{found->first};
 }
 
 std::vector<Range> Account::lost(TimePoint now) const {
@@ -249,17 +241,16 @@ std::vector<Range> Account::lost(TimePoint now) const {
   return ranges;
 }
 
-bool Account::is_lost(Number number) const {
-  return std::any_of(delayed_.begin(), delayed_.end(), [number](const auto& entry) {
-    return entry.second.history.lost && entry.second.range.contains(number);
-  });
+void Account::delay(const Pending& pending, TimePoint due) {
+  delayed_.emplace(due, pending);
+  delayed_numbers_.insert(pending.range);
+  if (pending.history.lost) lost_numbers_.insert(pending.range);
 }
 
 void Account::set_aside(Range range, TimePoint due) {
   for (Pending pending : backlog_.remove(range)) {
     pending.history.lost = true;
-    delayed_.emplace(due, pending);
-    delayed_numbers_.insert(pending.range);
+    delay(pending, due);
   }
 }
 
@@ -288,6 +279,7 @@ std::uint64_t Account::remove_delayed(Range range) {
     for (const Range part : rest.ranges())
       delayed_.emplace(due, Pending{part, pending.bytes * part.count / pending.range.count, pending.history});
   }
+  lost_numbers_.erase(range);
   return delayed_numbers_.erase(range);
 }
 
@@ -356,8 +348,12 @@ std::string Account::check() const {
   if (seen.count() != submitted_ || (submitted_ > 0 && seen.lowest_missing() != submitted_))
     return "a number is nowhere";
   IntervalSet delayed;
-  for (const Range range : waiting) delayed.insert(range);
-  if (!(delayed == delayed_numbers_)) return "the numbers that are delayed are not those that wait";
+  IntervalSet lost;
+  for (const auto& [due, pending] : delayed_) {
+    delayed.insert(pending.range);
+    if (pending.history.lost) lost.insert(pending.range);
+  }
+  if (!(delayed == delayed_numbers_) || !(lost == lost_numbers_)) return "the numbers that are delayed are not those that wait";
   std::uint64_t of_holders = 0;
   for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
   if (of_holders != held_) return "what the holders have is not what is leased";

@@ -103,8 +103,8 @@ public:
   void set_aside(Range range, TimePoint due);
   // What was lost and has waited long enough.
   std::vector<Range> lost(TimePoint now) const;
-  std::optional<TimePoint> next_lost() const;
-  bool is_lost(Number number) const;
+  bool is_lost(Number number) const { return lost_numbers_.contains(number); }
+  std::uint64_t lost_count() const { return lost_numbers_.count(); }
   // Moves due numbers back to the backlog, but for those that are lost; returns how many.
   std::uint64_t wake_delayed(TimePoint now);
   std::optional<TimePoint> next_due() const;
@@ -134,6 +134,7 @@ private:
   Backlog backlog_;
   std::multimap<TimePoint, Pending> delayed_;
   IntervalSet delayed_numbers_;
+  IntervalSet lost_numbers_;  // Of these.
   LeaseTable leases_;
   std::unordered_map<SessionId, LeaseHolder> holders_;
   std::uint64_t held_ = 0;  // Sum of all leases' remaining.
@@ -147,10 +148,9 @@ private:
   std::uint64_t take_from(LeaseTable::Entry& entry, Range range);  // Its holder has finished them; returns how many.
   std::uint64_t withdraw_from(LeaseTable::Entry& entry, Range range);  // Its holder will not, or in vain; the same.
   std::vector<Loser> take_from_others(Range range, std::uint64_t taken, bool doubled);
+  void delay(const Pending& pending, TimePoint due);
   std::uint64_t remove_delayed(Range range);
   std::vector<Pending> take_lost(Range range);
-  template <class Wanted>
-  std::optional<TimePoint> first_due(Wanted wanted) const;
 };
 
 template <class Wanted>

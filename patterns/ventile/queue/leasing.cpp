@@ -16,7 +16,9 @@ constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker c
 
 std::uint64_t Dispatcher::sink_room(const Job& job) const {
   if (job.is_full) return 0;
-  const std::uint64_t leased = planted("the sink's credit is not counted") ? 0 : job.account.leased_count();
+  // What was lost may come back with its worker, and its results need room then.
+  const std::uint64_t leased =
+      planted("the sink's credit is not counted") ? 0 : job.account.leased_count() + job.account.lost_count();
   // What is proposed counts as stored: the sink's credit has it already when its verdict is yet to come.
   const std::uint64_t stored = job.account.ledger().count() + job.account.awaiting_count();
   const std::uint64_t tasks = job.credit.tasks > stored + leased ? job.credit.tasks - stored - leased : 0;

@@ -82,6 +82,30 @@ TEST_F(OnLostTest, a_worker_that_is_back_in_time_keeps_what_it_runs) {
   EXPECT_EQ(audit().leased, 1U);
 }
 
+// The simulation of the fabric found it (seed 5724): it came back, and more was leased than the sink takes.
+TEST_F(OnLostTest, what_may_come_back_keeps_its_room_at_the_sink) {
+  open_job(options());
+  Sink& small = new_sink();
+  small.credit.tasks = 2;
+  small.hello().opens();
+  offer(3);
+  Worker& alice = sender();
+  const Tasks batch = alice.tasks();
+  ASSERT_EQ(batch.range, (Range{0, 1}));
+  lose(alice);
+  Worker& bob = new_worker(2);
+  bob.functions = {{"send", false}};
+  bob.hello();
+  EXPECT_EQ(bob.tasks().range, (Range{1, 1}));
+  EXPECT_TRUE(bob.all_tasks().empty());
+  Worker& again = returning(alice);
+  again.functions = {{"send", false}};
+  again.hello({{job, batch.lease, batch.range, false}});
+  again.next<Open>();
+  again.next<Route>();
+  EXPECT_EQ(audit().leased, 2U);
+}
+
 TEST_F(OnLostTest, a_result_that_comes_before_the_time_is_over_counts) {
   begin(options(), 1);
   Worker& alice = sender();
