@@ -38,7 +38,7 @@ int serve(const BrokerCommand& command, const std::string& program) {
     console.error(ExitCode::internal, signals.error().message);
     return to_int(ExitCode::internal);
   }
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) {
     console.error(ExitCode::usage, opened.error().message);

@@ -99,7 +99,7 @@ int map(const MapCommand& command, const Invocation& invocation, const std::stri
                                                  },
                                              .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   JobRun job{console, job_command(command, invocation)};
   VentilatorOptions options;
   options.log = warnings_of(console.log());

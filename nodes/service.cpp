@@ -7,7 +7,6 @@
 #include <utility>
 
 #include <pthread.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,10 +14,6 @@
 
 namespace ventile {
 namespace {
-
-// Two connections per peer (tasks and results), and what a node needs for itself.
-constexpr std::uint64_t descriptors_per_peer = 2;
-constexpr std::uint64_t descriptors_of_our_own = 64;
 
 sigset_t heeded_signals() {
   sigset_t set;
@@ -75,21 +70,6 @@ void Signals::on_signal(int signal) {
         fmt::format("{}: finishing what runs and taking no more; press Ctrl-C again to cancel it and hand it back",
                     signal == SIGINT ? "interrupted" : "told to stop"));
   }
-}
-
-std::uint64_t raise_file_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  const rlimit raised{limit.rlim_max, limit.rlim_max};
-  return ::setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
-}
-
-std::optional<std::string> file_limit_warning(std::uint64_t limit, std::uint64_t peers) {
-  const std::uint64_t needed = peers * descriptors_per_peer + descriptors_of_our_own;
-  if (limit >= needed) return std::nullopt;
-  return fmt::format(
-      "this process may open {} files, but {} peers need about {}: raise it with ulimit -n or LimitNOFILE", limit,
-      peers, needed);
 }
 
 }  // namespace ventile

@@ -1,9 +1,7 @@
-// A node as a well-behaved process: it listens to signals, and has the file descriptors that it needs.
+// A node as a well-behaved process: it listens to signals.
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 
 #include <nodes/exit_code.hpp>
@@ -43,11 +41,5 @@ private:
   Signals(SignalActions actions, int descriptor) : actions_(std::move(actions)), descriptor_(descriptor) {}
   void on_signal(int signal);
 };
-
-// How many descriptors this process may have open, after having asked for as many as the system allows.
-std::uint64_t raise_file_limit();
-
-// What to tell the user if the limit does not suffice for that many peers.
-std::optional<std::string> file_limit_warning(std::uint64_t limit, std::uint64_t peers);
 
 }  // namespace ventile

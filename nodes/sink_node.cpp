@@ -120,7 +120,7 @@ int collect(const SinkCommand& command, const std::string& program) {
                            },
                        .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::sink}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);

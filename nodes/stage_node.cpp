@@ -67,7 +67,7 @@ int run_stage(const WorkerCommand& command, const std::string& program) {
                                                  },
                                              .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> keys = open_keys(command.keys, {KeyRole::worker}, console.log());
   if (!keys) return fail(ExitCode::usage, keys.error().message);
   warn_if_open(console, command.connect, {command.keys, command.insecure});

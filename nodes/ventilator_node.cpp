@@ -77,7 +77,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
                        .cancel = cancel,
                        .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);

@@ -93,7 +93,7 @@ int work(const WorkerCommand& command, const std::string& program) {
     console.error(ExitCode::internal, signals.error().message);
     return to_int(ExitCode::internal);
   }
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> keys = open_keys(command.keys, {KeyRole::worker}, console.log());
   if (!keys) {
     console.error(ExitCode::usage, keys.error().message);

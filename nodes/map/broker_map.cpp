@@ -205,7 +205,7 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
            },
        .reload = [] {}});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   const Result<Keys> keys = open_keys(command.keys, {KeyRole::client}, console.log());
   if (!keys) return fail(ExitCode::usage, keys.error().message);
   warn_if_open(console, *command.connect, {command.keys, command.insecure});

@@ -463,7 +463,7 @@ int run_commands(const RunCommand& run) {
                                                    reload_keys(keys.sink, console.log());
                                                  }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<RunKeys> opened = RunKeys::open(run.keys, run.strangers_max, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);

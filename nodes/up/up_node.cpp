@@ -126,7 +126,7 @@ int up(const UpCommand& command) {
     console.error(ExitCode::internal, signals.error().message);
     return to_int(ExitCode::internal);
   }
-  raise_file_limit();
+  raise_descriptor_limit();
   Result<Keys> opened = open_keys(command.broker.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) {
     console.error(ExitCode::usage, opened.error().message);

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include <poll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -80,23 +79,6 @@ TEST_F(SignalsTest, a_broken_pipe_does_not_kill) {
   EXPECT_EQ(::write(ends[1], "x", 1), -1);
   EXPECT_EQ(errno, EPIPE);
   ::close(ends[1]);
-}
-
-TEST(FileLimitTest, the_limit_is_raised_as_far_as_the_system_allows) {
-  rlimit limit{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
-  const rlimit lowered{std::min<rlim_t>(limit.rlim_cur, 128), limit.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
-  EXPECT_EQ(raise_file_limit(), limit.rlim_max);
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
-  EXPECT_EQ(limit.rlim_cur, limit.rlim_max);
-}
-
-TEST(FileLimitTest, a_limit_below_the_need_is_said) {
-  EXPECT_EQ(file_limit_warning(1024, 100), std::nullopt);
-  EXPECT_EQ(
-      file_limit_warning(1024, 5000),
-      "this process may open 1024 files, but 5000 peers need about 10064: raise it with ulimit -n or LimitNOFILE");
 }
 
 }  // namespace

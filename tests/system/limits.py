@@ -128,13 +128,15 @@ class Job:
         self.address = f"tcp://127.0.0.1:{free_port()}"
         self.state = {"dispatcher": os.path.join(folder, "state"), "sink": os.path.join(folder, "state")}
         self.output = os.path.join(folder, "out")
-        self.environment, self.options, self.roles = {}, {}, {}
+        self.environment, self.options, self.descriptors, self.roles = {}, {}, {}, {}
         self.workers = workers
 
     def program(self, name, *rest):
         return [os.path.join(self.arguments.bin, name), *rest]
 
     def add(self, name, command, **more):
+        if name in self.descriptors:
+            command = ["prlimit", f"--nofile={self.descriptors[name]}", *command]
         self.roles[name] = Role(name, command + self.options.get(name, []), self.folder,
                                 environment=self.environment.get(name), **more)
         return self.roles[name]
@@ -150,13 +152,17 @@ class Job:
             self.add("ventilator", self.program("ventile-ventilator", "--bind", self.address, "--job", "limits",
                                                 "--durable", self.state["dispatcher"], "--function", "echo", "--format",
                                                 "lines"), stdin=subprocess.PIPE)
-            self.add("sink", self.program("ventile-sink", "--connect", self.address, "--bind",
-                                          f"tcp://127.0.0.1:{free_port()}", "--durable", self.state["sink"], "--output",
+            self.results_address = f"tcp://127.0.0.1:{free_port()}"
+            self.add("sink", self.program("ventile-sink", "--connect", self.address, "--bind", self.results_address,
+                                          "--durable", self.state["sink"], "--output",
                                           self.output, "--format", "raw"))
         for n in range(self.workers):
-            self.add(f"worker-{n}", self.program("ventile-worker", "--connect", self.address, "-j", "2"))
+            self.work(n)
         if feed:
             self.feed()
+
+    def work(self, number):
+        self.add(f"worker-{number}", self.program("ventile-worker", "--connect", self.address, "-j", "2"))
 
     def source(self):
         return self.roles["map" if self.broker else "ventilator"]
@@ -298,6 +304,41 @@ def stopped_sink(arguments, folder):
     job.check()
 
 
+# --- No descriptor left -------------------------------------------------------------------------------------------
+
+
+def no_descriptors(arguments, folder, name):
+    """Strangers take all that a role has. Who is in works on, who knocks hears that there is no room, and comes in when
+    they are gone."""
+    job = Job(arguments, folder, 2000, 100, broker=name == "broker")
+    job.descriptors = {name: 64}
+    job.start(feed=False)
+    job.feed(0, 1000).join(GUARD)
+    wait_until(lambda: job.results() > 0, "there are results")
+    address = job.results_address if name == "sink" else job.address
+    host, port = address.removeprefix("tcp://").split(":")
+    strangers = [socket.create_connection((host, int(port))) for _ in range(100)]
+    for stranger in strangers:
+        stranger.setblocking(False)
+    job.roles[name].says(f"cannot let anybody else in at {address}: Too many open files; this process may open 64 files")
+
+    def is_closed(stranger):
+        try:
+            return stranger.recv(512) == b""  # The greeting, if it was let in.
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    wait_until(lambda: any(is_closed(stranger) for stranger in strangers), "a stranger is turned away")
+    job.feed(1000)
+    wait_until(lambda: job.results() > 1000, "there are results in spite of the strangers")
+    for stranger in strangers:
+        stranger.close()
+    job.work(2)
+    job.check()
+
+
 CASES = {
     "full-ventilator": lambda a, f: full_dispatcher(a, f, False),
     "full-broker": lambda a, f: full_dispatcher(a, f, True),
@@ -306,6 +347,9 @@ CASES = {
     "eio-broker": lambda a, f: eio(a, f, "broker"),
     "eio-sink": lambda a, f: eio(a, f, "sink"),
     "stopped-sink": stopped_sink,
+    "no-descriptors-ventilator": lambda a, f: no_descriptors(a, f, "ventilator"),
+    "no-descriptors-broker": lambda a, f: no_descriptors(a, f, "broker"),
+    "no-descriptors-sink": lambda a, f: no_descriptors(a, f, "sink"),
 }
 
 

@@ -1,9 +1,16 @@
 #include <ventile/net/monitor.hpp>
 
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <zmq.h>
 
+#include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <ventile/base/ids.hpp>
 #include <ventile/net/porter.hpp>
@@ -18,6 +25,7 @@ constexpr int events_of_interest = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRI
                                    ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
                                    ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                                    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+constexpr Duration warning_interval = std::chrono::seconds{10};
 
 Kind kind_of(std::uint16_t event) {
   switch (event) {
@@ -48,6 +56,31 @@ bool has_error(Kind kind) { return kind == Kind::accept_failed || kind == Kind::
 
 constexpr int zap_errors_from = 300;
 constexpr int zap_errors_to = 599;
+
+// For files, and for what the process connects to itself.
+constexpr std::uint64_t descriptors_kept_back = 16;
+
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+// Whether the descriptor is a connection to this address of ours. It may have been closed since the event, and be
+// anything by now.
+bool is_guest_at(std::string_view address, int descriptor) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own), &size) != 0) return false;
+  std::string end;
+  if (own.ss_family == AF_INET) end = ":" + std::to_string(ntohs(reinterpret_cast<const sockaddr_in&>(own).sin_port));
+  if (own.ss_family == AF_INET6)
+    end = ":" + std::to_string(ntohs(reinterpret_cast<const sockaddr_in6&>(own).sin6_port));
+  if (own.ss_family == AF_UNIX) end = reinterpret_cast<const sockaddr_un&>(own).sun_path;
+  int listens = 0;
+  size = sizeof listens;
+  return !end.empty() && address.ends_with(end) &&
+         ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 0;
+}
 
 }  // namespace
 
@@ -104,9 +137,34 @@ bool Monitor::receive(ConnectionEvent& event) {
   event.descriptor = has_descriptor(event.kind) ? value : -1;
   event.error = has_error(event.kind) ? value : 0;
   event.address = as_text(address.bytes());
-  if (event.kind == Kind::accepted)
-    for (const auto& porter : socket_.porters_) porter->on_accepted(event.descriptor);
+  if (event.kind == Kind::accepted) on_accepted(event);
+  if (event.kind == Kind::accept_failed && (event.error == EMFILE || event.error == ENFILE))
+    warn(event.address, event.error, descriptor_limit());
   return true;
 }
+
+// The kernel gives the lowest descriptor that is free: one of the highest says that hardly any is left.
+void Monitor::on_accepted(const ConnectionEvent& event) {
+  for (const auto& porter : socket_.porters_) porter->on_accepted(event.descriptor);
+  const std::uint64_t limit = descriptor_limit();
+  const std::uint64_t kept_back = std::min(descriptors_kept_back, limit / 8);
+  if (static_cast<std::uint64_t>(event.descriptor) < limit - kept_back) return;
+  if (!is_guest_at(event.address, event.descriptor)) return;
+  ::shutdown(event.descriptor, SHUT_RDWR);
+  warn(event.address, EMFILE, limit);
+}
+
+void Monitor::warn(const std::string& address, int error, std::uint64_t limit) {
+  const TimePoint now = Clock::now();
+  if (warned_ != TimePoint::min() && now - warned_ < warning_interval) return;
+  warned_ = now;
+  warning_ = "cannot let anybody else in at " + address + ": " + std::strerror(error) + "; " +
+             (error == EMFILE ? "this process may open " + std::to_string(limit) +
+                                    " files (ulimit -n, or LimitNOFILE of its unit)"
+                              : "the machine has no more files to open") +
+             ". Whoever comes is turned away, and may try again";
+}
+
+std::string Monitor::take_warning() { return std::exchange(warning_, {}); }
 
 }  // namespace ventile

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include <ventile/base/clock.hpp>
 #include <ventile/net/socket.hpp>
 
 namespace ventile {
@@ -35,15 +36,26 @@ std::string_view to_string(ConnectionEvent::Kind kind);
 // Attach it before the socket binds or connects, and destroy it before the socket (declare it after). Add it to a
 // reactor like any socket and receive until there is nothing more: events that are not read are kept without a limit,
 // because libzmq's I/O thread would wait for us otherwise.
+//
+// While the process has hardly a descriptor left, whoever comes in at the socket is turned away by reading `accepted`. If
+// it had none, libzmq's I/O thread would try to accept without a pause, and who knocks would wait for an answer.
 class Monitor : public Socket {
 public:
   Monitor(Context& context, Socket& socket);
   ~Monitor();
 
   [[nodiscard]] bool receive(ConnectionEvent& event);
+  // What people should know of the events since: that peers are turned away, and why. Empty: nothing, or nothing that
+  // was not said within the last ten seconds.
+  std::string take_warning();
 
 private:
   Socket& socket_;
+  std::string warning_;
+  TimePoint warned_ = TimePoint::min();
+
+  void on_accepted(const ConnectionEvent& event);
+  void warn(const std::string& address, int error, std::uint64_t limit);
 };
 
 }  // namespace ventile

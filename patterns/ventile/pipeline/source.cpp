@@ -309,7 +309,9 @@ private:
     });
     reactor_.add(*monitor_, [this] {
       ConnectionEvent event;
-      return monitor_->receive(event) ? Reading::more : Reading::drained;
+      if (!monitor_->receive(event)) return Reading::drained;
+      if (const std::string warning = monitor_->take_warning(); !warning.empty()) log_.warning(warning);
+      return Reading::more;
     });
   }
 

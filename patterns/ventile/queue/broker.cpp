@@ -71,6 +71,7 @@ ExchangeHandlers Broker::handlers() {
   handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
   handlers.on_part = [this](PeerId from) { dispatcher_.on_part(from, reactor_.now()); };
   handlers.on_unreachable = [this](PeerId peer) { dispatcher_.on_unreachable(peer, reactor_.now()); };
+  handlers.on_turned_away = [this](const std::string& warning) { log_.warning(warning); };
   return handlers;
 }
 

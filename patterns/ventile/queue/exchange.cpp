@@ -160,6 +160,7 @@ bool Exchange::is_sealed(PeerId peer, const Received& received) const {
 Reading Exchange::on_connection() {
   ConnectionEvent event;
   if (!monitor_.receive(event)) return Reading::drained;
+  if (const std::string warning = monitor_.take_warning(); !warning.empty()) handlers_.on_turned_away(warning);
   if (event.kind != ConnectionEvent::Kind::disconnected) return Reading::more;
   auto it = by_descriptor_.find(event.descriptor);
   if (it == by_descriptor_.end()) return Reading::more;

@@ -30,6 +30,7 @@ struct ExchangeHandlers {
   std::function<void(PeerId)> on_part;         // A piece of a message that is not whole yet.
   std::function<void(PeerId)> on_unreachable;  // The transport knows no such peer any more; it is forgotten.
   std::function<void(PeerId)> on_connection_lost = [](PeerId) {};  // Perhaps: it is being probed.
+  std::function<void(const std::string& warning)> on_turned_away = [](const std::string&) {};  // Peers, and why.
   // With keys: a guest has said what its key does not entitle it to (unauthorized, or forged if it is a result without
   // the seal of a lease of its own), and why not. Not heard.
   std::function<void(PeerId, RefusedFor reason, const std::string& why)> on_unauthorized = [](PeerId, RefusedFor,

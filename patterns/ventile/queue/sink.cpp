@@ -76,7 +76,9 @@ public:
     reactor_.add(*pull_, [this] { return receive(); });
     reactor_.add(*monitor_, [this] {
       ConnectionEvent event;
-      return monitor_->receive(event) ? Reading::more : Reading::drained;
+      if (!monitor_->receive(event)) return Reading::drained;
+      if (const std::string warning = monitor_->take_warning(); !warning.empty()) log_.warning(warning);
+      return Reading::more;
     });
     reactor_.on_turn_end([this] { acknowledge(); });
     reactor_.post([this] {

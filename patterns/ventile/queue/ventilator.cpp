@@ -399,6 +399,7 @@ private:
       on_answer(peer);
       dispatcher_.on_unreachable(peer, reactor_.now());
     };
+    handlers.on_turned_away = [this](const std::string& warning) { log_.warning(warning); };
     handlers.on_connection_lost = [this](PeerId peer) {
       if (finished_) on_answer(peer);
     };

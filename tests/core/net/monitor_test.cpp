@@ -1,5 +1,9 @@
 #include <ventile/net/monitor.hpp>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -16,6 +20,33 @@ namespace ventile {
 namespace {
 
 using Kind = ConnectionEvent::Kind;
+
+// Every descriptor that this process may open, while it may open so many.
+class AllDescriptors {
+public:
+  explicit AllDescriptors(rlim_t limit) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit lowered{limit, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &lowered);
+    for (int taken = 0; (taken = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) taken_.push_back(taken);
+  }
+  ~AllDescriptors() { give_back_all(); }
+  AllDescriptors(const AllDescriptors&) = delete;
+  AllDescriptors& operator=(const AllDescriptors&) = delete;
+
+  void give_back_one() {
+    ::close(taken_.back());
+    taken_.pop_back();
+  }
+  void give_back_all() {
+    while (!taken_.empty()) give_back_one();
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
 
 class MonitorTest : public NetTest {
 protected:
@@ -67,6 +98,32 @@ TEST_F(MonitorTest, both_sides_of_push_and_pull_are_told) {
   EXPECT_NE(find(pull_events, Kind::accepted), nullptr);
   EXPECT_NE(find(push_events, Kind::connected), nullptr);
   EXPECT_GE(find(push_events, Kind::connected)->descriptor, 0);
+}
+
+// libzmq would leave them in the queue once there is none, and its thread would spin.
+TEST_F(MonitorTest, whoever_comes_while_hardly_a_descriptor_is_left_is_turned_away) {
+  RouterSocket router(context);
+  Monitor monitor(context, router);
+  const auto& events = collect_events(monitor);
+  const Endpoint address = listen(router);
+  EXPECT_EQ(monitor.take_warning(), "");
+  AllDescriptors taken{128};
+  taken.give_back_one();
+  taken.give_back_one();
+  RawConnection stranger{address};  // Takes one, and its other end the other.
+  ASSERT_TRUE(turn_until([&] { return stranger.is_closed(); }));
+  ASSERT_NE(find(events, Kind::accepted), nullptr);
+  EXPECT_EQ(monitor.take_warning(), "cannot let anybody else in at " + address.to_string() +
+                                        ": Too many open files; this process may open 128 files (ulimit -n, or "
+                                        "LimitNOFILE of its unit). Whoever comes is turned away, and may try again");
+  EXPECT_EQ(monitor.take_warning(), "") << "said once";
+  taken.give_back_all();
+  DealerSocket dealer(context);
+  ASSERT_TRUE(dealer.connect(address));
+  send(dealer, "hello");
+  RoutingId peer;
+  Frame hello;
+  EXPECT_TRUE(turn_until([&] { return router.receive(peer, hello); }));
 }
 
 TEST_F(MonitorTest, a_dealer_is_told_that_its_router_has_gone) {
