@@ -72,6 +72,7 @@ Context::~Context() {
   for (const auto& [owner, name] : state_->open_sockets) {
     state_->log.error("The ZeroMQ context ends before this socket: " + name + ".");
   }
+  state_->ended = true;
   zmq_ctx_shutdown(state_->handle);
 }
 

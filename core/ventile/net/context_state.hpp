@@ -1,6 +1,7 @@
 // The libzmq context, which lives as long as the Context or any of its sockets. Only for the sources of this folder.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 namespace ventile {
 
 class Gatekeeper;
+class LocalEnd;
 
 struct Context::State {
   State(ContextOptions options, Log log);
@@ -29,6 +31,8 @@ struct Context::State {
   const Log log;
   mutable std::mutex mutex;
   std::map<const void*, std::string> open_sockets;  // Owner to name. Guarded by mutex.
+  std::map<std::string, LocalEnd*> local_ends;      // By address; of sockets that are bound. Guarded by mutex.
+  std::atomic<bool> ended = false;
   std::unique_ptr<Gatekeeper> keeper;               // Null before anybody wants one. Guarded by mutex.
 };
 

@@ -30,6 +30,7 @@ struct Reactor::Source {
   TimePoint retry_at = never;  // Of a ROUTER that wants to write.
   bool removed = false;
 
+  bool is_local() const { return socket->is_local(); }
   bool is_router() const { return socket->kind_ == ZMQ_ROUTER; }
   bool may_write(TimePoint now) const { return wants_write && (is_router() ? now >= retry_at : events.writable); }
   bool waits_for_room() const { return wants_write && !is_router(); }  // And hears of it by its events.
@@ -118,8 +119,9 @@ void Reactor::on_turn_end(Function function) { turn_end_ = std::move(function); 
 void Reactor::run() {
   assert(owner_.claim());
   for (bool stopping = false; !stopping;) {
-    wait();
+    const bool polled = wait();
     now_ = Clock::now();
+    if (polled) polled_ = now_;
     stopping = call_posted();
     for (std::size_t i = 0, count = sources_.size(); i < count; ++i) call_source(*sources_[i]);
     for (std::size_t i = 0, count = watches_.size(); i < count; ++i) call_watch(*watches_[i]);
@@ -136,22 +138,27 @@ void Reactor::run() {
 // libzmq's descriptors are edge-triggered: we may sleep on them only if events(), or a receive that found nothing, was
 // the last that was done with the sockets. To ask one that nobody has used since would cost a system call and tell
 // nothing new; so would asking one for messages of which only what it has room for matters.
-void Reactor::wait() {
+bool Reactor::wait() {
   std::erase_if(sources_, [](const auto& source) { return source->removed; });
   std::erase_if(watches_, [](const auto& watch) { return watch->removed; });
   bool ready = false;
+  bool elsewhere = false;  // Somebody who is not local is ready.
   for (const auto& source : sources_) {
-    if (source->waits_for_room() || (source->socket->used() && source->on_readable)) refresh(*source);
+    if (source->is_local() || source->waits_for_room() || (source->socket->used() && source->on_readable)) refresh(*source);
     ready = ready || source->is_ready(now_);
+    elsewhere = elsewhere || (!source->is_local() && source->is_ready(now_));
   }
   if (!ready && fall_asleep()) {
     const TimePoint deadline = next_deadline();
     poll(deadline == never ? forever : std::max(deadline - Clock::now(), Duration{0}));
     std::lock_guard lock(mutex_);
     asleep_ = false;
-  } else {
+  } else if (elsewhere || now_ - polled_ >= poll_interval) {
     poll(Duration{0});  // So that who is busy does not keep the others waiting.
+  } else {
+    return false;
   }
+  return true;
 }
 
 void Reactor::refresh(Source& source) {
@@ -162,7 +169,7 @@ void Reactor::refresh(Source& source) {
 // Waits for any descriptor and notes what is ready.
 void Reactor::poll(Duration patience) {
   poll_set_.assign(1, {wake_descriptor_, POLLIN, 0});
-  for (const auto& source : sources_) poll_set_.push_back({source->descriptor, POLLIN, 0});
+  for (const auto& source : sources_) poll_set_.push_back({source->is_local() ? -1 : source->descriptor, POLLIN, 0});
   for (const auto& watch : watches_) poll_set_.push_back({watch->descriptor, watch->interest, 0});
 
   const auto seconds = std::chrono::floor<std::chrono::seconds>(patience);

@@ -40,7 +40,8 @@ struct TimerId {
 //
 // Callbacks may add, remove and cancel anything, themselves included; what was removed or cancelled is not called
 // again, not even in the same turn. Callbacks must not throw and must not block. A turn costs a few system calls plus a
-// constant for each socket, however many peers it has.
+// constant for each socket, however many peers it has; one in which only local sockets have something to say costs none,
+// but for one every `poll_interval`.
 class Reactor {
 public:
   using Function = std::function<void()>;
@@ -90,6 +91,7 @@ public:
 
   static constexpr int burst_max = 128;
   static constexpr Duration router_retry = std::chrono::milliseconds{2};
+  static constexpr Duration poll_interval = std::chrono::microseconds{200};
 
 private:
   struct Source;
@@ -97,6 +99,7 @@ private:
 
   OwnerThread owner_;
   TimePoint now_;
+  TimePoint polled_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<std::unique_ptr<Watch>> watches_;
   std::vector<pollfd> poll_set_;  // Kept from turn to turn for its memory.
@@ -114,7 +117,7 @@ private:
   Source* find(const Socket& socket);
   void wake(std::unique_lock<std::mutex>& lock);
 
-  void wait();
+  bool wait();  // Returns whether it has asked the descriptors.
   void refresh(Source& source);
   void poll(Duration patience);
   TimePoint next_deadline() const;

@@ -11,6 +11,7 @@
 #include <ventile/net/gatekeeper.hpp>
 #include <ventile/net/handover.hpp>
 #include <ventile/net/listener.hpp>
+#include <ventile/net/local_end.hpp>
 #include <ventile/net/porter.hpp>
 #include <ventile/net/trial.hpp>
 
@@ -81,6 +82,10 @@ Socket::Socket(Context& context, int kind)
 }
 
 Socket::~Socket() {
+  if (local_ != nullptr) {
+    const std::lock_guard lock(context_->mutex);
+    std::erase_if(context_->local_ends, [this](const auto& entry) { return entry.second == local_.get(); });
+  }
   context_->close(this, handle_);
   if (!domain_.empty()) context_->gatekeeper().close(domain_);
 }
@@ -93,6 +98,7 @@ void Socket::set_option(int option, int value) {
 void Socket::set_high_water(int option, int messages) {
   assert(messages > 0);
   set_option(option, messages);
+  if (option == ZMQ_RCVHWM) high_water_ = messages;
 }
 
 void Socket::linger(Duration longest) {
@@ -154,6 +160,7 @@ Status Socket::show_keys(const Endpoint& endpoint) {
 
 Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   assert(owner_.permits());
+  if (local_ != nullptr) return cannot_bind(endpoint, "the socket is bound locally");
   used_ = true;
   Result<Endpoint> address = is_interface(endpoint) ? endpoint : resolve(endpoint);
   if (!address) return cannot_bind(endpoint, address.error().message);
@@ -185,6 +192,30 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   return listening;
 }
 
+Result<Endpoint> Socket::bind_locally(const Endpoint& endpoint) {
+  assert(owner_.permits());
+  if (endpoint.transport != Transport::inproc || local_ != nullptr || !connected_to_.empty())
+    return Error{Code::invalid, "Cannot bind " + endpoint.to_string() + " for one thread alone."};
+  auto end = std::make_unique<LocalEnd>(static_cast<std::size_t>(high_water_));
+  const std::string address = endpoint.to_string();
+  {
+    const std::lock_guard lock(context_->mutex);
+    if (!context_->local_ends.emplace(address, end.get()).second)
+      return cannot_bind(endpoint, "it is in use by this process");
+  }
+  local_ = std::move(end);
+  used_ = false;
+  context_->describe(this, "bound to " + address);
+  return endpoint;
+}
+
+LocalEnd* Socket::local() {
+  assert(owner_.claim());
+  return local_.get();
+}
+
+bool Socket::has_ended() const { return context_->ended; }
+
 Status Socket::connect(const Endpoint& endpoint) {
   assert(owner_.permits());
   used_ = true;
@@ -200,6 +231,19 @@ Status Socket::connect(const Endpoint& endpoint) {
   if (!address) return address.error();
   set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
   const std::string text = address->to_string();
+  LocalEnd* host = nullptr;
+  {
+    const std::lock_guard lock(context_->mutex);
+    if (const auto it = context_->local_ends.find(text); it != context_->local_ends.end()) host = it->second;
+  }
+  if (host != nullptr) {
+    local_ = std::make_unique<LocalEnd>(static_cast<std::size_t>(high_water_));
+    local_->connect(host);
+    used_ = false;
+    connected_to_ = text;
+    context_->describe(this, "connected to " + text);
+    return {};
+  }
   if (zmq_connect(handle_, text.c_str()) != 0) {
     return Error{Code::unavailable, "Cannot connect to " + endpoint.to_string() + ": " + zmq_strerror(errno) + "."};
   }
@@ -212,7 +256,8 @@ void Socket::disconnect() {
   assert(owner_.permits());
   if (connected_to_.empty()) return;
   used_ = true;
-  zmq_disconnect(handle_, connected_to_.c_str());
+  if (local_ == nullptr) zmq_disconnect(handle_, connected_to_.c_str());
+  local_.reset();
   connected_to_.clear();
 }
 
@@ -244,7 +289,13 @@ bool Socket::receive_part(Frame& frame, bool& more_follow) {
   return true;
 }
 
+SendOutcome Socket::send_whole(Frame& frame) {
+  if (LocalEnd* const end = local()) return has_ended() ? SendOutcome::would_block : end->send(frame);
+  return send_part(frame, false);
+}
+
 bool Socket::receive_whole(Frame& frame) {
+  if (LocalEnd* const end = local()) return !has_ended() && end->receive(frame);
   for (int dropped = 0; dropped < malformed_burst_max; ++dropped) {
     bool more_follow = false;
     if (!receive_part(frame, more_follow)) return false;
@@ -265,6 +316,8 @@ void Socket::drop_message() {
 Socket::Events Socket::events() {
   assert(owner_.claim());
   used_ = false;
+  if (local_ != nullptr)
+    return {.readable = local_->is_readable(), .writable = local_->has_room(), .ended = has_ended()};
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(handle_, ZMQ_EVENTS, &events, &size) != 0) {
@@ -288,6 +341,7 @@ RouterSocket::RouterSocket(Context& context, const RouterOptions& options) : Soc
 }
 
 SendOutcome RouterSocket::send(const RoutingId& peer, Frame& frame) {
+  if (LocalEnd* const end = local()) return has_ended() ? SendOutcome::would_block : end->send(peer, frame);
   Frame routing_id = Frame::copy_of(peer.bytes());
   const SendOutcome outcome = send_part(routing_id, true);
   return outcome == SendOutcome::sent ? send_part(frame, false) : outcome;
@@ -295,6 +349,7 @@ SendOutcome RouterSocket::send(const RoutingId& peer, Frame& frame) {
 
 // libzmq always puts the routing id before the message, as a part of its own.
 bool RouterSocket::receive(RoutingId& peer, Frame& frame) {
+  if (LocalEnd* const end = local()) return !has_ended() && end->receive(peer, frame);
   for (int dropped = 0; dropped < malformed_burst_max; ++dropped) {
     bool more_follow = false;
     if (!receive_part(routing_id_, more_follow) || !receive_part(frame, more_follow)) return false;
@@ -314,7 +369,7 @@ DealerSocket::DealerSocket(Context& context, const DealerOptions& options) : Soc
   set_connection_options(options.connection);
 }
 
-SendOutcome DealerSocket::send(Frame& frame) { return send_part(frame, false); }
+SendOutcome DealerSocket::send(Frame& frame) { return send_whole(frame); }
 bool DealerSocket::receive(Frame& frame) { return receive_whole(frame); }
 
 PushSocket::PushSocket(Context& context, const PushOptions& options) : Socket(context, ZMQ_PUSH) {
@@ -323,7 +378,7 @@ PushSocket::PushSocket(Context& context, const PushOptions& options) : Socket(co
   set_connection_options(options.connection);
 }
 
-SendOutcome PushSocket::send(Frame& frame) { return send_part(frame, false); }
+SendOutcome PushSocket::send(Frame& frame) { return send_whole(frame); }
 
 PullSocket::PullSocket(Context& context, const PullOptions& options) : Socket(context, ZMQ_PULL) {
   set_high_water(ZMQ_RCVHWM, options.receive_high_water);

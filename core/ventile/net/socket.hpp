@@ -22,6 +22,7 @@
 
 namespace ventile {
 
+class LocalEnd;
 class Porter;
 
 // What holds for each connection of a socket, whatever its kind.
@@ -122,6 +123,11 @@ public:
   // Code::failed.
   Result<Endpoint> bind(const Endpoint& endpoint);
 
+  // Binds an inproc address for sockets of the same reactor alone, whose messages then cost no system call; see
+  // local_end.hpp. It cannot be bound to anything else. Code::unavailable if the address is taken, Code::invalid if it
+  // is none of inproc or the socket is in use. Nobody must connect to it from another thread (asserted).
+  Result<Endpoint> bind_locally(const Endpoint& endpoint);
+
   // Looks the name up, once, which may take the name service's time, and from then on connects in the background, again
   // and again; success says nothing about the peer. To look the name up anew, disconnect and connect. One address at a
   // time: Code::invalid while there is another, or if there are keys but none that the other side must have.
@@ -148,8 +154,12 @@ protected:
   void* handle() const { return handle_; }
 
   SendOutcome send_part(Frame& frame, bool more_follow);
+  SendOutcome send_whole(Frame& frame);
   bool receive_part(Frame& frame, bool& more_follow);
   bool receive_whole(Frame& frame);  // Exactly one frame; drops what is not.
+  // Null unless it is bound or connected locally.
+  LocalEnd* local();
+  bool has_ended() const;  // The context.
   void drop_message();               // Reads the current message to its end and counts it.
 
 private:
@@ -169,6 +179,8 @@ private:
   std::vector<std::unique_ptr<Porter>> porters_;  // One for each tcp address, with keys.
   std::string domain_;                            // The gatekeeper's, once it is bound with keys.
   std::uint64_t malformed_count_ = 0;
+  int high_water_ = 1000;  // Of what it receives.
+  std::unique_ptr<LocalEnd> local_;
   bool used_ = true;
   OwnerThread owner_;
 
@@ -180,7 +192,8 @@ private:
   // Forgets what the descriptor had to say, so call it after any other use, before waiting for the descriptor.
   Events events();
   int descriptor() const;              // Readable when events() is worth a call, as long as the socket is not used().
-  bool used() const { return used_; }  // Since events() was called.
+  bool used() const { return used_; }  // Since events() was called. A local socket has no descriptor that could forget.
+  bool is_local() const { return local_ != nullptr; }
 };
 
 // Talks to each of its peers by name. A peer that is gone is reported, never skipped in silence.

@@ -47,7 +47,17 @@ protected:
 // The same for every way in which two sockets may meet.
 class TransportTest : public SocketTest, public testing::WithParamInterface<std::string> {
 protected:
-  std::string address() const { return GetParam() == "ipc" ? "ipc://" + folder.path("socket") : GetParam(); }
+  std::string address() const {
+    if (GetParam() == "local") return "inproc://meeting";
+    return GetParam() == "ipc" ? "ipc://" + folder.path("socket") : GetParam();
+  }
+
+  static Endpoint bound(Socket& socket, const std::string& address) {
+    if (GetParam() != "local") return SocketTest::bound(socket, address);
+    const Result<Endpoint> result = socket.bind_locally(endpoint(address));
+    if (!result) throw std::runtime_error(result.error().message);
+    return *result;
+  }
 
   // The same address with a port, if it is one of tcp, that was free a moment ago.
   static Endpoint with_port(Endpoint address) {
@@ -161,7 +171,10 @@ TEST_P(TransportTest, a_shared_buffer_is_sent_without_being_given_away) {
   EXPECT_THAT(pulled, ElementsAre(std::string(100'000, 's'), std::string(100'000, 's')));
 }
 
-TEST_P(TransportTest, what_has_not_connected_yet_is_not_needed_to_start) {
+// Not locally: who is bound there must be there first.
+using EarlyTest = TransportTest;
+
+TEST_P(EarlyTest, what_has_not_connected_yet_is_not_needed_to_start) {
   const std::string meeting = with_port(endpoint(address())).to_string();
   PushSocket push(context);
   ASSERT_TRUE(push.connect(endpoint(meeting)));
@@ -173,14 +186,101 @@ TEST_P(TransportTest, what_has_not_connected_yet_is_not_needed_to_start) {
 }
 
 std::string transport_name(const testing::TestParamInfo<std::string>& parameter) {
+  if (parameter.param == "local") return parameter.param;
   const Endpoint address = endpoint(parameter.param == "ipc" ? "ipc:///x" : parameter.param);
   if (address.transport == Transport::tcp) return address.host == "::1" ? "tcp6" : "tcp4";
   return address.transport == Transport::ipc ? "ipc" : "inproc";
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
+                         testing::Values("local", "inproc://meeting", "ipc", "tcp://127.0.0.1:0", "tcp://[::1]:0"),
+                         transport_name);
+INSTANTIATE_TEST_SUITE_P(Transports, EarlyTest,
                          testing::Values("inproc://meeting", "ipc", "tcp://127.0.0.1:0", "tcp://[::1]:0"),
                          transport_name);
+
+class LocalTest : public SocketTest {
+protected:
+  const Endpoint meeting = endpoint("inproc://meeting");
+  SendOutcome offer(DealerSocket& dealer) {
+    Frame outgoing = frame("anybody?");
+    return dealer.send(outgoing);
+  }
+};
+
+TEST_F(LocalTest, an_address_serves_one_socket_until_it_is_gone) {
+  {
+    RouterSocket first(context);
+    ASSERT_TRUE(first.bind_locally(meeting));
+    RouterSocket second(context);
+    const Result<Endpoint> taken = second.bind_locally(meeting);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().code, Code::unavailable);
+    EXPECT_THAT(taken.error().message, HasSubstr("inproc://meeting"));
+    EXPECT_FALSE(first.bind(endpoint("tcp://127.0.0.1:0"))) << "it is bound locally, and to nothing else";
+  }
+  RouterSocket third(context);
+  EXPECT_TRUE(third.bind_locally(meeting));
+  EXPECT_FALSE(RouterSocket(context).bind_locally(endpoint("tcp://127.0.0.1:0")));
+}
+
+TEST_F(LocalTest, who_has_lost_its_host_or_left_it_waits_for_room) {
+  DealerSocket dealer(context);
+  {
+    RouterSocket router(context);
+    ASSERT_TRUE(router.bind_locally(meeting));
+    ASSERT_TRUE(dealer.connect(meeting));
+    EXPECT_EQ(offer(dealer), SendOutcome::sent);
+  }
+  EXPECT_EQ(offer(dealer), SendOutcome::would_block);
+  dealer.disconnect();
+  RouterSocket router(context);
+  ASSERT_TRUE(router.bind_locally(meeting));
+  ASSERT_TRUE(dealer.connect(meeting));
+  const RoutingId peer = introduce(router, dealer);
+  dealer.disconnect();
+  Frame lost = frame("lost");
+  EXPECT_EQ(router.send(peer, lost), SendOutcome::unreachable);
+}
+
+TEST_F(LocalTest, nothing_goes_on_once_the_context_has_ended) {
+  auto short_lived = std::make_unique<Context>();
+  RouterSocket router(*short_lived);
+  ASSERT_TRUE(router.bind_locally(meeting));
+  DealerSocket dealer(*short_lived);
+  ASSERT_TRUE(dealer.connect(meeting));
+  ASSERT_EQ(offer(dealer), SendOutcome::sent);
+  short_lived.reset();
+  EXPECT_EQ(offer(dealer), SendOutcome::would_block);
+  RoutingId peer;
+  Frame received;
+  EXPECT_FALSE(router.receive(peer, received));
+  reactor.add(router, [] { return Reading::drained; });
+  reactor.run();  // And ends.
+  reactor.remove(router);
+}
+
+// While two talk with each other without a pause and without a system call, everybody else is heard too.
+TEST_F(LocalTest, who_talks_locally_does_not_keep_the_others_waiting) {
+  RouterSocket router(context);
+  ASSERT_TRUE(router.bind_locally(meeting));
+  echo(router);
+  DealerSocket dealer(context);
+  ASSERT_TRUE(dealer.connect(meeting));
+  reactor.add(dealer, [&] {
+    Frame received;
+    if (!dealer.receive(received)) return Reading::drained;
+    EXPECT_EQ(dealer.send(received), SendOutcome::sent);
+    return Reading::more;
+  });
+  ASSERT_EQ(offer(dealer), SendOutcome::sent);
+  PullSocket pull(context);
+  PushSocket push(context);
+  ASSERT_TRUE(push.connect(bound(pull, "tcp://127.0.0.1:0")));
+  const auto& pulled = collect(pull);
+  send(push, "from outside");
+  EXPECT_TRUE(turn_until([&] { return pulled.size() == 1; }));
+}
 
 TEST_F(SocketTest, an_unknown_peer_is_unreachable) {
   RouterSocket router(context);
