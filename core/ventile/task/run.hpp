@@ -28,7 +28,7 @@ struct RunOptions {
   std::uint32_t slot = 0;
   ResultLimits limits;
   Duration claim = std::chrono::microseconds{5};  // What one claim should last.
-  Duration hold = std::chrono::milliseconds{1};   // Finished results wait no longer for tasks that exceed a claim.
+  Duration hold = std::chrono::milliseconds{10};  // Finished results wait no longer for tasks that exceed a claim.
 };
 
 // What is said of a task that ran for too long.

@@ -469,11 +469,12 @@ private:
   // sharing.cpp: what clients have of a worker.
   struct Shares {
     double each = 0;                // Seconds of its slots that a client may hold; 0: no two wait for it.
+    double most = 0;                // The same, whoever waits: more would be in a newcomer's way. 0: there is one job.
     std::map<NodeId, double> held;  // What each of them holds.
   };
   bool has_rivals(const Peer& worker) const;
   Shares shares_of(const Peer& worker) const;
-  static bool has_its_share(const Job& job, const Shares& shares);
+  static bool has_its_share(const Peer& worker, const Job& job, const Shares& shares);
   std::vector<Job*> jobs_in_turn() const;
 
   // leasing.cpp: who gets what.

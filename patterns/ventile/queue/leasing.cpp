@@ -67,7 +67,7 @@ std::uint64_t Dispatcher::window_of(const Peer& worker, const Job& job) const {
 // How many tasks of the job the worker would take at once; less than a batch is not worth a message. Beside the larger
 // batches of a rival there must be more of the smaller ones.
 std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Shares& shares) const {
-  if (has_its_share(job, shares)) return 0;
+  if (has_its_share(worker, job, shares)) return 0;
   const bool prefetch = may_prefetch(worker, job);
   const std::uint64_t held = job.account.held_by(worker.session);
   if (is_on_trial(worker)) return held < worker.slots + worker.waiting ? 1 : 0;
@@ -83,7 +83,7 @@ std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Sha
 std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares& shares) const {
   const std::uint64_t wanted = appetite(worker, job, shares);
   const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
-  const std::uint64_t least = job.granularity.batch() / 16;
+  const std::uint64_t least = job.granularity.batch() / 64;  // Of less, moving it would be most of its cost.
   std::uint64_t credit = credit_left(worker);
   if (others_wait(job)) {  // Then no job holds more than half of a worker's credit.
     std::uint64_t all = credit;
@@ -123,7 +123,7 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now)
   worker.quarantined = suspect && !planted("a suspect gets company");
   ++job.counters.batches;
   job.fed = next_lease_;
-  if (shares.each > 0) shares.held[job.owner] += job.granularity.seconds_per_task() * static_cast<double>(lease->total);
+  if (shares.most > 0) shares.held[job.owner] += job.granularity.seconds_per_task() * static_cast<double>(lease->total);
   dispatch(worker, job, *lease);
   return true;
 }

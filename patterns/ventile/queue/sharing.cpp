@@ -23,22 +23,25 @@ bool Dispatcher::has_rivals(const Peer& worker) const {
 
 Dispatcher::Shares Dispatcher::shares_of(const Peer& worker) const {
   Shares shares;
-  if (!has_rivals(worker)) return shares;
+  if (order_.size() < 2) return shares;
+  const bool rivals = has_rivals(worker);
   for (const Job* const job : order_) {
     if (!job->serves(worker)) continue;
     const double seconds = job->granularity.seconds_per_task();
     shares.held[job->owner] += seconds * static_cast<double>(job->account.held_by(worker.session));
-    if (may_lease(*job)) shares.each = std::max(shares.each, seconds * static_cast<double>(window_of(worker, *job)));
+    if (rivals && may_lease(*job)) shares.each = std::max(shares.each, seconds * static_cast<double>(window_of(worker, *job)));
   }
-  const double most = 3 * to_seconds(options_.granularity.batch_max) * worker.slots;
-  shares.each = std::min(shares.each, most);
+  shares.most = 3 * to_seconds(options_.granularity.batch_max) * worker.slots;
+  shares.each = std::min(shares.each, shares.most);
   return shares;
 }
 
-bool Dispatcher::has_its_share(const Job& job, const Shares& shares) {
-  if (shares.each <= 0) return false;
+// A job that has nothing there is not kept out by others of its client.
+bool Dispatcher::has_its_share(const Peer& worker, const Job& job, const Shares& shares) {
   const auto held = shares.held.find(job.owner);
-  return held != shares.held.end() && held->second >= shares.each;
+  if (held == shares.held.end()) return false;
+  if (shares.each > 0) return held->second >= shares.each;
+  return shares.most > 0 && held->second >= shares.most && job.account.held_by(worker.session) > 0;
 }
 
 // Of the same priority, whoever has waited for longest comes first.

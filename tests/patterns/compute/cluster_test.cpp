@@ -246,7 +246,7 @@ protected:
   }
 };
 
-// An index job that is folded has batches of 20 ms, the others of 1 ms.
+// An index job that is folded has batches of 20 ms, the others of 10 ms.
 TEST_F(FairnessTest, a_client_that_floods_leaves_another_its_share_and_keeps_its_own) {
   for (int i = 0; i < tasks_of_flood; ++i) (void)hog.submit(flood, i);
   expect_shared(flooded_during([&] { other.for_index(modest, 0, tasks_of_other); }));

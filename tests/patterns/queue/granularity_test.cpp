@@ -22,14 +22,14 @@ TEST(Granularity, of_an_unknown_function_one_task_is_tried) {
 }
 
 TEST(Granularity, a_batch_of_short_tasks_takes_the_target_time) {
-  EXPECT_EQ(after_seeing(1us).batch(), 1000U);
-  EXPECT_EQ(after_seeing(100us).batch(), 10U);
+  EXPECT_EQ(after_seeing(1us).batch(), 10'000U);
+  EXPECT_EQ(after_seeing(100us).batch(), 100U);
 }
 
 TEST(Granularity, a_long_task_travels_alone) { EXPECT_EQ(after_seeing(1s).batch(), 1U); }
 
 TEST(Granularity, a_task_shorter_than_the_clock_can_see_counts_as_a_nanosecond) {
-  EXPECT_EQ(after_seeing(0ns).batch(), 1'000'000U);
+  EXPECT_EQ(after_seeing(0ns).batch(), 10'000'000U);
 }
 
 TEST(Granularity, a_batch_grows_from_what_was_seen_and_not_by_leaps) {
@@ -41,12 +41,12 @@ TEST(Granularity, a_batch_grows_from_what_was_seen_and_not_by_leaps) {
 TEST(Granularity, one_slow_task_among_many_makes_batches_a_little_smaller_only) {
   Granularity granularity = after_seeing(1us);
   granularity.observe(1, 100us);  // A page fault.
-  EXPECT_GT(granularity.batch(), 250U);
+  EXPECT_GT(granularity.batch(), 2'500U);
 }
 
 TEST(Granularity, tasks_that_become_slow_for_good_are_sent_in_small_batches_soon) {
   Granularity granularity = after_seeing(1us);
-  for (int i = 0; i < 20; ++i) granularity.observe(1, 1ms);
+  for (int i = 0; i < 20; ++i) granularity.observe(1, 10ms);
   EXPECT_EQ(granularity.batch(), 1U);
 }
 
@@ -56,7 +56,7 @@ TEST(Granularity, an_observation_of_nothing_teaches_nothing) {
   EXPECT_FALSE(granularity.known());
 }
 
-TEST(Granularity, a_batch_takes_a_millisecond) { EXPECT_EQ(Granularity{}.target(), 1ms); }
+TEST(Granularity, a_batch_takes_ten_milliseconds) { EXPECT_EQ(Granularity{}.target(), 10ms); }
 
 TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
   const Granularity folded{GranularityOptions{}, true};
@@ -64,20 +64,20 @@ TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
 }
 
 TEST(Granularity, every_slot_has_a_batch_that_runs_one_that_waits_and_one_on_its_way) {
-  EXPECT_EQ(after_seeing(100us).window(4, true), 4U * 3 * 10);
+  EXPECT_EQ(after_seeing(100us).window(4, true), 4U * 3 * 100);
 }
 
 TEST(Granularity, what_waits_for_a_disk_is_as_much_as_the_slots_run_meanwhile) {
   Granularity granularity = after_seeing(100us);
-  granularity.observe_round_trip(20ms);
-  EXPECT_EQ(granularity.window(4, true), 4U * 200);
+  granularity.observe_round_trip(50ms);
+  EXPECT_EQ(granularity.window(4, true), 4U * 500);
   EXPECT_EQ(granularity.window(4, false), 4U);
 }
 
 TEST(Granularity, a_short_round_trip_takes_nothing_away) {
   Granularity granularity = after_seeing(100us);
   granularity.observe_round_trip(100us);
-  EXPECT_EQ(granularity.window(4, true), 4U * 3 * 10);
+  EXPECT_EQ(granularity.window(4, true), 4U * 3 * 100);
 }
 
 TEST(Granularity, a_round_trip_is_filled_up_to_a_limit) {

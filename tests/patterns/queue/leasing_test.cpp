@@ -177,7 +177,7 @@ TEST_F(Leasing, batches_grow_to_the_target_time) {
   Worker& alice = worker(1);
   teach(alice, 10us, 10'000);
   offer(100'000);
-  EXPECT_EQ(largest_of(alice.all_tasks()), 100U);  // A millisecond's worth.
+  EXPECT_EQ(largest_of(alice.all_tasks()), 1'000U);  // Ten milliseconds' worth.
 }
 
 TEST_F(Leasing, a_slot_has_work_waiting_beyond_what_it_runs) {
@@ -185,7 +185,7 @@ TEST_F(Leasing, a_slot_has_work_waiting_beyond_what_it_runs) {
   Worker& alice = worker(1);
   teach(alice, 10us, 10'000);
   offer(100'000);
-  EXPECT_EQ(tasks_of(alice.all_tasks()), 300U);
+  EXPECT_EQ(tasks_of(alice.all_tasks()), 3'000U);
 }
 
 TEST_F(Leasing, towards_the_end_everybody_gets_a_share) {
