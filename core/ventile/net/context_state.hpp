@@ -33,7 +33,7 @@ struct Context::State {
   std::map<const void*, std::string> open_sockets;  // Owner to name. Guarded by mutex.
   std::map<std::string, LocalEnd*> local_ends;      // By address; of sockets that are bound. Guarded by mutex.
   std::atomic<bool> ended = false;
-  std::unique_ptr<Gatekeeper> keeper;               // Null before anybody wants one. Guarded by mutex.
+  std::unique_ptr<Gatekeeper> keeper;  // Null before anybody wants one. Guarded by mutex.
 };
 
 }  // namespace ventile

@@ -30,7 +30,7 @@ public:
   bool has_room() const { return host_ != nullptr && !host_->is_full(); }
   bool is_readable() const { return !inbox_.empty(); }
 
-  SendOutcome send(Frame& frame);                     // To the host.
+  SendOutcome send(Frame& frame);                       // To the host.
   SendOutcome send(const RoutingId& to, Frame& frame);  // To a guest.
   bool receive(Frame& frame);
   bool receive(RoutingId& from, Frame& frame);

@@ -159,9 +159,9 @@ void Monitor::warn(const std::string& address, int error, std::uint64_t limit) {
   if (warned_ != TimePoint::min() && now - warned_ < warning_interval) return;
   warned_ = now;
   warning_ = "cannot let anybody else in at " + address + ": " + std::strerror(error) + "; " +
-             (error == EMFILE ? "this process may open " + std::to_string(limit) +
-                                    " files (ulimit -n, or LimitNOFILE of its unit)"
-                              : "the machine has no more files to open") +
+             (error == EMFILE
+                  ? "this process may open " + std::to_string(limit) + " files (ulimit -n, or LimitNOFILE of its unit)"
+                  : "the machine has no more files to open") +
              ". Whoever comes is turned away, and may try again";
 }
 

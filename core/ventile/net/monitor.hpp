@@ -37,8 +37,8 @@ std::string_view to_string(ConnectionEvent::Kind kind);
 // reactor like any socket and receive until there is nothing more: events that are not read are kept without a limit,
 // because libzmq's I/O thread would wait for us otherwise.
 //
-// While the process has hardly a descriptor left, whoever comes in at the socket is turned away by reading `accepted`. If
-// it had none, libzmq's I/O thread would try to accept without a pause, and who knocks would wait for an answer.
+// While the process has hardly a descriptor left, whoever comes in at the socket is turned away by reading `accepted`.
+// If it had none, libzmq's I/O thread would try to accept without a pause, and who knocks would wait for an answer.
 class Monitor : public Socket {
 public:
   Monitor(Context& context, Socket& socket);

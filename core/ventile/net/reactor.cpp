@@ -144,7 +144,8 @@ bool Reactor::wait() {
   bool ready = false;
   bool elsewhere = false;  // Somebody who is not local is ready.
   for (const auto& source : sources_) {
-    if (source->is_local() || source->waits_for_room() || (source->socket->used() && source->on_readable)) refresh(*source);
+    if (source->is_local() || source->waits_for_room() || (source->socket->used() && source->on_readable))
+      refresh(*source);
     ready = ready || source->is_ready(now_);
     elsewhere = elsewhere || (!source->is_local() && source->is_ready(now_));
   }

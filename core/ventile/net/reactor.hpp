@@ -40,8 +40,8 @@ struct TimerId {
 //
 // Callbacks may add, remove and cancel anything, themselves included; what was removed or cancelled is not called
 // again, not even in the same turn. Callbacks must not throw and must not block. A turn costs a few system calls plus a
-// constant for each socket, however many peers it has; one in which only local sockets have something to say costs none,
-// but for one every `poll_interval`.
+// constant for each socket, however many peers it has; one in which only local sockets have something to say costs
+// none, but for one every `poll_interval`.
 class Reactor {
 public:
   using Function = std::function<void()>;

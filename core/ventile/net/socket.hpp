@@ -160,7 +160,7 @@ protected:
   // Null unless it is bound or connected locally.
   LocalEnd* local();
   bool has_ended() const;  // The context.
-  void drop_message();               // Reads the current message to its end and counts it.
+  void drop_message();     // Reads the current message to its end and counts it.
 
 private:
   friend class Monitor;

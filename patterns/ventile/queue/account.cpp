@@ -353,7 +353,8 @@ std::string Account::check() const {
     delayed.insert(pending.range);
     if (pending.history.lost) lost.insert(pending.range);
   }
-  if (!(delayed == delayed_numbers_) || !(lost == lost_numbers_)) return "the numbers that are delayed are not those that wait";
+  if (!(delayed == delayed_numbers_) || !(lost == lost_numbers_))
+    return "the numbers that are delayed are not those that wait";
   std::uint64_t of_holders = 0;
   for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
   if (of_holders != held_) return "what the holders have is not what is leased";

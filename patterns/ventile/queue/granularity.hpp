@@ -9,10 +9,11 @@ namespace ventile {
 
 struct GranularityOptions {
   // A hundred times what moving a batch costs the fabric: two tenths of a millisecond over tcp, half of it over inproc,
-  // most of that to wake threads on cores that were at work. Where little waits to be leased batches are smaller anyway.
+  // most of that to wake threads on cores that were at work. Where little waits to be leased batches are smaller
+  // anyway.
   Duration batch_min = std::chrono::milliseconds{10};
-  Duration batch_max = std::chrono::milliseconds{50};  // Of what clients who share a slot have there, a third.
-  Duration fold_min = std::chrono::milliseconds{20};   // A fold of less reduces nothing.
+  Duration batch_max = std::chrono::milliseconds{50};        // Of what clients who share a slot have there, a third.
+  Duration fold_min = std::chrono::milliseconds{20};         // A fold of less reduces nothing.
   Duration round_trip_max = std::chrono::milliseconds{200};  // A longer one is not filled with work.
   std::uint64_t growth_max = 8;  // A batch has at most this many times the tasks of a known one.
 };

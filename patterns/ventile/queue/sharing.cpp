@@ -29,7 +29,8 @@ Dispatcher::Shares Dispatcher::shares_of(const Peer& worker) const {
     if (!job->serves(worker)) continue;
     const double seconds = job->granularity.seconds_per_task();
     shares.held[job->owner] += seconds * static_cast<double>(job->account.held_by(worker.session));
-    if (rivals && may_lease(*job)) shares.each = std::max(shares.each, seconds * static_cast<double>(window_of(worker, *job)));
+    if (rivals && may_lease(*job))
+      shares.each = std::max(shares.each, seconds * static_cast<double>(window_of(worker, *job)));
   }
   shares.most = 3 * to_seconds(options_.granularity.batch_max) * worker.slots;
   shares.each = std::min(shares.each, shares.most);
