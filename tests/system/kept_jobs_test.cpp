@@ -29,8 +29,10 @@ protected:
     broker.line_with("serving clients and workers on ");
     return broker;
   }
-  Process& start_worker() {
-    return start("ventile-worker", {"--connect", address, "-j", "1", "--plugin", SYSTEM_PLUGIN});
+  Process& start_worker(const Arguments& more = {}) {
+    Arguments arguments{"--connect", address, "-j", "1", "--plugin", SYSTEM_PLUGIN};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return start("ventile-worker", arguments);
   }
   std::string input(std::int64_t count = tasks) {
     std::string lines;
@@ -312,7 +314,7 @@ TEST_F(KeptJobsTest, workers_get_no_more_when_as_much_is_kept_as_may_be) {
   broker_options = {"--keep-bytes", "2kB"};
   Process& full = start_broker();
   leave_job();
-  start_worker();
+  start_worker({"--credit-tasks", "20"});  // Else it has all tasks before a result is kept.
   until("--keep-bytes");
   full.kill();
   full.wait();

@@ -181,6 +181,8 @@ Result<std::optional<Reply>> Call::attend() {
         outcome_.withdrawn = true;
         return std::optional<Reply>{};
       }
+      // Its group was killed because of that, at times before the line had left it.
+      if (!reply && outcome_.output_error) return Error{Code::failed, *outcome_.output_error};
       if (!reply) return reply.error();
       if (reply->step != Step::begun) return std::optional{*reply};
       on_begun(reply->began);
