@@ -4,12 +4,11 @@
 
 namespace ventile {
 
-void LocalEnd::connect(LocalEnd* host) {
-  host_ = host;
-  if (host == nullptr) return;
-  const std::uint64_t number = ++host->guest_counter_;
+void LocalEnd::connect(LocalEnd& host) {
+  host_ = &host;
+  const std::uint64_t number = ++host.guest_counter_;
   name_ = RoutingId{{reinterpret_cast<const std::byte*>(&number), sizeof number}};
-  host->guests_.emplace(name_, this);
+  host.guests_.emplace(name_, this);
 }
 
 void LocalEnd::close() {

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <optional>
-#include <string>
 #include <unordered_map>
 
 #include <ventile/net/socket.hpp>
@@ -22,11 +20,11 @@ public:
   LocalEnd(const LocalEnd&) = delete;
   LocalEnd& operator=(const LocalEnd&) = delete;
 
-  // Nobody is there: it never has room.
-  void connect(LocalEnd* host);
+  void connect(LocalEnd& host);
   // Leaves its host, or its guests. What has come is forgotten.
   void close();
 
+  // Of the host; never if there is none (any more).
   bool has_room() const { return host_ != nullptr && !host_->is_full(); }
   bool is_readable() const { return !inbox_.empty(); }
 

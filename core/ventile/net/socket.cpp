@@ -238,7 +238,7 @@ Status Socket::connect(const Endpoint& endpoint) {
   }
   if (host != nullptr) {
     local_ = std::make_unique<LocalEnd>(static_cast<std::size_t>(high_water_));
-    local_->connect(host);
+    local_->connect(*host);
     used_ = false;
     connected_to_ = text;
     context_->describe(this, "connected to " + text);

@@ -190,6 +190,7 @@ private:
   Reading on_connection() {
     ConnectionEvent event;
     if (!monitor_.receive(event)) return Reading::drained;
+    if (const std::string warning = monitor_.take_warning(); !warning.empty()) log_.warning(warning);
     if (event.shut_out() && !bound_) {
       on_refused("the source of the pipeline refused the stage: its list has not the key that we have (any more)");
     } else if (event.kind == ConnectionEvent::Kind::handshake_succeeded) {
