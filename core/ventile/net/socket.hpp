@@ -125,7 +125,8 @@ public:
 
   // Binds an inproc address for sockets of the same reactor alone, whose messages then cost no system call; see
   // local_end.hpp. It cannot be bound to anything else. Code::unavailable if the address is taken, Code::invalid if it
-  // is none of inproc or the socket is connected or bound so already. Nobody must connect to it from another thread (asserted).
+  // is none of inproc or the socket is connected or bound so already. Nobody must connect to it from another thread
+  // (asserted).
   Result<Endpoint> bind_locally(const Endpoint& endpoint);
 
   // Looks the name up, once, which may take the name service's time, and from then on connects in the background, again
