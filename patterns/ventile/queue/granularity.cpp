@@ -7,6 +7,7 @@ namespace ventile {
 namespace {
 
 constexpr double shortest = 1e-9;  // Seconds; the clock sees nothing shorter.
+constexpr Duration rate_interval = std::chrono::milliseconds{100};
 
 // Moves the estimate towards the observation by `weight`, in the logarithm.
 double blend(double estimate, double observed, double weight) {
@@ -22,9 +23,23 @@ void Granularity::observe(std::uint64_t count, Duration busy) {
   seconds_ = known() ? blend(seconds_, each, 0.25) : each;
 }
 
-void Granularity::observe_round_trip(Duration taken) {
+void Granularity::observe_way(Duration taken) { learn(way_, taken); }
+
+void Granularity::observe_round_trip(Duration taken) { learn(round_trip_, taken); }
+
+void Granularity::observe_rate(std::uint64_t count, std::uint64_t slots, TimePoint now) {
+  if (counted_since_ == never) counted_since_ = now;
+  counted_ += count;
+  const double seconds = to_seconds(now - counted_since_);
+  if (seconds < std::max(to_seconds(rate_interval), way_)) return;
+  rate_ = static_cast<double>(counted_) / seconds / static_cast<double>(std::max<std::uint64_t>(slots, 1));
+  counted_ = 0;
+  counted_since_ = now;
+}
+
+void Granularity::learn(double& estimate, Duration taken) const {
   const double observed = std::clamp(to_seconds(taken), shortest, to_seconds(options_.round_trip_max));
-  round_trip_ = round_trip_ > 0 ? blend(round_trip_, observed, 0.25) : observed;
+  estimate = estimate > 0 ? blend(estimate, observed, 0.25) : observed;
 }
 
 Duration Granularity::target() const {
@@ -34,7 +49,8 @@ Duration Granularity::target() const {
 std::uint64_t Granularity::batch() const {
   if (!known()) return 1;
   const double fitting = std::min(std::round(to_seconds(target()) / seconds_), 1e15);
-  return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(fitting), 1, largest_seen_ * options_.growth_max);
+  const std::uint64_t most = std::min(largest_seen_ * options_.growth_max, options_.tasks_max);
+  return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(fitting), 1, most);
 }
 
 std::uint64_t Granularity::window(std::uint32_t slots, bool prefetch) const {
@@ -42,8 +58,10 @@ std::uint64_t Granularity::window(std::uint32_t slots, bool prefetch) const {
   // One runs, one waits, one is on its way back; of long tasks only one waits.
   const bool long_tasks = known() && seconds_ > to_seconds(target());
   const std::uint64_t least = long_tasks ? 2 : 3 * batch();
-  const double meanwhile = known() ? std::ceil(round_trip_ / seconds_) : 0;
-  return slots * std::max(least, static_cast<std::uint64_t>(meanwhile));
+  if (!known()) return slots * least;
+  const auto on_the_way = static_cast<std::uint64_t>(std::ceil(way_ * std::min(1 / seconds_, 2 * rate_)));
+  const auto meanwhile = static_cast<std::uint64_t>(std::ceil(round_trip_ / seconds_));
+  return slots * std::max({least, on_the_way + (long_tasks ? 1 : 2 * batch()), meanwhile});
 }
 
 }  // namespace ventile

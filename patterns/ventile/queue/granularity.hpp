@@ -14,8 +14,14 @@ struct GranularityOptions {
   Duration batch_min = std::chrono::milliseconds{10};
   Duration batch_max = std::chrono::milliseconds{50};        // Of what clients who share a slot have there, a third.
   Duration fold_min = std::chrono::milliseconds{20};         // A fold of less reduces nothing.
-  Duration round_trip_max = std::chrono::milliseconds{200};  // A longer one is not filled with work.
-  std::uint64_t growth_max = 8;  // A batch has at most this many times the tasks of a known one.
+  Duration round_trip_max = std::chrono::milliseconds{500};  // A longer one is not filled with work.
+  std::uint64_t growth_max = 8;          // A batch has at most this many times the tasks of a known one.
+  std::uint64_t tasks_max = UINT64_MAX;  // Of a batch, however short they are.
+  // Where many wait, everybody gets a share of what there is, but no less than this part of a batch, for moving less
+  // would be most of its cost: a millisecond of work while more input comes, and little more than the move itself when
+  // everybody waits for the last.
+  std::uint64_t least_part = 8;
+  std::uint64_t least_part_at_end = 64;
 };
 
 // One per job. Durations are averaged in the logarithm, so that a few slow tasks among many fast ones, or one page
@@ -29,6 +35,13 @@ public:
   // `count` tasks took one slot `busy` in all.
   void observe(std::uint64_t count, Duration busy);
 
+  // So long after it was leased to a worker that had nothing else a batch had its verdict, what it kept its slot not
+  // counted: the way of the tasks to the worker, of their results to the sink, and of the verdict back.
+  void observe_way(Duration taken);
+
+  // `count` tasks got their outcome, while so many slots were there for all.
+  void observe_rate(std::uint64_t count, std::uint64_t slots, TimePoint now);
+
   // Of a job whose verdicts wait for a disk: so long after it was leased a batch had its verdict.
   void observe_round_trip(Duration taken);
 
@@ -38,18 +51,31 @@ public:
 
   // Tasks for one slot's batch, at least 1; 1 while nothing is known.
   std::uint64_t batch() const;
+  // What a batch may be cut down to where many wait; perhaps 0.
+  std::uint64_t least(bool at_end) const {
+    return batch() / (at_end ? options_.least_part_at_end : options_.least_part);
+  }
 
-  // Tasks to keep leased to a worker of `slots` slots, so that none waits for a round trip. If one was observed, what
-  // the slots run meanwhile: where they are busy, a batch is as long on its way as all that is leased takes to run, and
-  // the window stays as it is.
+  // Tasks to keep leased to a worker of `slots` slots, so that none waits for others to come: two batches, and what it
+  // gets done while one is on its way. That is told by what it was seen to get done, not only by how long a task takes:
+  // of a thousand slots on two cores each is slow, and their way is long because all of them wait for the cores. Twice
+  // of it, so that slots which did wait are given more (as a window of TCP BBR is twice the bandwidth-delay product;
+  // Cardwell et al., ACM Queue 14(5), 2016). If a round trip was observed, also what the slots run meanwhile: where
+  // they are busy, a batch is as long on its way as all that is leased takes to run, and the window stays as it is.
   std::uint64_t window(std::uint32_t slots, bool prefetch) const;
 
 private:
   GranularityOptions options_;
   bool folded_ = false;
   double seconds_ = 0;
-  double round_trip_ = 0;  // Seconds.
+  double way_ = 0;         // Seconds, as is
+  double round_trip_ = 0;  // this.
+  double rate_ = 0;        // Tasks a second of one slot.
+  std::uint64_t counted_ = 0;
+  TimePoint counted_since_ = never;
   std::uint64_t largest_seen_ = 1;
+
+  void learn(double& estimate, Duration taken) const;
 };
 
 }  // namespace ventile

@@ -32,6 +32,7 @@ struct Lease {
   std::optional<TimePoint> finished_since;  // Everything ran; verdicts are missing.
   bool copy = false;                        // Speculative: somebody else had these numbers already.
   bool copied = false;                      // Has a copy.
+  bool first = false;                       // Its holder had nothing else, and nothing of it has a verdict yet.
 };
 
 // What one session holds of a job.

@@ -79,11 +79,12 @@ std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Sha
   return std::min(batch, window - held);
 }
 
-// How many it should get now, if there are so many. Towards the end everybody gets a share of what is left.
+// How many it should get now, if there are so many. Towards the end everybody gets a share of what is left. Before it,
+// what waits is no measure of what is left: of a large input only so much is read as is needed for now, and a share of
+// that for each of a thousand slots would be a batch of which moving it is most of the cost.
 std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares& shares) const {
   const std::uint64_t wanted = appetite(worker, job, shares);
   const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
-  const std::uint64_t least = job.granularity.batch() / 64;  // Of less, moving it would be most of its cost.
   std::uint64_t credit = credit_left(worker);
   if (others_wait(job)) {  // Then no job holds more than half of a worker's credit.
     std::uint64_t all = credit;
@@ -92,7 +93,7 @@ std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares&
     credit = std::min(credit, all / 2 > held ? all / 2 - held : 0);
     if (held == 0) credit = std::max<std::uint64_t>(credit, std::min<std::uint64_t>(credit_left(worker), 1));
   }
-  return std::min({wanted, credit, std::max(share, least), sink_room(job), batch_tasks_max});
+  return std::min({wanted, credit, std::max(share, job.granularity.least(job.ended)), sink_room(job), batch_tasks_max});
 }
 
 bool Dispatcher::others_wait(const Job& job) const {
@@ -120,6 +121,7 @@ bool Dispatcher::feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now)
   limits.bytes = std::min(options_.batch_bytes_max, std::max<std::uint64_t>(bytes_left, 1));
   Lease* lease = job.account.grant({incarnation_, ++next_lease_}, worker.session, limits, now);
   if (lease == nullptr) return false;
+  lease->first = !has_other;
   worker.quarantined = suspect && !planted("a suspect gets company");
   ++job.counters.batches;
   job.fed = next_lease_;

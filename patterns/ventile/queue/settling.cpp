@@ -219,7 +219,7 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
   const Range range = settlement.range;
   const auto known = incarnations_.find(settlement.worker);
   Peer* const worker = known == incarnations_.end() ? nullptr : known->second;
-  const Lease* lease = job.account.find(settlement.lease);
+  Lease* const lease = job.account.find(settlement.lease);
   const History history = lease != nullptr ? lease->history : History{};
   const SessionId holder = lease != nullptr ? lease->holder : SessionId{};
   if (lease != nullptr) job.slowest_batch = std::max(job.slowest_batch, now - lease->granted);
@@ -235,8 +235,12 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
     const double bytes_each = static_cast<double>(settlement.bytes) / static_cast<double>(range.count);
     if (settlement.worker)
       job.result_bytes = job.result_bytes == 0 ? bytes_each : 0.9 * job.result_bytes + 0.1 * bytes_each;
-    if (settlement.busy_nanoseconds > 0)
-      job.granularity.observe(range.count, std::chrono::nanoseconds{settlement.busy_nanoseconds});
+    if (const std::chrono::nanoseconds busy{settlement.busy_nanoseconds}; busy.count() > 0) {
+      job.granularity.observe(range.count, busy);
+      if (lease != nullptr && std::exchange(lease->first, false))
+        job.granularity.observe_way(now - lease->granted - busy);
+      job.granularity.observe_rate(range.count, slots_open_, now);
+    }
     for (const Account::Loser& loser : job.account.settle(range, exceptions_of(settlement.failures), settlement.lease))
       cancel_loser(job, loser);
     actions_.push_back(Settled{job.id, range, settlement.failures});

@@ -83,7 +83,59 @@ TEST(Granularity, a_short_round_trip_takes_nothing_away) {
 TEST(Granularity, a_round_trip_is_filled_up_to_a_limit) {
   Granularity granularity = after_seeing(1ms);
   for (int i = 0; i < 20; ++i) granularity.observe_round_trip(1h);
-  EXPECT_EQ(granularity.window(1, true), 200U);
+  EXPECT_EQ(granularity.window(1, true), 500U);
+}
+
+// So many tasks a second of one slot were done, for a second.
+void see_rate(Granularity& granularity, std::uint64_t rate, std::uint64_t slots = 1) {
+  for (std::uint64_t i = 0; i <= 100; ++i)
+    granularity.observe_rate(rate * slots / 100, slots, TimePoint{} + i * Duration{10ms});
+}
+
+TEST(Granularity, what_is_on_a_long_way_waits_beside_two_batches) {
+  Granularity granularity = after_seeing(100us);
+  granularity.observe_way(150ms);
+  see_rate(granularity, 10'000);
+  EXPECT_EQ(granularity.window(1, true), 1'500U + 2 * 100);
+}
+
+TEST(Granularity, slots_that_waited_are_given_twice_of_what_they_did) {
+  Granularity granularity = after_seeing(100us);
+  granularity.observe_way(150ms);
+  see_rate(granularity, 2'000);
+  EXPECT_NEAR(static_cast<double>(granularity.window(1, true)), 2 * 0.150 * 2'000 + 2 * 100, 10);
+}
+
+TEST(Granularity, a_way_that_is_long_because_all_slots_wait_for_few_cores_is_not_filled) {
+  Granularity granularity = after_seeing(100ns);
+  granularity.observe_way(400ms);
+  see_rate(granularity, 20'000, 1'000);
+  EXPECT_EQ(granularity.window(1, true), 3U * 100'000);
+}
+
+TEST(Granularity, a_long_way_is_not_filled_before_it_is_known_what_a_slot_gets_done) {
+  Granularity granularity = after_seeing(100us);
+  granularity.observe_way(150ms);
+  EXPECT_EQ(granularity.window(1, true), 3U * 100);
+}
+
+TEST(Granularity, of_long_tasks_those_that_begin_on_a_long_way_wait_too) {
+  Granularity granularity = after_seeing(50ms);
+  granularity.observe_way(160ms);
+  see_rate(granularity, 100);  // More than a slot can: it is the tasks' length that counts.
+  EXPECT_EQ(granularity.window(1, true), 4U + 1) << "three, and the one that has just begun";
+}
+
+TEST(Granularity, a_batch_is_cut_to_a_millisecond_while_more_comes_and_finer_at_the_end) {
+  const Granularity granularity = after_seeing(1us);
+  EXPECT_EQ(granularity.least(false), 10'000U / 8);
+  EXPECT_EQ(granularity.least(true), 10'000U / 64);
+}
+
+TEST(Granularity, a_batch_has_no_more_tasks_than_it_may) {
+  Granularity granularity{GranularityOptions{.tasks_max = 50}, false};
+  for (int i = 0; i < 10; ++i) granularity.observe(granularity.batch(), 1us * granularity.batch());
+  EXPECT_EQ(granularity.batch(), 50U);
 }
 
 TEST(Granularity, of_long_tasks_only_one_waits_for_each_slot) { EXPECT_EQ(after_seeing(1s).window(4, true), 8U); }

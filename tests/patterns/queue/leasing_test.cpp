@@ -189,13 +189,31 @@ TEST_F(Leasing, a_slot_has_work_waiting_beyond_what_it_runs) {
 }
 
 TEST_F(Leasing, towards_the_end_everybody_gets_a_share) {
-  job_of(10'000);
+  open_job();
+  Sink& sink = new_sink();
+  sink.credit.tasks = 10'000;
+  sink.hello().opens();
+  offer(10'000);
   Worker& alice = worker(1);
   teach(alice, 10us, 10'000);
   Worker& bob = worker(1);
   offer(100);
+  end_job();
+  sink.credit.tasks = 20'000;
+  sink.says_stored({});
   EXPECT_LE(largest_of(alice.all_tasks()), 26U);  // Of a hundred left, for two slots, half of an equal share.
   EXPECT_GT(tasks_of(bob.all_tasks()), 0U);
+}
+
+// Of a large input little waits at any time, and a share of that for each of many slots would be a batch of nothing.
+TEST_F(Leasing, while_more_input_comes_a_batch_is_not_cut_to_a_share_of_what_waits) {
+  job_of(10'000);
+  Worker& alice = worker();
+  teach(alice, 10us, 10'000);
+  Worker& crowd = worker(1'000);
+  offer(200);
+  EXPECT_EQ(largest_of(alice.all_tasks()), 1'000U / 8);
+  crowd.all_tasks();
 }
 
 TEST_F(Leasing, a_batch_stays_within_its_limit_of_bytes) {
