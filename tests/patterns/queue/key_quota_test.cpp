@@ -146,6 +146,60 @@ TEST_F(KeyLimitsTest, slots_that_are_lent_count_and_what_is_too_much_is_cut_and_
   with_key("stolen", 2).hello().read_all();
 }
 
+TEST_F(KeyLimitsTest, slots_that_were_lent_are_given_back_with_the_session) {
+  serve({.key_limits = {.slots_max = 3}});
+  job_of(100);
+  Worker& worker = with_key("stolen").hello();
+  worker.say(Waiting{2});
+  worker.read_all();
+  worker.fall_silent();
+  unreachable(worker);
+  with_key("stolen", 3).hello().read_all();
+  EXPECT_EQ(dispatcher->refusals().total(), 0U);
+}
+
+// Slots break for good; they do not come up.
+TEST_F(KeyLimitsTest, a_worker_gets_no_more_slots_by_saying_that_it_has_them) {
+  serve({.key_limits = {.slots_max = 3}});
+  Worker& worker = with_key("stolen", 2).hello();
+  worker.slots = 1'000;
+  worker.progress();
+  EXPECT_EQ(dispatcher->slot_count(), 2U);
+  worker.slots = 1;
+  worker.progress();
+  worker.slots = 2;
+  worker.progress();
+  EXPECT_EQ(dispatcher->slot_count(), 1U);
+}
+
+TEST_F(KeyLimitsTest, of_a_name_without_end_the_beginning_is_kept) {
+  serve({});
+  Worker& worker = new_worker();
+  worker.say(Hello{Role::worker,
+                   worker.node,
+                   std::string(100'000, 'n'),
+                   "test",
+                   1,
+                   worker.functions,
+                   {},
+                   worker.credit,
+                   {},
+                   ++worker.greetings});
+  worker.next<Welcome>();
+  const Report report = dispatcher->report(now);
+  ASSERT_EQ(report.workers.size(), 1U);
+  EXPECT_EQ(report.workers.front().name, std::string(255, 'n'));
+}
+
+TEST_F(KeyLimitsTest, who_has_done_a_task_has_no_more_leases_than_it_may) {
+  serve({.leases_per_slot_max = 1});
+  job_of(9);
+  Worker& worker = with_key("stolen").hello();
+  const Tasks given = worker.tasks();
+  complete(worker, given);
+  EXPECT_EQ(worker.all_tasks().size(), 1U) << "its window is three tasks";
+}
+
 TEST_F(KeyLimitsTest, a_worker_has_so_many_leases_for_each_slot_whatever_it_asks_for) {
   serve({.leases_per_slot_max = 2});
   job_of(9);
