@@ -48,6 +48,10 @@ TaskRegistry functions(const std::function<std::int64_t(std::int64_t)>& work = {
   if (work) registry.add("work", [work](std::int64_t index) { return work(index); });
   registry.add("echo", [](std::string_view task) { return task; });
   registry.add("index", [](std::int64_t index) { return index; });
+  registry.add("nap", [](std::int64_t index) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    return index;
+  });
   registry.add_fold<std::int64_t>("sum", std::plus<>{});
   return registry;
 }
@@ -122,6 +126,12 @@ VentilatorOptions ventilator_options(const Endpoint& bind, const FabricJob& job)
   options.keys = keys_of(job.keys, KeyRole::dispatcher);
   options.log = warnings();
   options.index_count = options.job.index.enabled ? job.tasks : 0;
+  if (job.batch > 0)
+    options.dispatcher.granularity = {.batch_min = std::chrono::seconds{1},
+                                      .growth_max = job.batch,
+                                      .tasks_max = job.batch,
+                                      .least_part = 1,
+                                      .least_part_at_end = 1};
   return options;
 }
 
@@ -201,8 +211,8 @@ void run_worker(const Endpoint& dispatcher, const std::string& keys) {
 }
 
 double run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
-  Child ventilator{
-      {"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes)}};
+  Child ventilator{{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes),
+                    std::to_string(job.batch)}};
   const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));
   std::vector<std::unique_ptr<Child>> workers;
   for (std::uint32_t i = 0; i < crowd.processes; ++i)

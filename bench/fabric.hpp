@@ -17,6 +17,7 @@ struct FabricJob {
   std::size_t bytes = 32;  // Of an echoed task, packed.
   std::string keys = {};   // The root of a tree of keys, of which each role takes its own; empty: none.
   std::uint32_t slots = 1;
+  std::uint64_t batch = 0;  // So many tasks in each but the last, and 0: as the dispatcher decides.
   std::function<std::int64_t(std::int64_t)> work = {};  // What `work` does; with roles as threads only.
 };
 

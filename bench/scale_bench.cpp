@@ -2,7 +2,7 @@
 //
 // Ventilator and sink are processes of their own, as are the workers: two with one worker each, or ten with a hundred
 // each, on threads of their own, every one with its own session and connections over tcp. The clock starts when all are
-// there. Batches last as long in both cases, for they are sized in time.
+// there.
 #include <benchmark/benchmark.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -52,8 +52,35 @@ void apply(benchmark::internal::Benchmark* benchmark) {
   benchmark->Arg(100)->Arg(1'000)->Iterations(rounds)->UseManualTime()->Unit(benchmark::kMillisecond);
 }
 
+// Batches of one size, whatever the number of workers: those that two of them get.
+BENCHMARK_CAPTURE(many_workers, index_in_equal_batches,
+                  FabricJob{.function = "index", .tasks = 500'000'000, .batch = 180'000})
+    ->Apply(apply);
+BENCHMARK_CAPTURE(many_workers, echo_in_equal_batches,
+                  FabricJob{.function = "echo", .tasks = 100'000'000, .batch = 4'000})
+    ->Apply(apply);
+BENCHMARK_CAPTURE(many_workers, fold_in_equal_batches,
+                  FabricJob{.function = "index", .tasks = 6'000'000'000, .fold = "sum", .batch = 1'000'000})
+    ->Apply(apply);
+// As the dispatcher sizes them.
 BENCHMARK_CAPTURE(many_workers, index, FabricJob{.function = "index", .tasks = 100'000'000})->Apply(apply);
 BENCHMARK_CAPTURE(many_workers, echo, FabricJob{.function = "echo", .tasks = 20'000'000})->Apply(apply);
+
+// Tasks that wait for something else, 10 ms each: how many batches of one task can be told out and taken in?
+void nap(benchmark::State& state) {
+  const FabricJob job{.function = "nap", .tasks = 100'000};
+  const auto workers = static_cast<std::uint32_t>(state.range(0));
+  double seconds = 0;
+  for (auto _ : state) {
+    const double taken = run_with_workers(bind, job, {.processes = 10, .workers_each = workers / 10});
+    seconds += taken;
+    state.SetIterationTime(taken);
+  }
+  const double each = seconds / static_cast<double>(state.iterations());
+  state.counters["tasks_per_s"] = static_cast<double>(job.tasks) / each;
+  state.counters["utilisation"] = static_cast<double>(job.tasks) * 0.010 / (each * workers);
+}
+BENCHMARK(nap)->Apply(apply);
 
 void run_role(const std::vector<std::string>& words) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // Nobody outlives the benchmark.
@@ -61,7 +88,10 @@ void run_role(const std::vector<std::string>& words) {
     return run_workers(parsed(words.at(1)), static_cast<std::uint32_t>(std::stoul(words.at(2))),
                        [] { std::cout << "ready" << std::endl; });
   run_ventilator(parsed(words.at(1)),
-                 {.function = words.at(2), .tasks = std::stoull(words.at(3)), .bytes = std::stoull(words.at(4))},
+                 {.function = words.at(2),
+                  .tasks = std::stoull(words.at(3)),
+                  .bytes = std::stoull(words.at(4)),
+                  .batch = std::stoull(words.at(5))},
                  [](const Endpoint& bound) { std::cout << bound.to_string() << std::endl; });
 }
 
