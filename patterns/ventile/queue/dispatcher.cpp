@@ -155,6 +155,11 @@ std::uint32_t Dispatcher::patience(const Peer& peer) const {
   return peer.role == Role::sink ? options_.sink_dead_after_heartbeats : options_.dead_after_heartbeats;
 }
 
+// It is death. A crowd that has come since makes everybody wait, the words of those in it that live, too.
+Duration Dispatcher::silence_max(const Peer& peer) const {
+  return std::max(peer.heartbeat, heartbeat()) * patience(peer);
+}
+
 void Dispatcher::refuse(PeerId from, Peer* peer, const std::string& why, RefusedFor reason) {
   refused_.count(reason);
   notice(Level::warning, "refused a message" + (peer != nullptr ? " of " + peer->name : std::string{}) + ": " + why);

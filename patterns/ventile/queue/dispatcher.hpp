@@ -85,7 +85,8 @@ struct DispatcherOptions {
   std::uint32_t dead_after_heartbeats = 4;       // Silence of so many intervals is death.
   std::uint32_t sink_dead_after_heartbeats = 4;  // The same for sinks, which are silent while they wait for whoever
                                                  // reads what they write.
-  Duration lease = std::chrono::seconds{3};  // Without progress for so long (or the task's time-out) a lease is lost.
+  Duration lease = std::chrono::seconds{3};  // Without progress for so long (or the task's time-out, or the heartbeats
+                                             // of a death) a lease is lost.
   Duration finished_lease = std::chrono::seconds{10};  // Finished, but no verdict while the sink acknowledges others.
   Duration sink_grace =
       std::chrono::seconds{10};  // The sink that has results of a job may be gone so long before another gets the job.
@@ -384,6 +385,7 @@ private:
   bool take_back_forget(PeerId peer);
   Duration heartbeat() const;
   std::uint32_t patience(const Peer& peer) const;
+  Duration silence_max(const Peer& peer) const;
 
   // greeting.cpp: sessions begin and end.
   bool was_given(LeaseId lease) const;
@@ -427,7 +429,7 @@ private:
   void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
   void on_progress(Peer& worker, const Progress& progress, TimePoint now);
   static bool is_in_time(const Job& job, const RunningLease& said);
-  bool renew(const Job& job, Lease& lease, const RunningLease& said, TimePoint now) const;
+  bool renew(const Peer& worker, const Job& job, Lease& lease, const RunningLease& said, TimePoint now) const;
   void on_waiting(Peer& worker, std::uint64_t tasks);
 
   // suspecting.cpp: which task kills its workers.
@@ -489,7 +491,7 @@ private:
   std::uint64_t credit_left(const Peer& worker) const;
   bool others_wait(const Job& job) const;
   std::size_t lease_count(const Peer& worker) const;
-  Duration standstill_max(const Job& job) const;
+  Duration standstill_max(const Job& job, const Peer& worker) const;
   static bool is_on_trial(const Peer& worker);
   bool may_have_more_leases(const Peer& worker, std::size_t leases) const;
   void dispatch(Peer& worker, Job& job, Lease& lease);

@@ -261,7 +261,7 @@ void Dispatcher::lose_lease(Job& job, const Peer& holder, LeaseId id, History hi
   std::optional<TimePoint> due;
   if (may_have_begun && fails_lost(job, holder)) {
     history.lost = true;
-    due = now + options_.heartbeat * options_.dead_after_heartbeats + options_.lease;
+    due = now + silence_max(holder) + options_.lease;
   }
   std::uint64_t returned = 0;
   for (const Range range : lease.remaining.ranges()) returned += job.account.release(id, range, history, due);
@@ -289,18 +289,20 @@ void Dispatcher::ask_for_unbegun(Job& job) {
   }
 }
 
-Duration Dispatcher::standstill_max(const Job& job) const {
-  return std::max(options_.lease, job.options.timeout + options_.lease / 2);
+// Among many peers heartbeats are rare, and progress is said with them.
+Duration Dispatcher::standstill_max(const Job& job, const Peer& worker) const {
+  const Duration lease = std::max(options_.lease, silence_max(worker));
+  return std::max(lease, job.options.timeout + lease / 2);
 }
 
 void Dispatcher::expire_leases(Job& job, TimePoint now) {
   if (planted("a lease never expires")) return;
-  const Duration limit = standstill_max(job);
   const auto has_expired = [&](const Lease& lease) {
     if (lease.unsent) return false;  // Nobody but the disk holds it up.
     const bool unacknowledged = lease.finished_since && job.last_settled > *lease.finished_since &&
                                 now - *lease.finished_since > options_.finished_lease;
-    return unacknowledged || (!lease.finished_since && now - lease.renewed > limit);
+    if (lease.finished_since || now - lease.renewed <= options_.lease) return unacknowledged;
+    return now - lease.renewed > standstill_max(job, *sessions_.at(lease.holder));
   };
   for (const LeaseId id : job.account.leases_where(has_expired)) {
     const Lease lease = *job.account.find(id);
@@ -325,7 +327,7 @@ void Dispatcher::on_tick(TimePoint now) {
     std::vector<std::pair<Peer*, Duration>> dead;
     for (const auto& [id, peer] : peers_) {
       if (is_local(id)) continue;
-      if (now - peer->heard > peer->heartbeat * patience(*peer)) {
+      if (now - peer->heard > silence_max(*peer)) {
         dead.emplace_back(peer.get(), now - peer->heard);
       } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
         peer->spoken = now;

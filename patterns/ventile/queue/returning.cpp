@@ -106,7 +106,7 @@ void Dispatcher::on_progress(Peer& worker, const Progress& progress, TimePoint n
     const auto it = jobs_.find(running.job);
     Lease* const lease = it == jobs_.end() ? nullptr : it->second->account.find(running.lease);
     const bool is_its_own = lease != nullptr && lease->holder == worker.session;  // Else it runs what others have now.
-    const bool runs = is_its_own          ? renew(*it->second, *lease, running, now)
+    const bool runs = is_its_own          ? renew(worker, *it->second, *lease, running, now)
                       : it != jobs_.end() ? is_in_time(*it->second, running)
                                           : running.running_nanoseconds > 0;
     busy = busy || runs;
@@ -128,7 +128,8 @@ bool Dispatcher::is_in_time(const Job& job, const RunningLease& said) {
 
 // Returns whether a task of it runs and is not over its time-out. That is its worker's word only while one of its tasks
 // ends now and then.
-bool Dispatcher::renew(const Job& job, Lease& lease, const RunningLease& said, TimePoint now) const {
+bool Dispatcher::renew(const Peer& worker, const Job& job, Lease& lease, const RunningLease& said,
+                       TimePoint now) const {
   const bool has_ended_one = said.finished > lease.finished;
   const std::uint64_t left = lease.remaining.count();
   if (!std::exchange(lease.begun, true) || has_ended_one || left != lease.left) lease.moved = now;
@@ -136,7 +137,7 @@ bool Dispatcher::renew(const Job& job, Lease& lease, const RunningLease& said, T
   lease.finished = said.finished;
   if (said.finished >= lease.total && said.running_nanoseconds == 0 && !lease.finished_since)
     lease.finished_since = now;
-  const bool has_stood_still = job.options.timeout.count() > 0 && now - lease.moved > standstill_max(job);
+  const bool has_stood_still = job.options.timeout.count() > 0 && now - lease.moved > standstill_max(job, worker);
   const bool runs = is_in_time(job, said) && !has_stood_still;
   if (has_ended_one || runs) lease.renewed = now;
   return runs;

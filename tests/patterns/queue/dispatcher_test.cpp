@@ -188,6 +188,18 @@ TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_h
   EXPECT_EQ(dispatcher->worker_count(), 1U);
 }
 
+// What they say waits behind what the crowd says.
+TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_the_crowd_that_came_after_it) {
+  start({.heartbeats_per_second_max = 10});
+  Worker& alice = worker();  // It was told to speak every half second.
+  for (int i = 0; i < 40; ++i) worker();
+  alice.fall_silent();
+  pass(10s);
+  EXPECT_EQ(dispatcher->worker_count(), 41U);
+  pass(8s);
+  EXPECT_EQ(dispatcher->worker_count(), 40U);
+}
+
 // --- The sink ----------------------------------------------------------------------------------------------------
 
 TEST_F(DispatcherTest, a_job_waits_for_its_sink_to_come_back_and_goes_on) {

@@ -859,6 +859,26 @@ TEST_F(Leasing, a_task_without_a_time_limit_may_run_for_ever) {
   EXPECT_EQ(audit().leased, 1U);
 }
 
+// Found by simulating 100,000 workers: they say every 100 s that they run something, and were given 3 s.
+TEST_F(Leasing, a_worker_that_is_to_speak_rarely_keeps_its_task_until_it_does) {
+  start({.heartbeats_per_second_max = 10});
+  for (int i = 0; i < 40; ++i) {
+    Worker& one = new_worker();
+    one.functions.clear();
+    one.hello();
+  }
+  Worker& alice = worker();  // It is told to speak every 4.1 seconds.
+  job_of(1);
+  alice.running = {runs(alice.tasks())};
+  alice.fall_silent();
+  for (int i = 0; i < 10; ++i) {
+    pass(4s);
+    alice.progress();
+    EXPECT_EQ(audit().leased, 1U);
+  }
+  EXPECT_FALSE(said("makes no progress"));
+}
+
 TEST_F(Leasing, a_batch_of_which_nothing_runs_is_kept_by_progress_only) {
   job_of(20);
   Worker& alice = worker();
