@@ -592,8 +592,7 @@ public:
     const Mark first = run_until(tasks / 5);
     const Mark last = run_until(tasks - tasks / 5);
     while (!head_.hub().closed()) step();
-    if (head_.hub().closed()->report.duplicates > 0 || head_.hub().settled() != tasks)
-      throw Violation{"a task is lost or counted twice"};
+    require(head_.hub().settled() == tasks, "a task is lost or counted twice");
     const double seconds = to_seconds(last.when - first.when);
     ScaleReport report;
     report.tasks = tasks;
@@ -601,6 +600,7 @@ public:
     report.tasks_per_second = static_cast<double>(last.settled - first.settled) / seconds;
     report.utilisation = to_seconds(last.workers - first.workers) / seconds / options_.workers;
     report.tasks_per_batch = static_cast<double>(tasks) / static_cast<double>(batches());
+    report.requeued = requeued();
     report.head_busy = to_seconds(last.head - first.head) / seconds;
     report.sink_busy = to_seconds(last.sink - first.sink) / seconds;
     if (!relays_.empty())
@@ -682,11 +682,19 @@ private:
     return mark;
   }
 
+  // Of those who have workers.
+  template <class Count>
+  std::uint64_t sum(Count count) {
+    if (relays_.empty()) return count(head_.hub().dispatcher().counters(job));
+    std::uint64_t all = 0;
+    for (const auto& relay : relays_) all += count(relay->hub().dispatcher().counters(job));
+    return all;
+  }
   std::uint64_t batches() {
-    if (relays_.empty()) return head_.hub().dispatcher().counters(job).batches;
-    std::uint64_t count = 0;
-    for (const auto& relay : relays_) count += relay->hub().dispatcher().counters(job).batches;
-    return count;
+    return sum([](const JobCounters& counters) { return counters.batches; });
+  }
+  std::uint64_t requeued() {
+    return sum([](const JobCounters& counters) { return counters.requeued_batches; });
   }
 };
 

@@ -41,6 +41,7 @@ struct ScaleReport {
   double tasks_per_second = 0;
   double utilisation = 0;      // The part of the slots' time in which they ran tasks.
   double tasks_per_batch = 0;  // Of a worker.
+  std::uint64_t requeued = 0;  // Batches that were given up: of workers who heard nothing for too long.
   double head_busy = 0;        // The part of its time in which the head's thread was busy.
   double sink_busy = 0;
   double relay_busy = 0;  // Of the relays together.

@@ -31,6 +31,7 @@ TEST(ScaleTest, a_dispatcher_that_is_asked_for_too_much_is_busy_and_goes_on) {
   const ScaleReport report = simulate_scale({.workers = 2'000, .batches_max = 100'000});
   EXPECT_GT(report.head_busy, 0.95);
   EXPECT_LT(report.utilisation, 0.6);
+  EXPECT_EQ(report.requeued, 0U);
 }
 
 TEST(ScaleTest, relays_take_the_load_off_the_head) {

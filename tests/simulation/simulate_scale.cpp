@@ -32,10 +32,11 @@ struct Question {
 };
 
 void print(const ScaleOptions& options, const ScaleReport& report) {
-  std::printf("%u,%u,%g,%g,%llu,%.0f,%.4f,%.1f,%.3f,%.3f,%.3f\n", options.workers, options.relays,
+  std::printf("%u,%u,%g,%g,%llu,%.0f,%.4f,%.1f,%.3f,%.3f,%.3f,%llu\n", options.workers, options.relays,
               ventile::to_seconds(options.link) * 1e3, ventile::to_seconds(options.task) * 1e3,
               static_cast<unsigned long long>(report.tasks), report.tasks_per_second, report.utilisation,
-              report.tasks_per_batch, report.head_busy, report.sink_busy, report.relay_busy);
+              report.tasks_per_batch, report.head_busy, report.sink_busy, report.relay_busy,
+              static_cast<unsigned long long>(report.requeued));
   std::fflush(stdout);
 }
 
@@ -60,7 +61,8 @@ std::uint32_t relays_for(const Question& question, std::uint32_t workers) {
 
 void answer(const Question& question) {
   std::puts(
-      "workers,relays,link_ms,task_ms,tasks,tasks_per_s,utilisation,tasks_per_batch,head_busy,sink_busy,relay_busy");
+      "workers,relays,link_ms,task_ms,tasks,tasks_per_s,utilisation,tasks_per_batch,head_busy,sink_busy,relay_busy,"
+      "requeued");
   for (const double task : question.tasks)
     for (const double link : question.links)
       for (const std::uint32_t workers : question.workers) {
