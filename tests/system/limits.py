@@ -3,7 +3,7 @@
 
 usage: limits.py --bin DIR --case NAME [--broken-disk FILE] [--seconds N]
 
-  full-ventilator, full-broker, full-output
+  full-ventilator, full-broker, full-sink, full-output
                  the file system with its journal, or with the output, is full for a while
   eio-ventilator, eio-broker, eio-sink
                  no sync succeeds any more: the process stops and says why; started again, it goes on
@@ -228,6 +228,24 @@ def full_dispatcher(arguments, folder, broker):
     job.check()
 
 
+def full_sink(arguments, folder):
+    """What waits for those before it is in its journal, and a worker that stands still has these."""
+    job = Job(arguments, folder, 1500, 40_000)
+    disk = Small(os.path.join(folder, "small"), 36)
+    job.state["sink"] = os.path.join(disk.path, "state")
+    job.options["sink"] = ["--ordered"]
+    job.start(feed=False)
+    job.roles["ventilator"].says(" is here with 2 slots", job.workers)
+    job.roles["worker-0"].process.send_signal(signal.SIGSTOP)
+    job.feed()
+    sink = job.roles["sink"]
+    sink.says("no room on the disk for the journal in " + job.state["sink"])
+    disk.grow(400)
+    sink.says("there is room again for the journal in ")
+    job.roles["worker-0"].process.send_signal(signal.SIGCONT)
+    job.check()
+
+
 def full_output(arguments, folder):
     job = Job(arguments, folder, 3000, 1000)
     disk = Small(os.path.join(folder, "small"), 20)
@@ -342,6 +360,7 @@ def no_descriptors(arguments, folder, name):
 CASES = {
     "full-ventilator": lambda a, f: full_dispatcher(a, f, False),
     "full-broker": lambda a, f: full_dispatcher(a, f, True),
+    "full-sink": full_sink,
     "full-output": full_output,
     "eio-ventilator": lambda a, f: eio(a, f, "ventilator"),
     "eio-broker": lambda a, f: eio(a, f, "broker"),
