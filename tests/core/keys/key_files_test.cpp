@@ -63,7 +63,9 @@ TEST_F(KeyFilesTest, a_secret_that_is_read_as_its_group_is_read_by_nobody_else) 
 
 TEST_F(KeyFilesTest, a_key_is_never_written_over_another) {
   ASSERT_TRUE(write_key(here(), {KeyRole::worker, "one", pair, false}));
-  EXPECT_FALSE(write_key(here(), {KeyRole::worker, "two", KeyPair::make(), false}));
+  const Status again = write_key(here(), {KeyRole::worker, "two", KeyPair::make(), false});
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().message, HasSubstr("cannot make " + folder.path("./key")));
   EXPECT_EQ(read_key(here())->name, "one");
 }
 
@@ -113,6 +115,27 @@ TEST_F(KeyFilesTest, a_list_with_a_line_that_is_none_is_refused_as_a_whole) {
   }
   folder.write("peers", "ventile-peers 1\nworker one " + a + "\nadmin two " + a + "\n");
   EXPECT_FALSE(read_peers(here())) << "one key for two";
+  folder.write("peers", "ventile-peers 1\nworker one " + a + " banned\n");
+  EXPECT_FALSE(read_peers(here())) << "what is behind a key is not passed over";
+}
+
+TEST_F(KeyFilesTest, a_list_without_end_is_refused_before_it_is_read) {
+  const std::string path = folder.write("peers", "ventile-peers 1\nworker one " + a + "\n");
+  std::filesystem::resize_file(path, peers_bytes_max + 1);
+  const auto read = read_peers(here());
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("it is too large"));
+}
+
+TEST_F(KeyFilesTest, a_list_that_cannot_be_written_is_an_error_and_not_half_a_list) {
+  const auto message_of = [&](const std::string& where) {
+    const Status written = write_peers(where, {{KeyRole::worker, "one", a, false}});
+    return written ? std::string{} : written.error().message;
+  };
+  EXPECT_THAT(message_of(folder.path("nowhere")), HasSubstr("cannot write " + folder.path("nowhere/peers.new")));
+  folder.write("x", "");
+  std::filesystem::create_directories(folder.path("peers/full"));
+  EXPECT_THAT(message_of(here()), HasSubstr("cannot replace " + folder.path("./peers")));
 }
 
 TEST_F(KeyFilesTest, what_is_not_there_is_named) {
