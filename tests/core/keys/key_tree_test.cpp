@@ -16,6 +16,7 @@ namespace ventile {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
 class KeyTreeTest : public testing::Test {
@@ -115,9 +116,51 @@ TEST_F(KeyTreeTest, a_client_that_is_added_is_nothing_to_the_sink) {
 TEST_F(KeyTreeTest, a_name_is_given_once_and_roles_that_others_expect_have_one_key) {
   EXPECT_FALSE(add_key(root, KeyRole::worker, "worker"));
   EXPECT_FALSE(add_key(root, KeyRole::client, "worker")) << "one name for two would make revoking a guess";
-  EXPECT_FALSE(add_key(root, KeyRole::worker, "../x"));
   EXPECT_FALSE(add_key(root, KeyRole::sink, "second"));
   EXPECT_FALSE(add_key(root, KeyRole::dispatcher, "second"));
+}
+
+TEST_F(KeyTreeTest, a_name_that_is_a_path_is_none_wherever_it_would_lead) {
+  std::filesystem::create_directories(in("worker-.."));  // Else there is no such way.
+  for (const std::string name : {"../x", "a/b", "", "."}) {
+    const auto added = add_key(root, KeyRole::worker, name);
+    ASSERT_FALSE(added) << name;
+    EXPECT_THAT(added.error().message, HasSubstr("'" + name + "' is no name"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(in("worker-../x")));
+}
+
+TEST_F(KeyTreeTest, keys_that_cannot_be_written_are_an_error_that_names_the_place) {
+  const auto why = [](const Status& status) { return status ? std::string{"it was written"} : status.error().message; };
+  const std::string file = folder.write("file", "");
+  EXPECT_THAT(why(make_key_tree(file + "/keys")), HasSubstr(file + "/keys"));
+  const std::string half = folder.path("half");
+  std::filesystem::create_directories(half);
+  folder.write("half/sink", "");
+  EXPECT_THAT(why(make_key_tree(half)), HasSubstr(half + "/sink"));
+  const std::string blocked = folder.path("blocked");
+  std::filesystem::create_directories(blocked + "/worker/peers/full");
+  EXPECT_THAT(why(make_key_tree(blocked)), HasSubstr(blocked + "/worker/peers"));
+}
+
+TEST_F(KeyTreeTest, who_is_added_is_told_to_those_who_serve_or_it_is_an_error) {
+  std::filesystem::create_directories(in("dispatcher/peers.new"));
+  const auto added = add_key(root, KeyRole::worker, "gpu-3");
+  ASSERT_FALSE(added);
+  EXPECT_THAT(added.error().message, HasSubstr(in("dispatcher/peers.new")));
+  const Status revoked = revoke_key(root, "worker");
+  ASSERT_FALSE(revoked);
+  EXPECT_THAT(revoked.error().message, HasSubstr(in("dispatcher/peers.new")));
+}
+
+TEST_F(KeyTreeTest, half_a_folder_is_no_list) {
+  std::filesystem::rename(in("dispatcher/peers"), folder.path("aside"));
+  ASSERT_FALSE(list_keys(root));
+  EXPECT_THAT(list_keys(root).error().message, HasSubstr("dispatcher/peers"));
+  std::filesystem::rename(folder.path("aside"), in("dispatcher/peers"));
+  std::filesystem::remove(in("dispatcher/key"));
+  ASSERT_FALSE(list_keys(root));
+  EXPECT_THAT(list_keys(root).error().message, HasSubstr("dispatcher/key"));
 }
 
 TEST_F(KeyTreeTest, who_is_revoked_is_marked_wherever_it_was_known) {

@@ -66,6 +66,34 @@ TEST_F(KeysTest, a_folder_without_keys_is_named) {
   EXPECT_THAT(keys.error().message, HasSubstr("nothing/worker"));
 }
 
+TEST_F(KeysTest, without_the_list_of_whom_to_let_in_nobody_serves) {
+  std::filesystem::remove(root + "/dispatcher/peers");
+  const Result<Keys> keys = Keys::open(root, {KeyRole::dispatcher});
+  ASSERT_FALSE(keys);
+  EXPECT_THAT(keys.error().message, HasSubstr("dispatcher/peers"));
+}
+
+TEST_F(KeysTest, a_dispatcher_without_a_sink_seals_what_it_leases_with_its_own_key) {
+  ASSERT_TRUE(write_peers(root + "/dispatcher", {{KeyRole::worker, "worker", public_of("worker"), false}}));
+  const SealedLease lease{.job = {1, 2}, .lease = {{3}, 4}, .range = {5, 6}, .worker = "a worker"};
+  EXPECT_NE(open(KeyRole::dispatcher).seal(lease), SealCode{});
+  EXPECT_EQ(open(KeyRole::worker).seal(lease), SealCode{}) << "who seals nothing has nothing to seal with";
+}
+
+// With the neutral element everybody agrees on the same, and anybody could seal.
+TEST_F(KeysTest, a_key_on_which_nothing_secret_can_be_agreed_is_refused) {
+  ASSERT_TRUE(write_peers(root + "/dispatcher", {{KeyRole::sink, "sink", std::string(40, '0'), false}}));
+  const Result<Keys> keys = Keys::open(root, {KeyRole::dispatcher});
+  ASSERT_FALSE(keys);
+  EXPECT_EQ(keys.error().code, Code::corrupt);
+}
+
+TEST_F(KeysTest, a_dispatcher_may_ask_itself_how_it_is) {
+  const Keys dispatcher = open(KeyRole::dispatcher);
+  EXPECT_EQ(dispatcher.to_meet(KeyRole::dispatcher).server_key, public_of("dispatcher"));
+  ASSERT_TRUE(dispatcher.guest(public_of("dispatcher")));
+}
+
 TEST_F(KeysTest, whoever_connects_pins_the_key_of_whom_it_meets) {
   const Keys worker = open(KeyRole::worker);
   EXPECT_EQ(worker.to_meet(KeyRole::dispatcher).server_key, public_of("dispatcher"));
