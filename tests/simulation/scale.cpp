@@ -30,6 +30,7 @@ constexpr char function_name[] = "work";
 constexpr Duration hold = 10ms;      // As RunOptions::hold.
 constexpr Duration end_bound = 24h;  // Virtual; whatever takes longer has come to a halt.
 constexpr std::uint32_t result_bytes = 9;
+constexpr Duration relay_way_max = 10s;  // Each task of a batch takes its time in there; a worker's begin one by one.
 
 // So many results of nine bytes.
 PayloadView results_of(std::uint64_t count) {
@@ -176,7 +177,9 @@ private:
 
 DispatcherOptions head_options(const ScaleOptions& options) {
   DispatcherOptions result;
-  if (options.relays > 0) result.granularity.batch_min = options.relay_batch;
+  if (options.relays == 0) return result;
+  result.granularity.batch_min = options.relay_batch;
+  result.granularity.round_trip_max = relay_way_max;
   return result;
 }
 
