@@ -48,7 +48,7 @@ void Client::start(std::uint64_t jobs) {
   dispatcher_.start(
       [this](Bytes frame) {
         wire_.unpack(frame, [this](const Received& received) {
-          trace("<- " + describe(received.message));
+          trace([&] { return "<- " + describe(received.message); });
           submission_.on_message(received, now());
           carry_out();
         });
@@ -134,7 +134,7 @@ void Client::take(Bytes bytes) {
   require(static_cast<bool>(first), "a frame of results is malformed");
   Wire& wire = workers_.try_emplace(first->envelope.incarnation, scenario_.frame_bytes_max).first->second;
   wire.unpack(bytes, [this](const Received& received) {
-    trace("<- " + describe(received.message));
+    trace([&] { return "<- " + describe(received.message); });
     const auto& results = std::get<Results>(received.message);
     PayloadWriter payloads{frame_header_size};
     payloads.append(results.payloads, 0, results.payloads.count());
@@ -178,7 +178,7 @@ void Client::carry_out() {
 }
 
 void Client::act(const Submission::Say& say) {
-  trace("-> " + describe(say.message));
+  trace([&] { return "-> " + describe(say.message); });
   if (std::holds_alternative<Hello>(say.message)) to_dispatcher_.clear();
   send({say.job, incarnation_, say.session, ++sequence_}, say.message, PayloadWriter{frame_header_size});
 }

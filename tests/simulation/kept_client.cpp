@@ -128,7 +128,7 @@ void KeptClient::fetch() {
 
 void KeptClient::hear(Bytes frame) {
   wire_.unpack(frame, [this](const Received& received) {
-    trace("<- " + describe(received.message));
+    trace([&] { return "<- " + describe(received.message); });
     if (std::holds_alternative<Results>(received.message))
       take(received);
     else
@@ -209,7 +209,7 @@ void KeptClient::carry_out() {
 }
 
 void KeptClient::act(const Submission::Say& say) {
-  trace("-> " + describe(say.message));
+  trace([&] { return "-> " + describe(say.message); });
   if (std::holds_alternative<Hello>(say.message)) to_dispatcher_.clear();
   send({say.job, incarnation_, say.session, ++sequence_}, say.message, PayloadWriter{frame_header_size});
 }

@@ -195,7 +195,7 @@ void Sink::start() {
   dispatcher_.start(
       [this](Bytes frame) {
         wire_.unpack(frame, [this](const Received& received) {
-          trace("<- " + describe(received.message));
+          trace([&] { return "<- " + describe(received.message); });
           collector_->on_message(received, now());
           carry_out();
         });
@@ -265,7 +265,7 @@ void Sink::take(Bytes bytes) {
   require(static_cast<bool>(first), "a frame of results is malformed");
   Wire& wire = workers_.try_emplace(first->envelope.incarnation, scenario_.frame_bytes_max).first->second;
   wire.unpack(bytes, [this](const Received& received) {
-    trace("<- " + describe(received.message));
+    trace([&] { return "<- " + describe(received.message); });
     // Its views must outlive the frame that it came in.
     const auto& results = std::get<Results>(received.message);
     PayloadWriter payloads{frame_header_size};
@@ -296,7 +296,7 @@ void Sink::carry_out() {
 }
 
 void Sink::act(const Collector::Say& say) {
-  trace("-> " + describe(say.message));
+  trace([&] { return "-> " + describe(say.message); });
   require_safe(say.message);
   if (std::holds_alternative<Hello>(say.message)) to_dispatcher_.clear();
   for (Buffer& frame : wire_.pack({say.job, incarnation_, say.session, ++sequence_}, say.message))

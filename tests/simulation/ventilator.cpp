@@ -98,7 +98,7 @@ void Ventilator::take_results(const std::shared_ptr<Connection>& connection) {
                      [this, wire, weak = std::weak_ptr(connection)](Bytes bytes) {
                        if (const auto from = weak.lock()) from->read(Side::server);
                        wire->unpack(bytes, [this](const Received& received) {
-                         trace("<- " + describe(received.message));
+                         trace([&] { return "<- " + describe(received.message); });
                          const auto& results = std::get<Results>(received.message);
                          PayloadWriter payloads{frame_header_size};
                          payloads.append(results.payloads, 0, results.payloads.count());

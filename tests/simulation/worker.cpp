@@ -100,7 +100,7 @@ void Worker::tick() {
 
 void Worker::on_frame(Bytes frame) {
   wire_.unpack(frame, [this](const Received& received) {
-    trace("<- " + describe(received.message));
+    trace([&] { return "<- " + describe(received.message); });
     session_.on_message(received, now());
     if (const auto* tasks = std::get_if<Tasks>(&received.message)) {
       for (std::uint32_t i = 0; i < tasks->payloads.count(); ++i)
@@ -155,7 +155,7 @@ void Worker::carry_out() {
 }
 
 void Worker::act(const Session::Say& say) {
-  trace("-> " + describe(say.message));
+  trace([&] { return "-> " + describe(say.message); });
   if (std::holds_alternative<Hello>(say.message)) to_dispatcher_.clear();
   for (Buffer& frame : wire_.pack({say.job, incarnation_, say.session, ++sequence_}, say.message))
     to_dispatcher_.push_back(std::move(frame));

@@ -1,6 +1,7 @@
 // Virtual time: whatever happens in a simulation is an event here, and every choice is drawn from one seed.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -90,6 +91,11 @@ protected:
   // After everything that it does: its loop comes round.
   virtual void turn() {}
   void trace(const std::string& line) const;
+  // A line that is made only if somebody reads it.
+  template <std::invocable Line>
+  void trace(Line line) const {
+    if (world_.tracing()) trace(line());
+  }
 
 private:
   World& world_;

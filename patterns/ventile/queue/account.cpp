@@ -320,40 +320,60 @@ Audit Account::audit() const {
           .outcomes = ledger_.outcomes()};
 }
 
+namespace {
+
+void append(std::vector<Range>& all, const std::vector<Range>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
+
+// The numbers that are in any of these, as IntervalSet has them; in `twice`, those that are in more than one.
+std::vector<Range> united(std::vector<Range> ranges, std::vector<Range>* twice = nullptr) {
+  std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) { return a.first < b.first; });
+  std::vector<Range> all;
+  for (const Range range : ranges) {
+    if (all.empty() || all.back().end() < range.first) {
+      all.push_back(range);
+      continue;
+    }
+    Range& last = all.back();
+    const Number end = std::min(last.end(), range.end());
+    if (twice != nullptr && range.first < end) twice->push_back({range.first, end - range.first});
+    last.count = std::max(last.end(), range.end()) - last.first;
+  }
+  return all;
+}
+
+}  // namespace
+
 std::string Account::check() const {
   if (!audit().balanced()) return "the places do not add up to what was submitted";
-  IntervalSet seen;
-  const auto place = [&seen](const std::vector<Range>& ranges) {
-    return std::all_of(ranges.begin(), ranges.end(), [&](Range range) { return seen.insert(range) == range.count; });
-  };
-  std::vector<Range> waiting;
-  for (const auto& [due, pending] : delayed_) waiting.push_back(pending.range);
-  IntervalSet leased;
-  IntervalSet doubled;
+  std::vector<Range> leased;
   std::uint64_t held = 0;
   bool one_is_empty = false;
   leases_.for_each([&](const LeaseTable::Entry& entry) {
     one_is_empty = one_is_empty || entry.lease.remaining.empty();
     held += entry.lease.remaining.count();
-    for (const Range range : entry.lease.remaining.ranges()) {
-      for (const Range twice : leased.present(range)) doubled.insert(twice);
-      leased.insert(range);
-    }
+    append(leased, entry.lease.remaining.ranges());
   });
   if (one_is_empty) return "an empty lease is still there";
-  if (held != held_ || !(doubled == doubled_)) return "the leases are not what is leased";
-  if (!place(ledger_.settled().ranges()) || !place(backlog_.ranges()) || !place(waiting) || !place(leased.ranges()) ||
-      !place(awaiting_.ranges()))
-    return "a number is in two places";
-  if (seen.count() != submitted_ || (submitted_ > 0 && seen.lowest_missing() != submitted_))
-    return "a number is nowhere";
-  IntervalSet delayed;
-  IntervalSet lost;
+  std::vector<Range> twice;
+  std::vector<Range> places = united(std::move(leased), &twice);
+  if (held != held_ || united(std::move(twice)) != doubled_.ranges()) return "the leases are not what is leased";
+  std::vector<Range> delayed;
+  std::vector<Range> lost;
   for (const auto& [due, pending] : delayed_) {
-    delayed.insert(pending.range);
-    if (pending.history.lost) lost.insert(pending.range);
+    delayed.push_back(pending.range);
+    if (pending.history.lost) lost.push_back(pending.range);
   }
-  if (!(delayed == delayed_numbers_) || !(lost == lost_numbers_))
+  append(places, ledger_.settled().ranges());
+  append(places, backlog_.ranges());
+  append(places, delayed);
+  append(places, awaiting_.ranges());
+  std::vector<Range> in_two;
+  const std::vector<Range> all = united(std::move(places), &in_two);
+  if (!in_two.empty()) return "a number is in two places";
+  if (all != (submitted_ > 0 ? std::vector{Range{0, submitted_}} : std::vector<Range>{})) return "a number is nowhere";
+  if (united(std::move(delayed)) != delayed_numbers_.ranges() || united(std::move(lost)) != lost_numbers_.ranges())
     return "the numbers that are delayed are not those that wait";
   std::uint64_t of_holders = 0;
   for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
