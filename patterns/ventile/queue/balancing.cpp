@@ -7,7 +7,9 @@
 namespace ventile {
 namespace {
 
-constexpr Duration tail_interval = std::chrono::milliseconds{5};  // How often idle workers look for others' work.
+constexpr Duration tail_interval = std::chrono::milliseconds{5};  // How often idle workers look for others' work;
+constexpr Duration tail_interval_each =
+    std::chrono::microseconds{5};  // among many, so often that looking at each of them takes a hundredth of the time.
 constexpr Duration stuck_after =
     std::chrono::milliseconds{20};  // A lease older than this may hold up what is queued behind it.
 constexpr Duration worth_moving = std::chrono::milliseconds{1};
@@ -15,7 +17,8 @@ constexpr Duration worth_moving = std::chrono::milliseconds{1};
 }  // namespace
 
 void Dispatcher::balance_soon() {
-  next_balance_ = std::min(next_balance_, std::max(last_balance_, TimePoint{}) + tail_interval);
+  const Duration interval = std::max(tail_interval, tail_interval_each * static_cast<std::int64_t>(peers_.size()));
+  next_balance_ = std::min(next_balance_, std::max(last_balance_, TimePoint{}) + interval);
 }
 
 void Dispatcher::balance(TimePoint now) {
