@@ -253,14 +253,38 @@ TEST_F(GuestsTest, others_stay_when_one_is_revoked_and_who_is_added_comes_in) {
   Peer client{*this, keys_of("client")};
   say(client, Inquire{});
   ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  const PeerId id_of_client = last;
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 2; }));
+  const PeerId id_of_worker = last;
   ASSERT_TRUE(add_key(root, KeyRole::worker, "gpu-3"));
   ASSERT_TRUE(revoke_key(root, "worker"));
   ASSERT_TRUE(keys.reload());
+  ASSERT_TRUE(turn_until([&] { return !revoked.empty(); }));
+  EXPECT_THAT(revoked, ElementsAre(id_of_worker));
   Peer added{*this, keys_of("worker-gpu-3")};
   say(added, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 3; }));
   say(client, Inquire{});
-  EXPECT_TRUE(turn_until([&] { return heard.size() == 3; }));
-  EXPECT_THAT(revoked, IsEmpty());
+  EXPECT_TRUE(turn_until([&] { return heard.size() == 4; }));
+  EXPECT_EQ(last, id_of_client);
+}
+
+// Its header says that it is a result, and nothing else of it can be read.
+TEST_F(GuestsTest, a_result_that_is_damaged_is_malformed_and_nobody_gets_it) {
+  const JobId job{1, 2};
+  PayloadWriter payloads{frame_header_size};
+  payloads.append(Bytes{});
+  Buffer bytes = encode({job, assigned<IncarnationId>(), {}, 1}, sealed(job, "worker", {0, 1}), std::move(payloads));
+  bytes.data()[bytes.size() - 1] ^= std::byte{1};
+  ASSERT_TRUE(results_job(bytes));
+  Peer worker{*this, keys_of("worker")};
+  Frame frame{std::move(bytes)};
+  ASSERT_TRUE(turn_until([&] { return worker.socket.send(frame) == SendOutcome::sent; }));
+  EXPECT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  EXPECT_THAT(heard, ElementsAre(testing::HasSubstr("checksum")));
+  EXPECT_EQ(diverted, 0);
 }
 
 }  // namespace
