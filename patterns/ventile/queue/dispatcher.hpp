@@ -79,8 +79,8 @@ struct PeerIdentity {
 };
 
 struct DispatcherOptions {
-  Duration heartbeat =
-      std::chrono::milliseconds{500};  // Grows so that all peers together send `heartbeats_per_second_max`.
+  Duration heartbeat = std::chrono::milliseconds{500};  // Longer for whoever comes when so many peers would together
+                                                        // send more than `heartbeats_per_second_max`.
   std::uint32_t heartbeats_per_second_max = 1'000;
   std::uint32_t dead_after_heartbeats = 4;       // Silence of so many intervals is death.
   std::uint32_t sink_dead_after_heartbeats = 4;  // The same for sinks, which are silent while they wait for whoever
