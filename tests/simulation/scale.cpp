@@ -123,7 +123,7 @@ public:
 
 class Hub {
 public:
-  // `send` carries a message to the peer, `local` is for the dispatcher's own sink.
+  // Carries a message to the peer.
   using Deliver = std::function<void(Listener& to, const Heard& message)>;
 
   Hub(std::uint64_t identity, const DispatcherOptions& options, Deliver deliver)
@@ -135,6 +135,7 @@ public:
     listeners_.emplace(id, &peer);
     return id;
   }
+  // Who hears what is for the dispatcher's own sink.
   void on_local(std::function<void(const Received&)> local) { local_ = std::move(local); }
   const std::optional<JobClosed>& closed() const { return closed_; }
   std::uint64_t settled() const { return settled_; }
@@ -279,8 +280,6 @@ SessionOptions session_options(std::uint64_t identity, std::uint32_t slots) {
 // The worker's side of a conversation, over whatever leads to its dispatcher and its sink.
 class Conversation : public Listener {
 public:
-  using Say = std::function<void(const Heard&)>;
-
   Conversation(World& world, const ScaleOptions& options, std::uint64_t identity, std::uint32_t slots)
       : Listener(world, options), identity_(identity), session_(session_options(identity, slots)) {}
 
@@ -290,8 +289,6 @@ public:
   void hear(const Received& received) override { session_.on_message(received, now()); }
 
 protected:
-  Session& session() { return session_; }
-
   virtual void say(const Heard& message) = 0;                                    // To the dispatcher.
   virtual void deliver(const Heard& results) = 0;                                // To the sink.
   virtual void begin(const Session::Start& start) = 0;                           // Run these tasks.

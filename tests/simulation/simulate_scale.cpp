@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -41,6 +43,9 @@ void print(const ScaleOptions& options, const ScaleReport& report) {
 }
 
 void run(const Question& question, std::uint32_t workers, double link, double task, std::uint32_t relays) {
+  if (relays > workers)
+    throw std::invalid_argument("--relays " + std::to_string(relays) + ": there are no more than " +
+                                std::to_string(workers) + " workers to deal out among them");
   ScaleOptions options;
   options.workers = workers;
   options.relays = relays;
@@ -76,15 +81,20 @@ void answer(const Question& question) {
 int main(int argc, char** argv) {
   Question question;
   CLI::App app{"Simulates the real deciders between many workers of one slot, and prints what they get done"};
-  app.add_option("--workers", question.workers, "how many")->delimiter(',');
-  app.add_option("--links", question.links, "milliseconds one way between any two processes")->delimiter(',');
-  app.add_option("--tasks", question.tasks, "milliseconds of a task")->delimiter(',');
+  app.add_option("--workers", question.workers, "how many")->delimiter(',')->check(CLI::PositiveNumber);
+  app.add_option("--links", question.links, "milliseconds one way between any two processes")
+      ->delimiter(',')
+      ->check(CLI::Range(0.0, 10'000.0));
+  app.add_option("--tasks", question.tasks, "milliseconds of a task")
+      ->delimiter(',')
+      ->check(CLI::Range(0.001, 1'000'000.0));
   app.add_flag("--flat", question.flat, "all workers at one dispatcher, and nothing else");
   app.add_flag("--with-relays", question.relays, "relays between them, and nothing else");
   app.add_option("--relays", question.relay_count, "how many; else the square root of the workers");
-  app.add_option("--message", question.message, "microseconds that a process pays for a message, and to wake");
-  app.add_option("--seconds", question.seconds, "of work for every worker");
-  app.add_option("--batches", question.batches, "no more work than these");
+  app.add_option("--message", question.message, "microseconds that a process pays for a message, and to wake")
+      ->check(CLI::Range(0.0, 1'000'000.0));
+  app.add_option("--seconds", question.seconds, "of work for every worker")->check(CLI::PositiveNumber);
+  app.add_option("--batches", question.batches, "no more work than these")->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
   try {
     answer(question);
