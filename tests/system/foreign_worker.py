@@ -17,7 +17,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 HELLO, WELCOME, REFUSED, HELLO_AGAIN, OPEN, ROUTE, TASKS, PART = 0x01, 0x02, 0x03, 0x04, 0x10, 0x12, 0x20, 0x21
-RESULTS, VERDICTS, RETRACT, RETURN, CANCEL, PROGRESS, CLOSE, BYE = 0x22, 0x24, 0x25, 0x26, 0x27, 0x31, 0x42, 0x43
+RESULTS, VERDICTS, RETRACT, RETURN, CANCEL, PROGRESS, PACE = 0x22, 0x24, 0x25, 0x26, 0x27, 0x31, 0x33
+CLOSE, BYE = 0x42, 0x43
 NOT_BEGUN, FAILED, CANCELLED, UNKNOWN = range(4)  # Why a RETURN.
 DONE, LEAVING = range(2)  # Why a BYE.
 OUTCOME_FAILED = 1
@@ -180,7 +181,11 @@ class Worker:
             self.gone = body[0] != 2
         elif self.session and session == self.session:
             self.heard = now
-            self.take_work(kind, job, body, payloads)
+            if kind == PACE:
+                self.heartbeat, self.dead_after = body[0] / 1000, body[1] / 1000
+                self.next_word = min(self.next_word, now + self.heartbeat)
+            else:
+                self.take_work(kind, job, body, payloads)
 
     def take_work(self, kind, job, body, payloads):
         if kind == OPEN:

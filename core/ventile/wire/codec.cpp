@@ -201,12 +201,12 @@ struct TypeInfo {
   const char* name = "unknown";
 };
 
-constexpr std::array names{"HELLO",   "WELCOME", "REFUSED",   "HELLO-AGAIN", "OPEN",       "OPENED",   "ROUTE",
-                           "TASKS",   "PART",    "RESULTS",   "STORED",      "VERDICTS",   "RETRACT",  "RETURN",
-                           "CANCEL",  "PROPOSE", "HEARTBEAT", "PROGRESS",    "MILESTONES", "END",      "CLOSED",
-                           "CLOSE",   "BYE",     "SUBMIT",    "ACCEPTED",    "OFFER",      "COMPLETE", "SERVED",
-                           "WAITING", "FETCH",   "DISCARD",   "INQUIRE",     "REPORT",     "EXPLAIN",  "EXPLANATION",
-                           "DRAIN",   "SEEK",    "STREAM",    "FLOW"};
+constexpr std::array names{"HELLO",       "WELCOME", "REFUSED",   "HELLO-AGAIN", "OPEN",       "OPENED",  "ROUTE",
+                           "TASKS",       "PART",    "RESULTS",   "STORED",      "VERDICTS",   "RETRACT", "RETURN",
+                           "CANCEL",      "PROPOSE", "HEARTBEAT", "PROGRESS",    "MILESTONES", "PACE",    "END",
+                           "CLOSED",      "CLOSE",   "BYE",       "SUBMIT",      "ACCEPTED",   "OFFER",   "COMPLETE",
+                           "SERVED",      "WAITING", "FETCH",     "DISCARD",     "INQUIRE",    "REPORT",  "EXPLAIN",
+                           "EXPLANATION", "DRAIN",   "SEEK",      "STREAM",      "FLOW"};
 static_assert(names.size() == std::variant_size_v<Message>);
 
 template <std::size_t... I>

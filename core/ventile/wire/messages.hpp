@@ -405,6 +405,17 @@ struct Progress {
   bool operator==(const Progress&) const = default;
 };
 
+// Dispatcher -> peer, in place of a heartbeat: from now on these count, not those of WELCOME. Many peers have come, who
+// must all speak less often, or have left.
+struct Pace {
+  static constexpr std::uint8_t type = 0x33;
+  std::uint32_t heartbeat_milliseconds = 0;   // Say something at least this often.
+  std::uint32_t dead_after_milliseconds = 0;  // Whoever is silent for so long is taken for dead, both ways.
+
+  static auto fields(auto& m) { return std::tie(m.heartbeat_milliseconds, m.dead_after_milliseconds); }
+  bool operator==(const Pace&) const = default;
+};
+
 // What no terminal should see.
 constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
@@ -749,8 +760,8 @@ struct Flow {
 };
 
 using Message = std::variant<Hello, Welcome, Refused, HelloAgain, Open, Opened, Route, Tasks, Part, Results, Stored,
-                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, Milestones, End, Closed,
-                             Close, Bye, Submit, Accepted, Offer, Complete, Served, Waiting, Fetch, Discard, Inquire,
-                             Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
+                             Verdicts, Retract, Return, Cancel, Propose, Heartbeat, Progress, Milestones, Pace, End,
+                             Closed, Close, Bye, Submit, Accepted, Offer, Complete, Served, Waiting, Fetch, Discard,
+                             Inquire, Report, Explain, Explanation, Drain, Seek, Stream, Flow>;
 
 }  // namespace ventile

@@ -14,6 +14,7 @@
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
 #include <ventile/queue/link.hpp>
+#include <ventile/queue/liveness.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/wire/codec.hpp>
 
@@ -44,7 +45,7 @@ public:
               on_message(received, memory);
             },
             [this](const Error& error, std::optional<std::uint16_t> version) { on_malformed(error, version); },
-            [this] { heard_ = reactor_.now(); }, options_.keys) {
+            [this] { liveness_.on_heard(reactor_.now()); }, options_.keys) {
     assign_random(node_);
   }
 
@@ -123,10 +124,7 @@ private:
   std::uint64_t greetings_ = 0;
   Duration hello_pause_ = hello_interval;
   TimePoint next_hello_ = TimePoint::min();
-  TimePoint heard_ = TimePoint::min();
-  Duration heartbeat_ = std::chrono::milliseconds{500};
-  Duration dead_after_ = std::chrono::seconds{2};
-  TimePoint next_progress_ = TimePoint::min();
+  Liveness liveness_;
   Credit granted_;
   std::map<JobId, Job> jobs_;
   std::map<LeaseId, Batch> batches_;
@@ -181,7 +179,7 @@ private:
   }
 
   void on_message(const Received& received, const std::shared_ptr<const void>& memory) {
-    heard_ = reactor_.now();
+    liveness_.on_heard(reactor_.now());
     if (leaving_) {
       if (std::holds_alternative<Bye>(received.message)) reactor_.stop();
       return;
@@ -205,10 +203,9 @@ private:
     if (open_ || welcome.greeting != greetings_) return;
     open_ = true;
     session_ = envelope.session;
-    heartbeat_ = std::chrono::milliseconds{welcome.heartbeat_milliseconds};
-    dead_after_ = std::chrono::milliseconds{welcome.dead_after_milliseconds};
+    liveness_.begin(welcome.heartbeat_milliseconds, welcome.dead_after_milliseconds, reactor_.now());
+    liveness_.speak_by(reactor_.now());
     hello_pause_ = hello_interval;
-    next_progress_ = reactor_.now();
   }
 
   using Memory = const std::shared_ptr<const void>&;
@@ -244,6 +241,9 @@ private:
     take_all(job);
     jobs_.erase(job);
   }
+  void on(JobId, const Pace& pace, Memory) {
+    liveness_.keep_pace(pace.heartbeat_milliseconds, pace.dead_after_milliseconds, reactor_.now());
+  }
   void on(JobId, const Bye&, Memory) {
     link_.send({}, session_, Bye{});
     open_ = false;
@@ -270,13 +270,13 @@ private:
 
   void tick() {
     const TimePoint now = reactor_.now();
-    if (open_ && now - heard_ > dead_after_) say_hello();
+    if (open_ && liveness_.is_dead(now)) say_hello();
     if (!open_ && !leaving_ && now >= next_hello_) say_hello();
     if (blocked_ && now - blocked_since_ >= silence_max && !std::exchange(said_waiting_, true))
       log_.info("waiting for a stage to pull from " + bound_->to_string() + " for 3 s");
     if (!blocked_) resend_.on_tick(now);
     if (departures_ != options_.keys.departures() && bound_->transport != Transport::inproc) close_stream();
-    reactor_.call_at(std::max(now + tick_shortest, now + heartbeat_ / 8), [this] { tick(); });
+    reactor_.call_at(std::max(now + tick_shortest, now + liveness_.heartbeat() / 8), [this] { tick(); });
   }
 
   // A heartbeat, and more often when much credit has become free. Every lease is renewed: if it is late, Resend knows.
@@ -286,12 +286,12 @@ private:
     const Credit credit = resend_.credit();
     const bool much = credit.tasks - granted_.tasks > options_.resend.window_tasks / 8 ||
                       credit.bytes - granted_.bytes > options_.resend.window_bytes / 8;
-    if (now < next_progress_ && !much) return;
+    if (!liveness_.word_is_due(now) && !much) return;
     Progress progress{credit, options_.lanes, resend_.done_tasks(), {}};
     for (const auto& [lease, batch] : batches_) progress.running.push_back({batch.job, lease, 0, 1});
     link_.send({}, session_, progress);
     granted_ = credit;
-    next_progress_ = now + heartbeat_ / 2;
+    liveness_.on_said(now);
   }
 
   // --- The stream ---

@@ -76,11 +76,8 @@ void Collector::on_message(const Received& received, TimePoint now) {
     session_ = received.envelope.session;
     hello_pause_ = options_.hello_interval;
     state_ = State::open;
-    heartbeat_ = std::chrono::milliseconds{std::max(welcome->heartbeat_milliseconds, 10U)};
-    dead_after_ =
-        std::chrono::milliseconds{std::max(welcome->dead_after_milliseconds, welcome->heartbeat_milliseconds)};
-    heard_ = welcome_since_ = now;
-    next_heartbeat_ = now + heartbeat_;
+    liveness_.begin(welcome->heartbeat_milliseconds, welcome->dead_after_milliseconds, now);
+    welcome_since_ = now;
     return;
   }
   if (std::holds_alternative<HelloAgain>(received.message)) {
@@ -93,7 +90,9 @@ void Collector::on_message(const Received& received, TimePoint now) {
     return;
   }
   if (state_ != State::open || received.envelope.session != session_) return;
-  heard_ = now;
+  liveness_.on_heard(now);
+  if (const auto* pace = std::get_if<Pace>(&received.message))
+    return liveness_.keep_pace(pace->heartbeat_milliseconds, pace->dead_after_milliseconds, now);
   if (const auto* opened = std::get_if<Open>(&received.message)) return on_open(received.envelope.job, *opened);
   if (std::holds_alternative<Bye>(received.message)) {
     if (job_ && !options_.stay) {
@@ -319,7 +318,7 @@ void Collector::acknowledge(std::vector<Settlement> settlements, TimePoint now) 
     const auto last = first + static_cast<std::ptrdiff_t>(std::min(settlements_max, settlements.size() - at));
     say(Stored{{std::make_move_iterator(first), std::make_move_iterator(last)}, credit()});
   }
-  next_heartbeat_ = now + heartbeat_;
+  liveness_.on_said(now);
 }
 
 // --- The disk ----------------------------------------------------------------------------------------------------
@@ -480,19 +479,19 @@ void Collector::leave(const std::string& why) {
 // --- Time --------------------------------------------------------------------------------------------------------
 
 void Collector::on_tick(TimePoint now) {
-  if (state_ == State::greeting && said_closed_ && !options_.stay && now - heard_ > options_.finished_after)
+  if (state_ == State::greeting && said_closed_ && !options_.stay && liveness_.silence(now) > options_.finished_after)
     return leave_finished();
   if (state_ == State::greeting && now >= next_hello_) return hello(now);
   if (state_ != State::open) return;
-  if (now - heard_ > dead_after_) {
+  if (liveness_.is_dead(now)) {
     actions_.push_back(
         Notice{Level::warning, "the dispatcher is silent; introducing this sink again until it answers"});
     return hello(now);
   }
   const bool has_no_open = job_ && !opened_ && opening_token_ == 0;  // And none that the disk is still to know.
   if (has_no_open && now - welcome_since_ > options_.orphan_after) return on_orphaned(now);
-  if (now < next_heartbeat_) return;
-  next_heartbeat_ = now + heartbeat_;
+  if (!liveness_.word_is_due(now)) return;
+  liveness_.on_said(now);
   say(Heartbeat{});
 }
 
@@ -519,7 +518,7 @@ void Collector::on_orphaned(TimePoint now) {
 
 TimePoint Collector::next_tick() const {
   if (state_ == State::gone) return never;
-  return state_ == State::greeting ? next_hello_ : std::min(next_heartbeat_, heard_ + dead_after_);
+  return state_ == State::greeting ? next_hello_ : liveness_.next_tick();
 }
 
 std::string Collector::why_waiting() const {

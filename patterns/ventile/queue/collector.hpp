@@ -23,6 +23,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/queue/ledger.hpp>
+#include <ventile/queue/liveness.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/settlement.hpp>
 #include <ventile/queue/sink_record.hpp>
@@ -120,8 +121,8 @@ public:
   // --- What happens ---
 
   void start(TimePoint now);
-  void on_message(const Received& received, TimePoint now);        // From the dispatcher.
-  void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_message(const Received& received, TimePoint now);  // From the dispatcher.
+  void on_part(TimePoint now) { liveness_.on_heard(now); }   // A piece of a message: the dispatcher lives.
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   // From a worker. The frame is kept by the driver at least until the Release that follows, perhaps at once.
   void on_results(FrameId frame, const Envelope& envelope, const Results& results);
@@ -170,14 +171,11 @@ private:
   CollectorOptions options_;
   State state_ = State::greeting;
   SessionId session_;
-  Duration heartbeat_ = std::chrono::milliseconds{500};
-  Duration dead_after_ = std::chrono::seconds{2};
-  TimePoint heard_ = TimePoint::min();
+  Liveness liveness_;
   TimePoint welcome_since_ = TimePoint::min();
   std::uint64_t greetings_ = 0;
   Duration hello_pause_;
   TimePoint next_hello_ = TimePoint::min();
-  TimePoint next_heartbeat_ = never;
   Actions actions_;
 
   std::optional<JobId> job_;

@@ -157,7 +157,7 @@ std::uint32_t Dispatcher::patience(const Peer& peer) const {
 
 // It is death. A crowd that has come since makes everybody wait, the words of those in it that live, too.
 Duration Dispatcher::silence_max(const Peer& peer) const {
-  return std::max(peer.heartbeat, heartbeat()) * patience(peer);
+  return std::max(peer.heartbeat_kept, heartbeat()) * patience(peer);
 }
 
 void Dispatcher::refuse(PeerId from, Peer* peer, const std::string& why, RefusedFor reason) {
@@ -224,6 +224,7 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
     return;
   }
   peer->heard = now;
+  peer->heartbeat_kept = peer->heartbeat;
   auto job_it = jobs_.find(received.envelope.job);
   Job* job = job_it == jobs_.end() ? nullptr : job_it->second.get();
   const bool is_worker = peer->role == Role::worker;

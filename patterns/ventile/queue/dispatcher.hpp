@@ -79,8 +79,8 @@ struct PeerIdentity {
 };
 
 struct DispatcherOptions {
-  Duration heartbeat = std::chrono::milliseconds{500};  // Longer for whoever comes when so many peers would together
-                                                        // send more than `heartbeats_per_second_max`.
+  Duration heartbeat = std::chrono::milliseconds{500};  // Longer while so many peers would together send more than
+                                                        // `heartbeats_per_second_max`.
   std::uint32_t heartbeats_per_second_max = 1'000;
   std::uint32_t dead_after_heartbeats = 4;       // Silence of so many intervals is death.
   std::uint32_t sink_dead_after_heartbeats = 4;  // The same for sinks, which are silent while they wait for whoever
@@ -392,6 +392,8 @@ private:
   void on_hello(PeerId from, const Envelope& envelope, const Hello& hello, TimePoint now);
   void on_seek(PeerId from);
   void welcome(Peer& peer, std::uint64_t greeting);
+  Pace set_pace(Peer& peer);
+  void say_heartbeat(Peer& peer, TimePoint now);
   bool was_sealed(const Peer& worker, const HeldRange& held);
   void reconcile(Peer& worker, const std::vector<HeldRange>& held, TimePoint now);
   void reconcile_one(Peer& worker, Job& job, const HeldRange& held, TimePoint now);

@@ -48,8 +48,9 @@ struct Dispatcher::Peer {
   std::vector<Milestone> milestones;                   // The same.
 
   TimePoint heard;
-  TimePoint spoken;       // When it was last sent a heartbeat.
-  Duration heartbeat{0};  // As it was told.
+  TimePoint spoken;            // When it was last sent a heartbeat.
+  Duration heartbeat{0};       // As it was told.
+  Duration heartbeat_kept{0};  // The longest that it may still keep: told to speak more often, it has not spoken since.
   NodeId node;
   std::string name;
   PeerIdentity identity;

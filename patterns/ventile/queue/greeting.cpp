@@ -1,5 +1,6 @@
 // The part of Dispatcher that begins sessions and ends them: who comes, with what, and who is lost.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include <ventile/base/planted.hpp>
@@ -98,11 +99,32 @@ void Dispatcher::on_seek(PeerId from) {
 }
 
 void Dispatcher::welcome(Peer& peer, std::uint64_t greeting) {
+  const Pace pace = set_pace(peer);
+  peer.heartbeat_kept = peer.heartbeat;
+  send(peer, {}, Welcome{pace.heartbeat_milliseconds, pace.dead_after_milliseconds, greeting});
+}
+
+// How often this peer is to speak from now on.
+Pace Dispatcher::set_pace(Peer& peer) {
   using std::chrono::milliseconds;
   const auto interval = std::chrono::ceil<milliseconds>(heartbeat());
   peer.heartbeat = interval;
-  const auto count = [](milliseconds time) { return static_cast<std::uint32_t>(time.count()); };
-  send(peer, {}, Welcome{count(interval), count(interval * patience(peer)), greeting});
+  peer.heartbeat_kept = std::max(peer.heartbeat_kept, peer.heartbeat);
+  const auto count = [](milliseconds time) {
+    return static_cast<std::uint32_t>(std::min<std::int64_t>(time.count(), std::numeric_limits<std::uint32_t>::max()));
+  };
+  return {count(interval), count(interval * patience(peer))};
+}
+
+// A word to a peer to which nothing else was said, and news of how often it is to speak if that is worth telling.
+void Dispatcher::say_heartbeat(Peer& peer, TimePoint now) {
+  peer.spoken = now;
+  const Duration wanted = heartbeat();
+  const Duration difference = std::max(wanted, peer.heartbeat) - std::min(wanted, peer.heartbeat);
+  if (difference > peer.heartbeat / 8)
+    send(peer, {}, set_pace(peer));
+  else
+    send(peer, {}, Heartbeat{});
 }
 
 // --- Whoever comes with tasks in hand ----------------------------------------------------------------------------

@@ -330,8 +330,7 @@ void Dispatcher::on_tick(TimePoint now) {
       if (now - peer->heard > silence_max(*peer)) {
         dead.emplace_back(peer.get(), now - peer->heard);
       } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
-        peer->spoken = now;
-        send(*peer, {}, Heartbeat{});
+        say_heartbeat(*peer, now);
       }
     }
     for (const auto& [peer, silence] : dead)

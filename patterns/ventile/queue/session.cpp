@@ -70,10 +70,8 @@ void Session::stop_orphans() {
   for (const LeaseId id : ids) forget_if_done(id);
 }
 
-// From now on its silence counts as if it had begun so long ago that only the grace is left.
 void Session::on_disconnected(TimePoint now) {
-  if (options_.stop_when_alone && state_ != State::gone)
-    heard_ = std::min(heard_, now - dead_after_ + options_.alone_grace);
+  if (options_.stop_when_alone && state_ != State::gone) liveness_.leave_only(options_.alone_grace, now);
 }
 
 void Session::forget_session(TimePoint now, const std::string& why) {
@@ -97,11 +95,7 @@ void Session::on_message(const Received& received, TimePoint now) {
     session_ = entered_ = received.envelope.session;
     hello_pause_ = options_.hello_interval;
     state_ = leaving_ ? State::draining : State::open;
-    heartbeat_ = std::chrono::milliseconds{std::max(welcome->heartbeat_milliseconds, 10U)};
-    dead_after_ =
-        std::chrono::milliseconds{std::max(welcome->dead_after_milliseconds, welcome->heartbeat_milliseconds)};
-    heard_ = now;
-    next_progress_ = now + heartbeat_;
+    liveness_.begin(welcome->heartbeat_milliseconds, welcome->dead_after_milliseconds, now);
     jobs_.clear();
     refused_.clear();
     routed_.clear();
@@ -123,8 +117,10 @@ void Session::on_message(const Received& received, TimePoint now) {
     return;
   }
   if (!open() || received.envelope.session != session_) return;  // Of a session that is over.
-  heard_ = now;
-  if (const auto* tasks = std::get_if<Tasks>(&received.message)) {
+  liveness_.on_heard(now);
+  if (const auto* pace = std::get_if<Pace>(&received.message)) {
+    liveness_.keep_pace(pace->heartbeat_milliseconds, pace->dead_after_milliseconds, now);
+  } else if (const auto* tasks = std::get_if<Tasks>(&received.message)) {
     on_tasks(job, *tasks);
   } else if (const auto* verdicts = std::get_if<Verdicts>(&received.message)) {
     for (const VerdictNote& note : verdicts->verdicts) {
@@ -356,7 +352,7 @@ void Session::update_credit(TimePoint now) {
   granted_.bytes = std::max(granted_.bytes, received_bytes_ + room(options_.credit_bytes, running_bytes_));
   const bool much = granted_.tasks - said_.tasks > options_.credit_tasks / 4 ||
                     granted_.bytes - said_.bytes > options_.credit_bytes / 4;
-  if (open() && much) next_progress_ = std::min(next_progress_, now);
+  if (open() && much) liveness_.speak_by(now);
 }
 
 void Session::say_progress(TimePoint now, const std::vector<RunningTask>& running) {
@@ -371,7 +367,7 @@ void Session::say_progress(TimePoint now, const std::vector<RunningTask>& runnin
     progress.running.push_back({lease.job, id, lease.finished, static_cast<std::uint64_t>(longest.count())});
   }
   said_ = granted_;
-  next_progress_ = now + heartbeat_;
+  liveness_.on_said(now);
   say(std::move(progress));
   say_milestones(running);
 }
@@ -388,12 +384,12 @@ void Session::say_milestones(const std::vector<RunningTask>& running) {
 void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
   if (state_ == State::gone) return;
   if (state_ == State::greeting) {
-    if (!leases_.empty() && now - heard_ > dead_after_) stop_orphans();
+    if (!leases_.empty() && liveness_.is_dead(now)) stop_orphans();
     if (now >= next_hello_) hello(now);
-  } else if (now - heard_ > dead_after_) {
+  } else if (liveness_.is_dead(now)) {
     stop_orphans();
     forget_session(now, "the dispatcher is silent; introducing this worker again until it answers");
-  } else if (now >= next_progress_) {
+  } else if (liveness_.word_is_due(now)) {
     say_progress(now, running);
   }
   outbox_.on_tick(now);
@@ -402,7 +398,7 @@ void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
 
 TimePoint Session::next_tick() const {
   if (state_ == State::gone) return never;
-  return state_ == State::greeting ? next_hello_ : std::min(next_progress_, heard_ + dead_after_);
+  return state_ == State::greeting ? next_hello_ : liveness_.next_tick();
 }
 
 // --- Leaving -----------------------------------------------------------------------------------------------------
@@ -438,7 +434,7 @@ void Session::on_slots_left(std::uint32_t slots, const std::string& why, TimePoi
         say(Return{id, {range}, ReturnReason::not_begun, {}, {}}, lease.job);
     leave(Ending::hung, why);
   } else {
-    next_progress_ = std::min(next_progress_, now);
+    liveness_.speak_by(now);
   }
 }
 

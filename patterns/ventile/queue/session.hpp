@@ -21,6 +21,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/base/interval_set.hpp>
+#include <ventile/queue/liveness.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/outbox.hpp>
 #include <ventile/wire/codec.hpp>
@@ -126,7 +127,7 @@ public:
 
   void start(TimePoint now);
   void on_message(const Received& received, TimePoint now);
-  void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_part(TimePoint now) { liveness_.on_heard(now); }  // A piece of a message: the dispatcher lives.
   void on_disconnected(TimePoint now);
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   void on_tick(TimePoint now, const std::vector<RunningTask>& running);
@@ -184,13 +185,10 @@ private:
   bool abandoned_ = false;
   SessionId session_;
   SessionId entered_;  // The last one.
-  Duration heartbeat_ = std::chrono::milliseconds{500};
-  Duration dead_after_ = std::chrono::seconds{2};
-  TimePoint heard_ = TimePoint::min();
+  Liveness liveness_;
   std::uint64_t greetings_ = 0;
   Duration hello_pause_;
   TimePoint next_hello_ = TimePoint::min();
-  TimePoint next_progress_ = never;
   std::uint32_t slots_;
   Outbox outbox_;
   Actions actions_;

@@ -64,10 +64,7 @@ void Submission::on_welcome(const Received& received, const Welcome& welcome, Ti
   session_ = received.envelope.session;
   hello_pause_ = options_.hello_interval;
   state_ = State::open;
-  heartbeat_ = std::chrono::milliseconds{std::max(welcome.heartbeat_milliseconds, 10U)};
-  dead_after_ = std::chrono::milliseconds{std::max(welcome.dead_after_milliseconds, welcome.heartbeat_milliseconds)};
-  heard_ = now;
-  next_heartbeat_ = now + heartbeat_;
+  liveness_.begin(welcome.heartbeat_milliseconds, welcome.dead_after_milliseconds, now);
   for (auto& [id, job] : jobs_) job.fetch ? say_fetch(id, job) : say_submit(id, job);
   for (const Message& question : questions_) say({}, question);
 }
@@ -102,8 +99,10 @@ void Submission::on_message(const Received& received, TimePoint now) {
     return;
   }
   if (state_ != State::open || received.envelope.session != session_) return;
-  heard_ = now;
+  liveness_.on_heard(now);
   if (std::holds_alternative<Bye>(received.message)) return hello(now);
+  if (const auto* pace = std::get_if<Pace>(&received.message))
+    return liveness_.keep_pace(pace->heartbeat_milliseconds, pace->dead_after_milliseconds, now);
   if (const auto* served = std::get_if<Served>(&received.message)) {
     if (workers_.size() >= names_max) workers_.clear();
     workers_[served->worker] = served->name;
@@ -458,18 +457,18 @@ void Submission::on_tick(TimePoint now) {
   if (state_ == State::gone) return;
   if (state_ == State::greeting) {
     if (now >= next_hello_) hello(now);
-  } else if (now - heard_ > dead_after_) {
+  } else if (liveness_.is_dead(now)) {
     actions_.push_back(Notice{Level::warning, "the broker is silent; introducing this client again until it answers"});
     hello(now);
-  } else if (now >= next_heartbeat_) {
-    next_heartbeat_ = now + heartbeat_;
+  } else if (liveness_.word_is_due(now)) {
+    liveness_.on_said(now);
     say({}, Heartbeat{});
   }
 }
 
 TimePoint Submission::next_tick() const {
   if (state_ == State::gone) return never;
-  return state_ == State::greeting ? next_hello_ : std::min(next_heartbeat_, heard_ + dead_after_);
+  return state_ == State::greeting ? next_hello_ : liveness_.next_tick();
 }
 
 void Submission::leave() {

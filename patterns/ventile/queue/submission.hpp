@@ -31,6 +31,7 @@
 #include <ventile/base/ids.hpp>
 #include <ventile/base/interval_set.hpp>
 #include <ventile/queue/ledger.hpp>
+#include <ventile/queue/liveness.hpp>
 #include <ventile/queue/notice.hpp>
 #include <ventile/queue/settlement.hpp>
 #include <ventile/wire/codec.hpp>
@@ -146,8 +147,8 @@ public:
 
   // --- What happened ---
 
-  void on_message(const Received& received, TimePoint now);        // Anything but results.
-  void on_part(TimePoint now) { heard_ = std::max(heard_, now); }  // A piece of a message: the dispatcher lives.
+  void on_message(const Received& received, TimePoint now);  // Anything but results.
+  void on_part(TimePoint now) { liveness_.on_heard(now); }   // A piece of a message: the dispatcher lives.
   void on_malformed(const Error& error, std::optional<std::uint16_t> version);
   // The frame is kept by the driver until the Release that follows.
   void on_results(FrameId frame, const Envelope& envelope, const Results& results);
@@ -210,13 +211,10 @@ private:
   SubmissionOptions options_;
   State state_ = State::greeting;
   SessionId session_;
-  Duration heartbeat_ = std::chrono::milliseconds{500};
-  Duration dead_after_ = std::chrono::seconds{2};
-  TimePoint heard_ = TimePoint::min();
+  Liveness liveness_;
   std::uint64_t greetings_ = 0;
   Duration hello_pause_;
   TimePoint next_hello_ = TimePoint::min();
-  TimePoint next_heartbeat_ = never;
   std::map<JobId, Job> jobs_;
   std::vector<JobId> unsettled_;  // Jobs with something to tell at the end of the turn.
   std::vector<Message> questions_;

@@ -345,6 +345,22 @@ TEST_F(CollectorTest, a_sink_that_stays_takes_the_next_job) {
   EXPECT_TRUE(open().have.empty());
 }
 
+TEST_F(CollectorTest, speaks_as_often_as_it_was_told_last) {
+  welcome();
+  tell(Pace{4000, 16'000}, {});
+  const auto words = [&](Duration after) {
+    now += after;
+    collector->on_tick(now);
+    collect();
+    return actions.size();
+  };
+  EXPECT_EQ(words(500ms), 1U);
+  said<Heartbeat>();
+  EXPECT_EQ(words(3999ms), 0U) << "neither a word of its own nor a doubt of the dispatcher";
+  EXPECT_EQ(words(1ms), 1U);
+  said<Heartbeat>();
+}
+
 // It once kept its job for ever, and the job of the next dispatcher waited for a sink.
 TEST_F(CollectorTest, a_sink_whose_job_is_unknown_to_the_dispatcher_leaves) {
   welcome();

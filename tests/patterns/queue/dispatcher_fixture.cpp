@@ -202,7 +202,10 @@ void DispatcherTest::put(PeerId to, SessionId session, JobId id, const Message& 
   if (session) {
     EXPECT_EQ(session, peer.session) << name_of(message);
   }
-  if (!std::holds_alternative<Heartbeat>(message) && !peer.silent_) peer.inbox_.push_back(received->message);
+  if (const auto* pace = std::get_if<Pace>(&message))
+    peer.pace = *pace;
+  else if (!std::holds_alternative<Heartbeat>(message) && !peer.silent_)
+    peer.inbox_.push_back(received->message);
 }
 
 // --- Puppets for everybody ---------------------------------------------------------------------------------------

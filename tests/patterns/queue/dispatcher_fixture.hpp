@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -27,7 +28,7 @@ public:
   Puppet(DispatcherTest& test, PeerId id, Role role);
 
   void say(const Message& message, JobId job = {});
-  // The next message that came in must be an M. Heartbeats are not counted.
+  // The next message that came in must be an M. Heartbeats are not counted, and PACE is in `pace`.
   template <class M>
   M next();
   template <class M>
@@ -46,6 +47,7 @@ public:
   IncarnationId incarnation;
   SessionId session;
   std::uint64_t greetings = 0;
+  std::optional<Pace> pace;  // That it was last told within a session.
 
 private:
   friend class DispatcherTest;

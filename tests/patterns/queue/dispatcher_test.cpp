@@ -188,6 +188,47 @@ TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_h
   EXPECT_EQ(dispatcher->worker_count(), 1U);
 }
 
+// It once kept the interval that it was told for good: 10,000 that had come one by one said 4,000 words a second.
+TEST_F(DispatcherTest, whoever_was_there_first_hears_of_a_crowd_how_often_to_speak) {
+  start({.heartbeats_per_second_max = 10});
+  Worker& alice = worker();
+  for (int i = 0; i < 40; ++i) worker();
+  EXPECT_FALSE(alice.pace);
+  pass(600ms);
+  EXPECT_EQ(alice.pace, (Pace{4100, 16'400}));
+}
+
+TEST_F(DispatcherTest, whoever_stays_hears_that_the_crowd_has_left_and_has_less_time_once_it_has_spoken) {
+  start({.heartbeats_per_second_max = 10});
+  std::vector<Worker*> crowd;
+  for (int i = 0; i < 40; ++i) crowd.push_back(&worker());
+  Worker& alice = worker();
+  for (Worker* one : crowd) {
+    one->say(Bye{});
+    one->next<Bye>();
+    one->fall_silent();
+  }
+  pass(4200ms);
+  EXPECT_EQ(alice.pace, (Pace{500, 2000}));
+  alice.progress();
+  alice.fall_silent();
+  pass(1900ms);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  pass(400ms);
+  EXPECT_EQ(dispatcher->worker_count(), 0U);
+}
+
+TEST_F(DispatcherTest, one_peer_more_or_less_is_no_news) {
+  start({.heartbeats_per_second_max = 10});
+  Worker& alice = worker();
+  for (int i = 0; i < 39; ++i) worker();
+  pass(10s);
+  EXPECT_EQ(alice.pace, (Pace{4000, 16'000}));
+  worker();
+  pass(10s);
+  EXPECT_EQ(alice.pace, (Pace{4000, 16'000}));
+}
+
 // What they say waits behind what the crowd says.
 TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_the_crowd_that_came_after_it) {
   start({.heartbeats_per_second_max = 10});

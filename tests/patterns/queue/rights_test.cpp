@@ -73,8 +73,9 @@ TEST(Rights, what_no_key_may_say_is_said_by_dispatchers_or_in_streams_only) {
     somebody.merge(sayable(key));
   Names rest;
   std::set_difference(all.begin(), all.end(), somebody.begin(), somebody.end(), std::inserter(rest, rest.end()));
-  EXPECT_EQ(rest, (Names{"ACCEPTED", "CANCEL", "CLOSE", "END", "EXPLANATION", "FLOW", "HELLO-AGAIN", "OPEN", "PROPOSE",
-                         "REFUSED", "REPORT", "RETRACT", "ROUTE", "SERVED", "STREAM", "TASKS", "VERDICTS", "WELCOME"}));
+  EXPECT_EQ(rest, (Names{"ACCEPTED", "CANCEL", "CLOSE", "END", "EXPLANATION", "FLOW", "HELLO-AGAIN", "OPEN", "PACE",
+                         "PROPOSE", "REFUSED", "REPORT", "RETRACT", "ROUTE", "SERVED", "STREAM", "TASKS", "VERDICTS",
+                         "WELCOME"}));
 }
 
 TEST(Rights, nobody_introduces_itself_as_what_its_key_is_not) {

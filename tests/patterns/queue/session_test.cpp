@@ -446,6 +446,18 @@ TEST_F(LentTest, a_connection_that_comes_back_in_time_is_no_end) {
   EXPECT_TRUE(actions.empty());
 }
 
+TEST_F(SessionTest, speaks_as_often_as_it_was_told_last) {
+  open();
+  tell(Pace{4000, 16'000}, {});
+  pass(500ms);
+  last_progress.slots = 0;
+  pass(3999ms);
+  EXPECT_EQ(last_progress.slots, 0U) << "no word";
+  pass(1ms);
+  EXPECT_GT(last_progress.slots, 0U);
+  EXPECT_TRUE(actions.empty()) << "the dispatcher, silent for 4.5 s, is not taken for dead";
+}
+
 TEST_F(SessionTest, takes_nothing_more_while_it_drains) {
   open();
   open_job();

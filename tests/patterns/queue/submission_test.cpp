@@ -10,6 +10,7 @@
 namespace ventile {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr JobId job{1, 2};
@@ -308,6 +309,21 @@ TEST_F(SubmissionOnceTest, what_a_broker_was_offered_that_has_forgotten_the_job_
   ASSERT_EQ(offers.size(), 2U);
   EXPECT_TRUE(offers[0].bare);
   EXPECT_EQ(offers[1].range, (Range{6, 4}));
+}
+
+TEST_F(SubmissionTest, speaks_as_often_as_it_was_told_last) {
+  begin();
+  hear(Pace{4000, 16'000});
+  said<Submit>();
+  now += milliseconds{500};
+  submission.on_tick(now);
+  EXPECT_EQ(said<Heartbeat>().size(), 1U);
+  now += milliseconds{3999};
+  submission.on_tick(now);
+  EXPECT_TRUE(done<Submission::Say>().empty()) << "neither a word nor a doubt of the broker";
+  now += milliseconds{1};
+  submission.on_tick(now);
+  EXPECT_EQ(said<Heartbeat>().size(), 1U);
 }
 
 TEST_F(SubmissionOnceTest, a_broker_that_remembers_the_job_is_offered_the_rest) {
