@@ -38,6 +38,13 @@ public:
   Range front() const;            // The lowest interval; empty if none.
   Number lowest_missing() const;  // The lowest number not in the set.
   std::vector<Range> ranges() const;
+  // Calls call(range) for each interval, in order.
+  template <class Call>
+  void for_each(Call call) const {
+    if (!only_.empty()) call(only_);
+    for (const Chunk& chunk : chunks_)
+      for (const Range range : chunk.intervals) call(range);
+  }
   void clear();
 
   bool operator==(const IntervalSet& other) const;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <numeric>
 
+#include <ventile/base/mixed.hpp>
 #include <ventile/base/planted.hpp>
 
 namespace ventile {
@@ -322,6 +323,20 @@ Audit Account::audit() const {
 
 namespace {
 
+// How often each number is in ranges, as one word: where that changes, and by how much, as a sum. Two are equal if and
+// only if every number is in as many ranges of the one as of the other, but for a chance of 2^-64.
+class Coverage {
+public:
+  void add(Range range) { word_ += edge(range.first) - edge(range.end()); }
+  void subtract(Range range) { word_ -= edge(range.first) - edge(range.end()); }
+  bool operator==(const Coverage&) const = default;
+
+private:
+  std::uint64_t word_ = 0;
+
+  static std::uint64_t edge(Number number) { return mixed(number + 1); }
+};
+
 void append(std::vector<Range>& all, const std::vector<Range>& more) {
   all.insert(all.end(), more.begin(), more.end());
 }
@@ -345,7 +360,41 @@ std::vector<Range> united(std::vector<Range> ranges, std::vector<Range>* twice =
 
 }  // namespace
 
-std::string Account::check() const {
+std::string Account::check() const { return is_whole() ? std::string{} : what_is_wrong(); }
+
+// Whether the places, each number of a place counted as often as it is there, cover what was submitted exactly once.
+bool Account::is_whole() const {
+  if (!audit().balanced() || !doubled_.empty()) return false;  // What two have is in no sum: look at it one by one.
+  Coverage submitted;
+  submitted.add({0, submitted_});
+  Coverage places;
+  const auto add = [&places](Range range) { places.add(range); };
+  std::uint64_t held = 0;
+  bool one_is_empty = false;
+  leases_.for_each([&](const LeaseTable::Entry& entry) {
+    one_is_empty = one_is_empty || entry.lease.remaining.empty();
+    held += entry.lease.remaining.count();
+    entry.lease.remaining.for_each(add);
+  });
+  Coverage waiting;
+  Coverage lost;
+  for (const auto& [due, pending] : delayed_) {
+    add(pending.range);
+    waiting.add(pending.range);
+    if (pending.history.lost) lost.add(pending.range);
+  }
+  ledger_.settled().for_each(add);
+  backlog_.for_each(add);
+  awaiting_.for_each(add);
+  delayed_numbers_.for_each([&waiting](Range range) { waiting.subtract(range); });
+  lost_numbers_.for_each([&lost](Range range) { lost.subtract(range); });
+  std::uint64_t of_holders = 0;
+  for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
+  return !one_is_empty && held == held_ && of_holders == held_ && places == submitted && waiting == Coverage{} &&
+         lost == Coverage{};
+}
+
+std::string Account::what_is_wrong() const {
   if (!audit().balanced()) return "the places do not add up to what was submitted";
   std::vector<Range> leased;
   std::uint64_t held = 0;

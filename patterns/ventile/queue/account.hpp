@@ -118,8 +118,8 @@ public:
   std::vector<Range> awaiting() const { return awaiting_.ranges(); }
 
   Audit audit() const;
-  // The same, counted afresh from the places themselves, with every number looked up: for simulations and debugging.
-  // Returns what is wrong, or an empty string.
+  // The same, counted afresh from the places themselves, with every number accounted for: for simulations and
+  // debugging. Returns what is wrong, or an empty string. Costs as much as there are runs of numbers.
   std::string check() const;
 
   const Ledger& ledger() const { return ledger_; }
@@ -151,6 +151,8 @@ private:
   void delay(const Pending& pending, TimePoint due);
   std::uint64_t remove_delayed(Range range);
   std::vector<Pending> take_lost(Range range);
+  bool is_whole() const;
+  std::string what_is_wrong() const;
 };
 
 template <class Wanted>

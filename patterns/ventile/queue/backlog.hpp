@@ -53,6 +53,11 @@ public:
   std::uint64_t bytes() const { return bytes_; }
   std::optional<Pending> front() const;
   std::vector<Range> ranges() const;
+  // Calls call(range) for each run of `ranges()`.
+  template <class Call>
+  void for_each(Call call) const {
+    for (const auto& [first, pending] : runs_) call(pending.range);
+  }
   // What is there of `range`, in order.
   std::vector<Pending> within(Range range) const;
 

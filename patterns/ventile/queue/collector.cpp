@@ -6,18 +6,13 @@
 #include <utility>
 
 #include <ventile/base/crc32c.hpp>
+#include <ventile/base/mixed.hpp>
 #include <ventile/base/planted.hpp>
 
 namespace ventile {
 namespace {
 
-// The digest is a sum, so that the order of arrival does not matter. Mixing: T. Mühlbach's and P. Evensen's moremur
-// constants would do as well; this is splitmix64's finaliser (G. Steele et al., OOPSLA 2014).
-std::uint64_t mixed(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
+// The digest is a sum, so that the order of arrival does not matter.
 std::uint64_t digest_of(Number number, Outcome outcome, std::uint32_t checksum) {
   return mixed(mixed(number) + (std::uint64_t{static_cast<std::uint8_t>(outcome)} << 32) + checksum);
 }
