@@ -227,7 +227,7 @@ Buffer encode(const Envelope& envelope, const Message& message) {
 
 Buffer encode(const Envelope& envelope, const Message& message, PayloadWriter&& payloads) {
   const std::uint32_t count = payloads.count();
-  return encode(envelope, message, payloads.take(), count);
+  return encode(envelope, message, std::move(payloads).take(), count);
 }
 
 Buffer encode(const Envelope& envelope, const Message& message, Buffer&& section, std::uint32_t count) {

@@ -33,12 +33,16 @@ PayloadView PayloadWriter::view() const {
   return {buffer_.data() + headroom_, reinterpret_cast<const std::byte*>(ends_.data()), count()};
 }
 
-Buffer PayloadWriter::take() {
-  discard_open();
-  buffer_.append(std::as_bytes(std::span{ends_}));
-  Buffer taken = std::move(buffer_);
+Buffer PayloadWriter::take() & {
+  Buffer taken = std::move(*this).take();
   reset();
   return taken;
+}
+
+Buffer PayloadWriter::take() && {
+  discard_open();
+  buffer_.append(std::as_bytes(std::span{ends_}));
+  return std::move(buffer_);
 }
 
 void PayloadWriter::reset() {

@@ -83,8 +83,10 @@ public:
   // The finished payloads, as a receiver would see them. Valid until the next write.
   PayloadView view() const;
 
-  // Appends the table and gives the buffer away: headroom, payloads, table. The writer is empty afterwards.
-  Buffer take();
+  // Appends the table and gives the buffer away: headroom, payloads, table. The writer is empty afterwards; a temporary
+  // one must not be used any more.
+  Buffer take() &;
+  Buffer take() &&;
   void reset();
 
 private:
