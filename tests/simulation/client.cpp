@@ -40,7 +40,8 @@ Client::Client(Network& network, const Scenario& scenario, std::string its_name,
       address_("results-of-" + name()),
       submission_(submission_options(scenario, name(), address_, identity)),
       wire_(scenario.frame_bytes_max),
-      dispatcher_(network, *this, "dispatcher") {}
+      dispatcher_(network, *this, "dispatcher"),
+      inbox_(scenario.frame_bytes_max) {}
 
 void Client::start(std::uint64_t jobs) {
   network_.listen(address_, shared_from_this(),
@@ -122,29 +123,21 @@ void Client::cancel_some(JobId id) {
 
 void Client::accept(const std::shared_ptr<Connection>& connection) {
   connection->attach(Side::server,
-                     [this, weak = std::weak_ptr(connection)](Bytes frame) {
+                     [this, weak = std::weak_ptr(connection)](Buffer frame) {
                        if (const auto from = weak.lock()) from->read(Side::server);
-                       take(frame);
+                       take(std::move(frame));
                      },
                      {});
 }
 
-void Client::take(Bytes bytes) {
-  const Result<Received> first = decode(bytes);
-  require(static_cast<bool>(first), "a frame of results is malformed");
-  Wire& wire = workers_.try_emplace(first->envelope.incarnation, scenario_.frame_bytes_max).first->second;
-  wire.unpack(bytes, [this](const Received& received) {
-    trace([&] { return "<- " + describe(received.message); });
-    const auto& results = std::get<Results>(received.message);
-    PayloadWriter payloads{frame_header_size};
-    payloads.append(results.payloads, 0, results.payloads.count());
-    const FrameId id{++frames_};
-    Held& held = held_[id];
-    held.frame = encode(received.envelope, results, std::move(payloads));
-    held.results = std::get<Results>(decode(held.frame)->message);
-    submission_.on_results(id, received.envelope, held.results);
-    carry_out();
-  });
+void Client::take(Buffer frame) {
+  std::optional<HeldResults> held = inbox_.take(std::move(frame));
+  if (!held) return;
+  trace([&] { return "<- " + describe(held->results); });
+  const FrameId id{++frames_};
+  const HeldResults& kept = held_.emplace(id, std::move(*held)).first->second;
+  submission_.on_results(id, kept.envelope, kept.results);
+  carry_out();
 }
 
 void Client::act(const Submission::Deliver& deliver) {
@@ -153,13 +146,11 @@ void Client::act(const Submission::Deliver& deliver) {
   if (results.folded) return output.combine(deliver.range, results.payloads[0]);
   for (Number number = deliver.range.first; number < deliver.range.end(); ++number) {
     const auto offset = static_cast<std::uint32_t>(number - results.range.first);
-    const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
-                                      [&](const Failure& one) { return one.offset == offset; });
-    if (failure == results.failures.end() && scenario_.folded)
+    const Outcome outcome = outcome_of(results, number);
+    if (outcome == Outcome::done && scenario_.folded)
       output.add(number, results.payloads[offset]);
     else
-      output.write(number, failure == results.failures.end() ? Outcome::done : failure->outcome,
-                   results.payloads[offset]);
+      output.write(number, outcome, results.payloads[offset]);
   }
 }
 void Client::act(const Submission::DeliverOutcome& outcome) {

@@ -41,11 +41,6 @@ protected:
   void turn() override;
 
 private:
-  struct Held {
-    Buffer frame;
-    Results results;
-  };
-
   Network& network_;
   const Scenario& scenario_;
   IncarnationId incarnation_;
@@ -54,9 +49,9 @@ private:
   Wire wire_;
   Connector dispatcher_;
   std::deque<Buffer> to_dispatcher_;
-  std::map<IncarnationId, Wire> workers_;
+  ResultsInbox inbox_;
   std::map<JobId, Job> jobs_;
-  std::map<FrameId, Held> held_;
+  std::map<FrameId, HeldResults> held_;
   std::uint64_t frames_ = 0;
   std::uint64_t sequence_ = 0;
 
@@ -67,7 +62,7 @@ private:
   void cancel_some(JobId id);
   void tick();
   void accept(const std::shared_ptr<Connection>& connection);
-  void take(Bytes frame);
+  void take(Buffer frame);
 
   void carry_out();
   void act(const Submission::Say& say);

@@ -179,12 +179,9 @@ private:
       require(world_.step(), "nothing will ever happen again, and the jobs are not over");
       if (world_.now() - TimePoint{} > end) throw Violation{else_what + state()};
       require(world_.steps() < steps_max, "so much happens that it can only be going round in circles");
-      if (broker_ != nullptr) broker_->check();
-      for (std::size_t at = 0; at < workers_.size(); ++at) {
-        if (workers_[at] == nullptr) continue;
-        workers_[at]->check();
-        if (workers_[at]->exited()) lose_worker(at);
-      }
+      if (!world_.has_one_left()) continue;
+      for (std::size_t at = 0; at < workers_.size(); ++at)
+        if (workers_[at] != nullptr && workers_[at]->exited()) lose_worker(at);
     }
   }
 

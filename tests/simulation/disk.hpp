@@ -43,7 +43,7 @@ struct OutputItem {
 
 struct KeptFrame {
   Range range;
-  std::string frame;
+  std::shared_ptr<const Buffer> frame;
 };
 
 struct SinkDisk {
@@ -82,12 +82,11 @@ struct JobDisk {
   DiskLog<Entry> journal;
   bool opened = false;  // There was a life before.
 
-  std::uint64_t offered(bool durably) const {
-    std::uint64_t end = 0;
-    for (std::size_t i = 0; i < (durably ? journal.durable : journal.entries.size()); ++i)
-      if (journal.entries[i].record.kind == JobRecord::Kind::offered)
-        end = std::max(end, journal.entries[i].record.range.end());
-    return end;
+  // Tasks that will have a number after any crash.
+  std::uint64_t offered() {
+    for (; offers_counted_ < journal.durable; ++offers_counted_)
+      offered_ = std::max(offered_, offered_by(journal.entries[offers_counted_]));
+    return offered_;
   }
   // Leased and not returned, as it will be after any crash.
   const IntervalSet& begun() {
@@ -120,8 +119,14 @@ struct JobDisk {
 private:
   IntervalSet begun_;
   Suspects suspects_;
+  std::uint64_t offered_ = 0;
+  std::size_t offers_counted_ = 0;    // Entries that offered_ knows.
   std::size_t suspects_counted_ = 0;  // Entries that suspects_ knows.
   std::size_t counted_ = 0;           // Entries that begun_ knows.
+
+  static std::uint64_t offered_by(const Entry& entry) {
+    return entry.record.kind == JobRecord::Kind::offered ? entry.record.range.end() : 0;
+  }
 };
 
 struct BrokerDisk {

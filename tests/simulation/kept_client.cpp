@@ -142,11 +142,11 @@ void KeptClient::take(const Received& received) {
   PayloadWriter payloads{frame_header_size};
   payloads.append(results.payloads, 0, results.payloads.count());
   const FrameId id{++frames_};
-  Held& held = held_[id];
-  held.frame = encode(received.envelope, results, std::move(payloads));
-  held.results = std::get<Results>(decode(held.frame)->message);
+  const HeldResults& held =
+      held_.emplace(id, hold(std::make_shared<const Buffer>(encode(received.envelope, results, std::move(payloads)))))
+          .first->second;
   submission_.on_part(now());
-  submission_.on_results(id, received.envelope, held.results);
+  submission_.on_results(id, held.envelope, held.results);
 }
 
 // Of the outcomes that its clients were given none may change.
@@ -165,9 +165,7 @@ void KeptClient::act(const Submission::Deliver& deliver) {
   }
   for (Number number = deliver.range.first; number < deliver.range.end(); ++number) {
     const auto offset = static_cast<std::uint32_t>(number - results.range.first);
-    const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
-                                      [&](const Failure& one) { return one.offset == offset; });
-    const Outcome outcome = failure == results.failures.end() ? Outcome::done : failure->outcome;
+    const Outcome outcome = outcome_of(results, number);
     see(number, outcome);
     if (outcome == Outcome::done && scenario_.folded)
       output_.add(number, results.payloads[offset]);

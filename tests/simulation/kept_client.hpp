@@ -39,11 +39,6 @@ protected:
   void turn() override;
 
 private:
-  struct Held {
-    Buffer frame;
-    Results results;
-  };
-
   const Scenario& scenario_;
   KeptJob& job_;
   IncarnationId incarnation_;
@@ -52,7 +47,7 @@ private:
   Connector dispatcher_;
   std::deque<Buffer> to_dispatcher_;
   SimulatedOutput output_;
-  std::map<FrameId, Held> held_;
+  std::map<FrameId, HeldResults> held_;
   std::uint64_t submitted_ = 0;
   std::uint64_t frames_ = 0;
   std::uint64_t sequence_ = 0;

@@ -17,7 +17,7 @@ Connection::Connection(Network& network, std::shared_ptr<Process> client, std::s
 }
 
 void Connection::attach(Side side, OnFrame on_frame, OnLost on_lost) {
-  ends_[index(side)].on_frame = std::move(on_frame);
+  ends_[index(side)].on_frame = on_frame ? std::make_shared<const OnFrame>(std::move(on_frame)) : nullptr;
   ends_[index(side)].on_lost = std::move(on_lost);
 }
 
@@ -35,15 +35,14 @@ void Connection::send(Side from, Buffer frame) {
   const TimePoint earliest =
       std::max(world.now(), network_.apart_until(ends_[0].name, ends_[1].name)) + network_.delay();
   sender.last_arrival = std::max(earliest, sender.last_arrival + 1ns);
-  // std::function copies what it holds; a Buffer moves only.
-  auto shared = std::make_shared<Buffer>(std::move(frame));
-  world.after(sender.last_arrival - world.now(), [self = shared_from_this(), to = other(from), shared] {
-    const auto process = self->ends_[index(to)].process.lock();
-    if (self->cut_ || process == nullptr) return;
-    process->run([self, to, shared] {
-      if (const OnFrame on_frame = self->ends_[index(to)].on_frame) on_frame(*shared);
-    });
-  });
+  world.after(sender.last_arrival - world.now(),
+              [self = shared_from_this(), to = other(from), frame = std::move(frame)]() mutable {
+                const auto process = self->ends_[index(to)].process.lock();
+                if (self->cut_ || process == nullptr) return;
+                process->run([self = std::move(self), to, frame = std::move(frame)]() mutable {
+                  if (const auto on_frame = self->ends_[index(to)].on_frame) (*on_frame)(std::move(frame));
+                });
+              });
 }
 
 void Connection::read(Side side) {

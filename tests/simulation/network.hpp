@@ -26,7 +26,7 @@ inline Side other(Side side) { return side == Side::client ? Side::server : Side
 // what it sends until then is lost, and so is everything that was on its way.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
-  using OnFrame = std::function<void(Bytes)>;
+  using OnFrame = std::function<void(Buffer)>;
   using OnLost = std::function<void()>;
 
   Connection(Network& network, std::shared_ptr<Process> client, std::shared_ptr<Process> server);
@@ -52,7 +52,7 @@ private:
   struct End {
     std::weak_ptr<Process> process;
     std::string name;
-    OnFrame on_frame;
+    std::shared_ptr<const OnFrame> on_frame;  // Which may be replaced while it runs.
     OnLost on_lost;
     std::function<void()> when_room;
     TimePoint last_arrival{};  // Of what it has sent.

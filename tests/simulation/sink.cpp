@@ -77,7 +77,8 @@ Sink::Sink(Network& network, const Scenario& scenario, SinkDisk& disk, std::stri
       address_("results-of-" + this->name()),
       output_(scenario),
       wire_(scenario.frame_bytes_max),
-      dispatcher_(network, *this, "dispatcher") {
+      dispatcher_(network, *this, "dispatcher"),
+      inbox_(scenario.frame_bytes_max) {
   CollectorOptions options;
   options.node = {0x514c, identity};
   options.incarnation = incarnation_;
@@ -104,9 +105,7 @@ void Sink::restore() {
   for (const OutputItem& item : disk_.output.entries) output_.write(item.number, item.outcome, as_bytes(item.payload));
   for (const SinkDisk::Entry& entry : disk_.journal.entries) restore(entry);
   for (const KeptFrame& kept : folded_) {
-    const FrameId id = keep(as_bytes(kept.frame));
-    combine(held_.at(id).results, kept.range, false);
-    held_.erase(id);
+    combine(hold(kept.frame).results, kept.range, false);
   }
   trace("has " + std::to_string(collector_->ledger().count()) + " results on its disk");
   if (collector_->finalised()) output_.close();
@@ -122,8 +121,8 @@ void Sink::restore(const SinkDisk::Entry& entry) {
   for (const KeptFrame& kept : entry.kept) {
     if (scenario_.folded) {
       folded_.push_back(kept);
-    } else if (const FrameId id = keep(as_bytes(kept.frame));
-               !collector_->restore_kept(id, kept.range, kept.frame.size())) {
+    } else if (const FrameId id = keep(hold(kept.frame));
+               !collector_->restore_kept(id, kept.range, kept.frame->size())) {
       held_.erase(id);
     }
   }
@@ -151,15 +150,14 @@ void Sink::sync() {
 void Sink::act(const Collector::Persist& persist) {
   require(scenario_.durable, "a sink that is not durable asks for the disk");
   SinkDisk::Entry entry{persist.token, persist.record, disk_.output.entries.size(), {}};
-  for (const Collector::Kept& kept : persist.kept)
-    entry.kept.push_back({kept.range, std::string{as_text(held_.at(kept.frame).frame)}});
+  for (const Collector::Kept& kept : persist.kept) entry.kept.push_back({kept.range, held_.at(kept.frame).frame});
   disk_.journal.entries.push_back(std::move(entry));
 }
 
 void Sink::write_snapshot() {
   SinkDisk::Entry entry{disk_.journal.entries.back().token, collector_->snapshot(), disk_.output.entries.size(), {}};
   for (const Collector::Kept& kept : collector_->waits())
-    entry.kept.push_back({kept.range, std::string{as_text(held_.at(kept.frame).frame)}});
+    entry.kept.push_back({kept.range, held_.at(kept.frame).frame});
   entry.kept.insert(entry.kept.end(), folded_.begin(), folded_.end());
   disk_.journal.entries.push_back(std::move(entry));
 }
@@ -208,13 +206,11 @@ void Sink::start() {
 }
 
 void Sink::check() {
-  if (!std::exchange(turned_, false)) return;
   require(collector_->ledger().settled() == output_.written() || scenario_.ordered,
           "the sink's ledger is not what it has written");
 }
 
 void Sink::turn() {
-  turned_ = true;
   carry_out();
   collector_->on_written(now());
   carry_out();
@@ -236,12 +232,10 @@ void Sink::tick() {
 // One frame after the other, each in its time: a slow sink makes its workers wait.
 void Sink::accept(const std::shared_ptr<Connection>& connection) {
   connection->attach(Side::server,
-                     [this, weak = std::weak_ptr(connection)](Bytes frame) {
-                       auto copy = std::make_shared<Buffer>();
-                       copy->append(frame);
-                       unread_.push_back([this, weak, copy] {
+                     [this, weak = std::weak_ptr(connection)](Buffer frame) {
+                       unread_.push_back([this, weak, frame = std::move(frame)]() mutable {
                          if (const auto from = weak.lock()) from->read(Side::server);
-                         take(*copy);
+                         take(std::move(frame));
                        });
                        serve();
                      },
@@ -253,37 +247,26 @@ void Sink::serve() {
   serving_ = true;
   after(scenario_.sink_service, [this] {
     serving_ = false;
-    const auto next = std::move(unread_.front());
+    Callback next = std::move(unread_.front());
     unread_.pop_front();
     next();
     serve();
   });
 }
 
-void Sink::take(Bytes bytes) {
-  const Result<Received> first = decode(bytes);
-  require(static_cast<bool>(first), "a frame of results is malformed");
-  Wire& wire = workers_.try_emplace(first->envelope.incarnation, scenario_.frame_bytes_max).first->second;
-  wire.unpack(bytes, [this](const Received& received) {
-    trace([&] { return "<- " + describe(received.message); });
-    // Its views must outlive the frame that it came in.
-    const auto& results = std::get<Results>(received.message);
-    PayloadWriter payloads{frame_header_size};
-    payloads.append(results.payloads, 0, results.payloads.count());
-    const FrameId id = keep(encode(received.envelope, results, std::move(payloads)));
-    const Held& held = held_.at(id);
-    collector_->on_results(id, held.envelope, held.results);
-    carry_out();
-  });
+void Sink::take(Buffer frame) {
+  std::optional<HeldResults> held = inbox_.take(std::move(frame));
+  if (!held) return;
+  trace([&] { return "<- " + describe(held->results); });
+  const FrameId id = keep(std::move(*held));
+  const HeldResults& kept = held_.at(id);
+  collector_->on_results(id, kept.envelope, kept.results);
+  carry_out();
 }
 
-FrameId Sink::keep(Bytes frame) {
+FrameId Sink::keep(HeldResults held) {
   const FrameId id{++frames_};
-  Held& held = held_[id];
-  held.frame.append(frame);
-  const Result<Received> kept = decode(held.frame);
-  held.envelope = kept->envelope;
-  held.results = std::get<Results>(kept->message);
+  held_.emplace(id, std::move(held));
   return id;
 }
 
@@ -307,30 +290,26 @@ void Sink::act(const Collector::Write& write) {
   const Results& results = held_.at(write.frame).results;
   for (Number number = write.range.first; number < write.range.end(); ++number) {
     const auto offset = static_cast<std::uint32_t>(number - results.range.first);
-    const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
-                                      [&](const Failure& one) { return one.offset == offset; });
-    this->write(number, failure == results.failures.end() ? Outcome::done : failure->outcome, results.payloads[offset]);
+    this->write(number, outcome_of(results, number), results.payloads[offset]);
   }
 }
 void Sink::act(const Collector::WriteOutcome& write) {
   for (Number number = write.range.first; number < write.range.end(); ++number) this->write(number, write.outcome, {});
 }
 void Sink::act(const Collector::Combine& combine) {
-  const Held& held = held_.at(combine.frame);
-  if (scenario_.durable) folded_.push_back({combine.range, std::string{as_text(held.frame)}});
+  const HeldResults& held = held_.at(combine.frame);
+  if (scenario_.durable) folded_.push_back({combine.range, held.frame});
   this->combine(held.results, combine.range, true);
 }
 // `write` failures to the output; not if they are there already.
 void Sink::combine(const Results& results, Range range, bool write) {
   if (results.folded) return output_.combine(range, results.payloads[0]);
   for (Number number = range.first; number < range.end(); ++number) {
-    const auto offset = static_cast<std::uint32_t>(number - results.range.first);
-    const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
-                                      [&](const Failure& one) { return one.offset == offset; });
-    if (failure == results.failures.end())
-      output_.add(number, results.payloads[offset]);
+    const Outcome outcome = outcome_of(results, number);
+    if (outcome == Outcome::done)
+      output_.add(number, results.payloads[static_cast<std::uint32_t>(number - results.range.first)]);
     else if (write)
-      this->write(number, failure->outcome, {});
+      this->write(number, outcome, {});
   }
 }
 void Sink::act(const Collector::Release& release) { held_.erase(release.frame); }

@@ -60,18 +60,12 @@ public:
   bool left_well() const { return left_well_; }
   void stall(Duration duration) { stalled_until_ = now() + duration; }
   // What must hold of it, after every turn.
-  void check();
+  void check() override;
 
 protected:
   void turn() override;
 
 private:
-  struct Held {
-    Buffer frame;
-    Envelope envelope;
-    Results results;
-  };
-
   Network& network_;
   const Scenario& scenario_;
   SinkDisk& disk_;
@@ -82,21 +76,20 @@ private:
   Wire wire_;
   Connector dispatcher_;
   std::deque<Buffer> to_dispatcher_;
-  std::deque<std::function<void()>> unread_;  // Frames of results, and who sent them.
+  std::deque<Callback> unread_;  // Frames of results, and who sent them.
   bool serving_ = false;
-  std::map<IncarnationId, Wire> workers_;
-  std::map<FrameId, Held> held_;
+  ResultsInbox inbox_;
+  std::map<FrameId, HeldResults> held_;
   std::uint64_t frames_ = 0;
   std::uint64_t sequence_ = 0;
   bool left_well_ = false;
   bool syncing_ = false;
   TimePoint stalled_until_{};
   std::vector<KeptFrame> folded_;  // All that was combined, as a snapshot has it.
-  bool turned_ = false;            // Since the last check.
 
   void restore();
   void restore(const SinkDisk::Entry& entry);
-  FrameId keep(Bytes frame);
+  FrameId keep(HeldResults held);
   void combine(const Results& results, Range range, bool write);
   void write(Number number, Outcome outcome, Bytes payload);
   void sync();
@@ -105,7 +98,7 @@ private:
   void tick();
   void accept(const std::shared_ptr<Connection>& connection);
   void serve();
-  void take(Bytes frame);
+  void take(Buffer frame);
 
   void carry_out();
   void act(const Collector::Say& say);

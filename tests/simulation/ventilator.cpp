@@ -62,7 +62,7 @@ void Ventilator::start() {
 void Ventilator::resume() {
   trace("resumes");
   const std::optional<std::uint64_t> cancelled_at = disk_->cancelled_at();
-  if (const std::uint64_t count = cancelled_at.value_or(scenario_.reread ? 0 : disk_->offered(true)); count > 0) {
+  if (const std::uint64_t count = cancelled_at.value_or(scenario_.reread ? 0 : disk_->offered()); count > 0) {
     std::uint64_t bytes = 0;
     for (Number number = 0; number < count; ++number) bytes += scenario_.bytes(number);
     require(dispatcher_.offer_again(job, count, bytes, now()) == Range{0, count}, "a task has lost its number");
@@ -200,13 +200,11 @@ void Ventilator::cancel() {
 }
 
 void Ventilator::check() {
-  if (!std::exchange(turned_, false)) return;
   const std::string wrong = dispatcher_.check();
   if (!wrong.empty()) throw Violation{"the dispatcher's books are wrong: " + wrong};
 }
 
 void Ventilator::turn() {
-  turned_ = true;
   carry_out();
   if (keeper_ == nullptr) return;
   if (!keeper_->on_turn_end(now())) after(Duration{0}, [] {});
@@ -360,7 +358,7 @@ void Ventilator::require_safe(const Send& say) {
 
 void Ventilator::require_allowed(Range range) const {
   require(range.end() <= offered_, "a task was sent that nobody has offered");
-  require(!scenario_.durable || scenario_.reread || range.end() <= disk_->offered(true),
+  require(!scenario_.durable || scenario_.reread || range.end() <= disk_->offered(),
           "a task was sent that would be gone after a crash");
   require(!scenario_.durable || !scenario_.fails_lost || disk_->begun().contains(range),
           "a task was sent that would begin again after a crash");

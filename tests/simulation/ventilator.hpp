@@ -41,7 +41,7 @@ public:
   const std::optional<JobFailed>& failed() const { return failed_; }
   const IntervalSet& settled() { return settled_[job]; }
   // What must hold of it, after every turn.
-  void check();
+  void check() override;
 
 protected:
   void turn() override;
@@ -66,7 +66,6 @@ private:
   std::uint64_t next_peer_ = 0;
   std::uint64_t offered_ = 0;
   bool cancelled_ = false;
-  bool turned_ = false;  // Since the last check.
   std::map<JobId, IntervalSet> settled_;
   ClientJobs client_jobs_;          // Broker.
   std::unique_ptr<Keeper> keeper_;  // Of a durable broker.

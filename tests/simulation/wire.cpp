@@ -1,5 +1,7 @@
 #include "tests/simulation/wire.hpp"
 
+#include <algorithm>
+#include <utility>
 #include <variant>
 
 namespace ventile::simulation {
@@ -64,6 +66,30 @@ std::string details(const Bye& m) { return m.message; }
 std::string describe(const Message& message) {
   const std::string more = std::visit([](const auto& m) { return details(m); }, message);
   return name_of(message) + (more.empty() ? more : " " + more);
+}
+
+HeldResults hold(std::shared_ptr<const Buffer> frame) {
+  Result<Received> received = decode(*frame);
+  require(static_cast<bool>(received), "a frame of results is malformed");
+  return {std::move(frame), received->envelope, std::get<Results>(std::move(received->message))};
+}
+
+Outcome outcome_of(const Results& results, Number number) {
+  const auto offset = static_cast<std::uint32_t>(number - results.range.first);
+  const auto failure = std::find_if(results.failures.begin(), results.failures.end(),
+                                    [&](const Failure& one) { return one.offset == offset; });
+  return failure == results.failures.end() ? Outcome::done : failure->outcome;
+}
+
+std::optional<HeldResults> ResultsInbox::take(Buffer frame) {
+  require(frame.size() <= frame_bytes_max_, "a frame is larger than its limit");
+  if (type_of(frame) != Part::type) return hold(std::make_shared<const Buffer>(std::move(frame)));
+  const Result<Received> received = decode(frame);
+  require(static_cast<bool>(received), "a part of results is malformed");
+  Result<Buffer> whole = workers_[received->envelope.incarnation].add(std::get<Part>(received->message));
+  require(static_cast<bool>(whole), "parts of results do not fit");
+  if (whole->empty()) return std::nullopt;
+  return hold(std::make_shared<const Buffer>(std::move(*whole)));
 }
 
 std::vector<Buffer> Wire::pack(const Envelope& envelope, const Message& message, PayloadWriter&& payloads) {

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +47,30 @@ private:
   std::size_t frame_bytes_max_;
   std::uint64_t transfers_ = 0;
   Assembler parts_;
+};
+
+// A frame of RESULTS that is kept, and what it says: its payloads are views into the frame.
+struct HeldResults {
+  std::shared_ptr<const Buffer> frame;
+  Envelope envelope;
+  Results results;
+};
+HeldResults hold(std::shared_ptr<const Buffer> frame);
+
+// The outcome of one of their tasks.
+Outcome outcome_of(const Results& results, Number number);
+
+// Where frames of results arrive from many workers, in parts where they are too large for one.
+class ResultsInbox {
+public:
+  explicit ResultsInbox(std::size_t frame_bytes_max) : frame_bytes_max_(frame_bytes_max) {}
+
+  // The results that this frame completes; none while parts are missing.
+  std::optional<HeldResults> take(Buffer frame);
+
+private:
+  std::size_t frame_bytes_max_;
+  std::map<IncarnationId, Assembler> workers_;
 };
 
 }  // namespace ventile::simulation

@@ -83,7 +83,7 @@ void Worker::stick(Duration duration) {
   runner_.stick(stuck_until_);
 }
 
-void Worker::check() const {
+void Worker::check() {
   require(session_.held_tasks() <= scenario_.worker_credit_tasks, "a worker holds more tasks than it gave credit for");
 }
 

@@ -34,7 +34,7 @@ public:
 
   const Session& session() const { return session_; }
   // What must hold of it at any time.
-  void check() const;
+  void check() override;
 
 protected:
   void turn() override;

@@ -1,21 +1,37 @@
 #include "tests/simulation/world.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
 namespace ventile::simulation {
 
-void World::after(Duration delay, std::function<void()> what) {
-  events_.push({now_ + delay, ++order_, std::move(what)});
+void World::after(Duration delay, Callback what) {
+  std::size_t place = callbacks_.size();
+  if (free_.empty()) {
+    callbacks_.push_back(std::move(what));
+  } else {
+    place = free_.back();
+    free_.pop_back();
+    callbacks_[place] = std::move(what);
+  }
+  events_.push({now_ + delay, ++order_, place});
 }
 
 bool World::step() {
   if (events_.empty()) return false;
-  const Event event = std::move(const_cast<Event&>(events_.top()));  // It is popped before anybody looks again.
+  const Event event = events_.top();
   events_.pop();
   now_ = event.when;
   ++steps_;
-  event.what();
+  Callback what = std::move(callbacks_[event.what]);
+  free_.push_back(event.what);
+  what();
+  for (std::size_t i = 0; i < turned_.size(); ++i)
+    if (std::find(turned_.begin(), turned_.begin() + static_cast<std::ptrdiff_t>(i), turned_[i]) ==
+        turned_.begin() + static_cast<std::ptrdiff_t>(i))
+      turned_[i]->check();
+  turned_.clear();
   return true;
 }
 
@@ -24,19 +40,6 @@ void World::trace(const std::string& line) {
   char time[32];
   std::snprintf(time, sizeof time, "%12.6f  ", seconds());
   *trace_ << time << line << '\n';
-}
-
-void Process::after(Duration delay, std::function<void()> what) {
-  world_.after(delay, [life = weak_from_this(), what = std::move(what)]() mutable {
-    if (const auto process = life.lock()) process->run(std::move(what));
-  });
-}
-
-void Process::run(std::function<void()> what) {
-  if (exited_) return;
-  if (paused_) return missed_.push_back(std::move(what));
-  what();
-  turn();
 }
 
 void Process::pause() {
