@@ -21,6 +21,7 @@ void Granularity::observe(std::uint64_t count, Duration busy) {
   const double each = std::max(to_seconds(busy) / static_cast<double>(count), shortest);
   largest_seen_ = std::max(largest_seen_, count);
   seconds_ = known() ? blend(seconds_, each, 0.25) : each;
+  decide();
 }
 
 void Granularity::observe_way(Duration taken) { learn(way_, taken); }
@@ -35,33 +36,30 @@ void Granularity::observe_rate(std::uint64_t count, std::uint64_t slots, TimePoi
   rate_ = static_cast<double>(counted_) / seconds / static_cast<double>(std::max<std::uint64_t>(slots, 1));
   counted_ = 0;
   counted_since_ = now;
+  decide();
 }
 
-void Granularity::learn(double& estimate, Duration taken) const {
+void Granularity::learn(double& estimate, Duration taken) {
   const double observed = std::clamp(to_seconds(taken), shortest, to_seconds(options_.round_trip_max));
   estimate = estimate > 0 ? blend(estimate, observed, 0.25) : observed;
+  decide();
 }
 
 Duration Granularity::target() const {
   return folded_ ? std::max(options_.fold_min, options_.batch_min) : options_.batch_min;
 }
 
-std::uint64_t Granularity::batch() const {
-  if (!known()) return 1;
+void Granularity::decide() {
+  if (!known()) return;
   const double fitting = std::min(std::round(to_seconds(target()) / seconds_), 1e15);
   const std::uint64_t most = std::min(largest_seen_ * options_.growth_max, options_.tasks_max);
-  return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(fitting), 1, most);
-}
-
-std::uint64_t Granularity::window(std::uint32_t slots, bool prefetch) const {
-  if (!prefetch) return slots;
+  batch_ = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(fitting), 1, most);
   // One runs, one waits, one is on its way back; of long tasks only one waits.
-  const bool long_tasks = known() && seconds_ > to_seconds(target());
-  const std::uint64_t least = long_tasks ? 2 : 3 * batch();
-  if (!known()) return slots * least;
+  const bool long_tasks = seconds_ > to_seconds(target());
+  const std::uint64_t least = long_tasks ? 2 : 3 * batch_;
   const auto on_the_way = static_cast<std::uint64_t>(std::ceil(way_ * std::min(1 / seconds_, 2 * rate_)));
   const auto meanwhile = static_cast<std::uint64_t>(std::ceil(round_trip_ / seconds_));
-  return slots * std::max({least, on_the_way + (long_tasks ? 1 : 2 * batch()), meanwhile});
+  window_each_ = std::max({least, on_the_way + (long_tasks ? 1 : 2 * batch_), meanwhile});
 }
 
 }  // namespace ventile

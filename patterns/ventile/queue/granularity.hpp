@@ -50,7 +50,7 @@ public:
   Duration target() const;                              // How long a batch should keep one slot.
 
   // Tasks for one slot's batch, at least 1; 1 while nothing is known.
-  std::uint64_t batch() const;
+  std::uint64_t batch() const { return batch_; }
   // What a batch may be cut down to where many wait; perhaps 0.
   std::uint64_t least(bool at_end) const {
     return batch() / (at_end ? options_.least_part_at_end : options_.least_part);
@@ -62,7 +62,7 @@ public:
   // of it, so that slots which did wait are given more (as a window of TCP BBR is twice the bandwidth-delay product;
   // Cardwell et al., ACM Queue 14(5), 2016). If a round trip was observed, also what the slots run meanwhile: where
   // they are busy, a batch is as long on its way as all that is leased takes to run, and the window stays as it is.
-  std::uint64_t window(std::uint32_t slots, bool prefetch) const;
+  std::uint64_t window(std::uint32_t slots, bool prefetch) const { return prefetch ? slots * window_each_ : slots; }
 
 private:
   GranularityOptions options_;
@@ -75,7 +75,12 @@ private:
   TimePoint counted_since_ = never;
   std::uint64_t largest_seen_ = 1;
 
-  void learn(double& estimate, Duration taken) const;
+  // Asked for every batch several times, so they are told apart from what is learned.
+  std::uint64_t batch_ = 1;
+  std::uint64_t window_each_ = 3;  // Of a slot.
+
+  void decide();
+  void learn(double& estimate, Duration taken);
 };
 
 }  // namespace ventile
