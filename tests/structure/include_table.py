@@ -44,7 +44,7 @@ HEADERS_MAY_INCLUDE = {"ventile/wire/msgpack_define": {"msgpack"}}
 DECIDERS = {
     "queue": ["dispatcher", "granularity", "liveness", "ledger", "backlog", "feed", "session", "outbox", "collector",
               "submission", "fetching", "client_jobs", "delivery", "greeting", "settling", "returning", "suspecting", "leasing",
-              "balancing", "serving", "sharing", "keeping", "explaining"],
+              "balancing", "serving", "sharing", "keeping", "explaining", "function_sets"],
     "pipeline": ["resend"],
 }
 DECIDERS_MAY_INCLUDE = {"base", "wire"}

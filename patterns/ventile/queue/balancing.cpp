@@ -77,7 +77,7 @@ bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint n
 // The oldest straggler gets a second copy at an idle worker; the first result wins.
 void Dispatcher::speculate(Job& job, Peer& idle, TimePoint now) {
   if (!options_.speculate || !job.ended || !job.account.backlog().empty()) return;
-  if (!idle.functions.find(job.options.function)->second) return;
+  if (!may_prefetch(idle, job)) return;
   const Duration patience = std::max(options_.straggler, 4 * job.slowest_batch);
   const auto wanted = [&](const Lease& lease) {
     return now - lease.granted >= patience && !lease.copied && !lease.copy && lease.holder != idle.session &&

@@ -54,6 +54,7 @@
 #include <ventile/base/ids.hpp>
 #include <ventile/queue/account.hpp>
 #include <ventile/queue/client_job.hpp>
+#include <ventile/queue/function_sets.hpp>
 #include <ventile/queue/granularity.hpp>
 #include <ventile/queue/key_quota.hpp>
 #include <ventile/queue/notice.hpp>
@@ -351,6 +352,7 @@ private:
   IncarnationId incarnation_;
   DispatcherOptions options_;
   Actions actions_;
+  FunctionSets function_sets_;  // Outlives the peers and jobs.
   std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
   std::unordered_map<SessionId, Peer*> sessions_;
   std::unordered_map<IncarnationId, Peer*> incarnations_;  // Workers: where verdicts go.
@@ -427,6 +429,7 @@ private:
   // returning.cpp: what workers say of their leases.
   void on_return(Peer& worker, Job& job, const Return& returned, TimePoint now);
   void on_stopped(const Peer& worker, Job& job, const Lease& lease, const Return& returned);
+  void drop_function(Peer& worker, const std::string& name);
   void note_returned(Job& job, const Peer& worker, const std::vector<Range>& ranges);
   void on_failed_try(Job& job, const Lease& lease, const Return& returned, TimePoint now);
   void on_progress(Peer& worker, const Progress& progress, TimePoint now);

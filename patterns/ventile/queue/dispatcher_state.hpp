@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -36,16 +37,16 @@ struct Dispatcher::Peer {
   std::uint64_t waiting = 0;     // Tasks that wait for others and need no slot.
   std::optional<double> hunger;  // Its key in hungry_.
   bool leaving = false;
-  bool proven = false;                                 // A result of its was stored, in this session.
-  bool quarantined = false;                            // Runs a suspect, and nothing else until that has ended.
-  bool nothing_to_retract = false;                     // Since its last lease.
-  std::uint32_t retracts_open = 0;                     // RETRACTs without an answer.
-  std::size_t leases_kept = 0;                         // That it had when it came, and may keep.
-  std::map<std::string, bool, std::less<>> functions;  // Name -> repeatable.
-  std::map<JobId, IncarnationId> opened;               // Jobs it knows, and the sink it was routed to.
-  std::vector<HeldRange> undecided;                    // What it held when it came, of jobs that have no sink yet.
-  std::uint64_t finished = 0;                          // Tasks, as it last said.
-  std::vector<Milestone> milestones;                   // The same.
+  bool proven = false;                           // A result of its was stored, in this session.
+  bool quarantined = false;                      // Runs a suspect, and nothing else until that has ended.
+  bool nothing_to_retract = false;               // Since its last lease.
+  std::uint32_t retracts_open = 0;               // RETRACTs without an answer.
+  std::size_t leases_kept = 0;                   // That it had when it came, and may keep.
+  std::shared_ptr<const FunctionSet> functions;  // None of a sink or client.
+  std::map<JobId, IncarnationId> opened;         // Jobs it knows, and the sink it was routed to.
+  std::vector<HeldRange> undecided;              // What it held when it came, of jobs that have no sink yet.
+  std::uint64_t finished = 0;                    // Tasks, as it last said.
+  std::vector<Milestone> milestones;             // The same.
 
   TimePoint heard;
   TimePoint spoken;            // When it was last sent a heartbeat.
@@ -147,7 +148,21 @@ struct Dispatcher::Job {
   bool ending = false;     // END is sent.
   bool closed = false;     // CLOSED has come, or the job has failed.
 
-  bool serves(const Peer& worker) const { return worker.functions.contains(options.function); }
+  // Whether the worker has the function, and if so, whether it may run a task again that had begun.
+  std::optional<bool> repeatable_by(const Peer& worker) const {
+    if (worker.functions == asked_) return answer_;
+    asked_ = worker.functions;
+    answer_.reset();
+    if (asked_ != nullptr)
+      if (const auto function = asked_->find(options.function); function != asked_->end()) answer_ = function->second;
+    return answer_;
+  }
+  bool serves(const Peer& worker) const { return repeatable_by(worker).has_value(); }
+
+private:
+  // Whoever was asked last mostly has what the next one has.
+  mutable std::shared_ptr<const FunctionSet> asked_;
+  mutable std::optional<bool> answer_;
 };
 
 }  // namespace ventile

@@ -83,7 +83,9 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   slots_open_ += peer.slots;
   peer.results_address = hello.results_address;
   peer.credit = hello.credit;
-  for (const FunctionOffer& offer : hello.functions) peer.functions.emplace(offer.name, offer.repeatable);
+  FunctionSet functions;
+  for (const FunctionOffer& offer : hello.functions) functions.emplace(offer.name, offer.repeatable);
+  peer.functions = function_sets_.share(std::move(functions));
   notice(Level::info, "worker " + peer.name + " is here with " + std::to_string(peer.slots) +
                           (peer.slots == 1 ? " slot" : " slots"));
   reconcile(peer, hello.held, now);

@@ -55,9 +55,7 @@ bool Dispatcher::may_have_more_leases(const Peer& worker, std::size_t leases) co
   return leases < options_.leases_per_slot_max * std::max<std::uint64_t>(worker.slots + worker.waiting, 1);
 }
 
-bool Dispatcher::may_prefetch(const Peer& worker, const Job& job) {
-  return worker.functions.find(job.options.function)->second;
-}
+bool Dispatcher::may_prefetch(const Peer& worker, const Job& job) { return *job.repeatable_by(worker); }
 
 // How many tasks of the job keep the worker busy.
 std::uint64_t Dispatcher::window_of(const Peer& worker, const Job& job) const {
@@ -195,10 +193,7 @@ bool Dispatcher::fails_lost(const Job& job, const Peer& worker) {
   return job.options.on_lost == OnLost::fail && !may_repeat(job, worker);
 }
 
-bool Dispatcher::may_repeat(const Job& job, const Peer& worker) {
-  const auto function = worker.functions.find(job.options.function);
-  return function != worker.functions.end() && function->second;
-}
+bool Dispatcher::may_repeat(const Job& job, const Peer& worker) { return job.repeatable_by(worker).value_or(false); }
 
 // A worker is hungry if it would take more; the key is what it has, in seconds for each slot. Tasks of an unknown
 // length count as nanoseconds: so of two such workers the one with fewer is served first.

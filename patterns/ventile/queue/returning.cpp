@@ -40,7 +40,7 @@ void Dispatcher::on_return(Peer& worker, Job& job, const Return& returned, TimeP
                   returned.message);
       break;
     case ReturnReason::unknown:
-      worker.functions.erase(job.options.function);
+      drop_function(worker, job.options.function);
       notice(Level::warning,
              "worker " + worker.name + " cannot run '" + job.options.function + "': " + returned.message);
       [[fallthrough]];
@@ -157,6 +157,13 @@ void Dispatcher::on_waiting(Peer& worker, std::uint64_t tasks) {
   }
   worker.waiting = given;
   update_hunger(worker);
+}
+
+// It has offered one that it does not have after all.
+void Dispatcher::drop_function(Peer& worker, const std::string& name) {
+  FunctionSet rest = *worker.functions;
+  rest.erase(name);
+  worker.functions = function_sets_.share(std::move(rest));
 }
 
 }  // namespace ventile

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/base/memory.hpp>
 #include <ventile/base/planted.hpp>
 #include <ventile/queue/dispatcher_state.hpp>
 
@@ -219,7 +220,9 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
   const Range range = settlement.range;
   const auto known = incarnations_.find(settlement.worker);
   Peer* const worker = known == incarnations_.end() ? nullptr : known->second;
+  if (worker != nullptr) fetch_ahead(*worker);
   Lease* const lease = job.account.find(settlement.lease);
+  if (lease != nullptr) fetch_ahead(*lease);
   const History history = lease != nullptr ? lease->history : History{};
   const SessionId holder = lease != nullptr ? lease->holder : SessionId{};
   if (lease != nullptr) job.slowest_batch = std::max(job.slowest_batch, now - lease->granted);
