@@ -24,6 +24,7 @@ namespace {
 constexpr Duration hello_interval = std::chrono::seconds{1};
 constexpr Duration hello_interval_max = std::chrono::seconds{8};
 constexpr Duration tick_shortest = std::chrono::milliseconds{1};
+constexpr Duration tick_longest = std::chrono::milliseconds{100};
 constexpr Duration farewell_max = std::chrono::milliseconds{500};
 constexpr Duration silence_max = std::chrono::seconds{3};
 constexpr Duration reopen_interval = std::chrono::milliseconds{10};
@@ -276,7 +277,7 @@ private:
       log_.info("waiting for a stage to pull from " + bound_->to_string() + " for 3 s");
     if (!blocked_) resend_.on_tick(now);
     if (departures_ != options_.keys.departures() && bound_->transport != Transport::inproc) close_stream();
-    reactor_.call_at(std::max(now + tick_shortest, now + liveness_.heartbeat() / 8), [this] { tick(); });
+    reactor_.call_at(now + std::clamp(liveness_.heartbeat() / 8, tick_shortest, tick_longest), [this] { tick(); });
   }
 
   // A heartbeat, and more often when much credit has become free. Every lease is renewed: if it is late, Resend knows.
