@@ -14,7 +14,7 @@ enum class ExitCode : std::uint8_t {
   usage = 2,           // The command line, the environment or a configuration file is wrong.
   unreachable = 3,     // Cannot bind, connect or reach a peer in time.
   mismatch = 4,        // The peer speaks another protocol version, or authentication failed.
-  ended_early = 5,     // Ended by --halt, or cancelled.
+  ended_early = 5,     // Ended by --halt, or cancelled, or drained in the middle of a range.
   drain_deadline = 6,  // The drain deadline passed; tasks were handed back.
   internal = 70,       // A bug of ours.
   job_timeout = 124,   // The deadline of the whole command (--job-timeout) was reached.

@@ -147,7 +147,8 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
     case VentilatorEnding::halted:
       return ExitCode::ended_early;
     case VentilatorEnding::drained:
-      return audit.settled() == summary.done ? ExitCode::success : ExitCode::task_failed;
+      if (audit.settled() != summary.done + summary.cancelled) return ExitCode::task_failed;
+      return summary.cancelled == 0 ? ExitCode::success : ExitCode::ended_early;
     case VentilatorEnding::bad_input:
     case VentilatorEnding::failed:
       return ExitCode::task_failed;

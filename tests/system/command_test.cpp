@@ -153,6 +153,26 @@ TEST_F(CommandTest, an_interrupted_ventilator_finishes_what_it_has_read) {
   EXPECT_EQ(sink.wait(), 0);
 }
 
+// It once went on with the whole range until the time to drain was over, and then left its job behind.
+TEST_F(CommandTest, an_interrupted_range_finishes_what_runs_and_cancels_the_rest) {
+  constexpr std::uint64_t all = 1'000'000'000;
+  Gate gate{path("gate")};
+  gate.mark(0);
+  Process& ventilator = start_ventilator(
+      {"--range", "0:" + std::to_string(all), "--function", "hold", "--args", gate.arguments(), "--no-speculate"});
+  Process& sink = start_sink();
+  start_worker();
+  gate.next();
+  ventilator.signal(SIGINT);
+  ventilator.line_with("cancelling the rest of the range");
+  gate.open(0);
+  const Summary summary = exact_summary(ventilator, 5);
+  EXPECT_GE(summary.done, 1U);
+  EXPECT_LT(summary.done, all / 2);
+  EXPECT_EQ(summary.done + summary.cancelled, all);
+  EXPECT_EQ(sink.wait(), 0);
+}
+
 // It once left at the first signal, with exit code 0 and the results that its job could not have again.
 TEST_F(CommandTest, an_interrupted_sink_collects_the_rest_of_its_job) {
   Gate gate{path("gate")};

@@ -85,6 +85,7 @@ public:
 
   void drain() {
     reactor_.post([this] {
+      if (options_.job.index.enabled) return drain_range();
       end_input(VentilatorEnding::drained, "stopped reading the input; finishing what was read");
       consider_halt();  // Its owner may want less than what was read: now, not after the next result.
     });
@@ -375,6 +376,19 @@ private:
     feed_.on_ended();
     if (input_ != nullptr) input_->interrupt();
     dispatcher_.end_job(job_, reactor_.now());
+  }
+
+  // All of it was submitted at the start, so that to finish that would be no answer to whoever wants to stop. What can
+  // be had again by the same command is not given up, though.
+  void drain_range() {
+    if (halting_ || finished_) return;
+    if (!options_.durable.empty())
+      return log_.info("going on until the time to drain is over; " + job_name() + " is resumed by the same command");
+    halting_ = true;
+    report_.ending = VentilatorEnding::drained;
+    report_.why = "finishing what runs, and cancelling the rest of the range";
+    log_.info(report_.why);
+    dispatcher_.cancel_job(job_, false, reactor_.now());
   }
 
   // --- What comes in ---

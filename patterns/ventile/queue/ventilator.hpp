@@ -55,7 +55,7 @@ enum class HaltDecision : std::uint8_t { go_on, soon, now };
 enum class VentilatorEnding : std::uint8_t {
   done,             // Every task has an outcome and the sink has closed its output.
   halted,           // The halt rule or cancel() ended it early; what was submitted has outcomes.
-  drained,          // drain() stopped the reading; what was submitted has outcomes.
+  drained,          // drain() stopped the reading, or cancelled the rest of a range; what was submitted has outcomes.
   bad_input,        // The input could not be read to its end; what was read has outcomes.
   failed,           // Results are lost, or the sink could not go on.
   abandoned,        // leave(): nothing is accounted for any more. A durable job can be resumed.
@@ -96,7 +96,8 @@ public:
   // Runs the job to its end; its thread becomes the reactor's. Binds if that was not done.
   Result<VentilatorReport> run();
 
-  // From any thread. Drain: read nothing more, finish what was submitted. Cancel: what no worker has is cancelled, what
+  // From any thread. Drain: read nothing more, finish what was submitted; of an index job that is not durable, finish
+  // what runs and cancel what has not begun. Cancel: what no worker has is cancelled, what
   // runs is stopped. Leave: stop now, whatever is open.
   void drain();
   void cancel();
