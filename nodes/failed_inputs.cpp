@@ -36,7 +36,7 @@ void FailedInputs::add_indices(Range numbers) {
 }
 
 void FailedInputs::write_indices(Range numbers) {
-  for (Number number = numbers.first; number < numbers.end(); ++number) {
+  for (Number number = numbers.first; number < numbers.end() && error_ == 0; ++number) {
     const std::uint64_t value =
         static_cast<std::uint64_t>(index_.start) + static_cast<std::uint64_t>(index_.step) * number;
     write(std::to_string(static_cast<std::int64_t>(value)) + "\n");
