@@ -28,7 +28,7 @@ public:
   ClientsOutcome run();
 
 protected:
-  Brokered(const Scenario& scenario, std::uint64_t seed, std::ostream* trace);
+  Brokered(Scenario about, std::uint64_t seed, std::ostream* trace);
 
   // --- The clients ---
 
@@ -49,19 +49,19 @@ protected:
   void repeat(double per_second, std::function<void()> fault);
   void lose_worker(std::size_t at);
 
-  Scenario scenario_;
-  Fates fates_;
-  World world_;
-  Network network_;
-  DispatcherOptions options_;
-  double broker_crashes_ = 0;
-  BrokerDisk disk_;
-  std::shared_ptr<Ventilator> broker_;  // None: it is down, and will be back.
-  std::vector<std::shared_ptr<Worker>> workers_;
-  std::uint64_t identities_ = 0;
-  std::uint64_t deaths_ = 0;  // Of workers, by poison.
-  bool calm_ = false;
-  ClientsOutcome outcome_;
+  Scenario scenario;
+  Fates fates;
+  World world;
+  Network network;
+  DispatcherOptions options;
+  double broker_crashes = 0;
+  BrokerDisk disk;
+  std::shared_ptr<Ventilator> broker;  // None: it is down, and will be back.
+  std::vector<std::shared_ptr<Worker>> workers;
+  std::uint64_t identities = 0;
+  std::uint64_t deaths = 0;  // Of workers, by poison.
+  bool calm = false;
+  ClientsOutcome report;
 
 private:
   std::uint64_t lives_ = 0;

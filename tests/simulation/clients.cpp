@@ -26,29 +26,29 @@ Scenario scenario_of(std::uint64_t seed) {
 class Clients : public Brokered {
 public:
   Clients(std::uint64_t seed, std::ostream* trace) : Brokered(scenario_of(seed), seed, trace) {
-    options_.client_grace = 10min;  // Nobody is away for longer.
-    options_.client_window_tasks = one_of(8, 200, 1'000'000);
-    options_.client_window_bytes = one_of(3'000, 100'000, 64'000'000);
-    options_.durable = scenario_.durable;
-    broker_crashes_ = world_.random().chance(0.4) ? 0.2 : 0;
+    options.client_grace = 10min;  // Nobody is away for longer.
+    options.client_window_tasks = one_of(8, 200, 1'000'000);
+    options.client_window_bytes = one_of(3'000, 100'000, 64'000'000);
+    options.durable = scenario.durable;
+    broker_crashes = world.random().chance(0.4) ? 0.2 : 0;
   }
 
 protected:
   void start_clients() override {
-    clients_.resize(world_.random().between(1, 3));
+    clients_.resize(world.random().between(1, 3));
     for (auto& client : clients_) {
-      const std::uint64_t identity = ++identities_;
-      client = std::make_shared<Client>(network_, scenario_, "client-" + std::to_string(identity), identity);
-      const std::uint64_t jobs = world_.random().between(1, 3);
-      outcome_.jobs += jobs;
+      const std::uint64_t identity = ++identities;
+      client = std::make_shared<Client>(network, scenario, "client-" + std::to_string(identity), identity);
+      const std::uint64_t jobs = world.random().between(1, 3);
+      report.jobs += jobs;
       client->start(jobs);
     }
   }
   std::size_t client_count() const override { return clients_.size(); }
   const Process* client(std::size_t at) const override { return clients_[at].get(); }
   void plan_client_faults() override {
-    repeat(scenario_.departures, [this] {
-      Worker* const worker = workers_[world_.random().below(workers_.size())].get();
+    repeat(scenario.departures, [this] {
+      Worker* const worker = workers[world.random().below(workers.size())].get();
       if (worker != nullptr) worker->run([worker] { worker->drain(); });
     });
   }
@@ -63,9 +63,9 @@ protected:
 
   void check_end() override {
     for (const auto& client : clients_) {
-      outcome_.duplicates += client->duplicates();
+      report.duplicates += client->duplicates();
       for (const auto& [id, job] : client->jobs()) {
-        outcome_.tasks += job.tasks;
+        report.tasks += job.tasks;
         for (Number number = 0; number < job.tasks; ++number) {
           const auto failure = job.output.failures().find(number);
           check(job, number, failure == job.output.failures().end() ? Outcome::done : failure->second);
@@ -80,10 +80,10 @@ private:
   void check(const Client::Job& job, Number number, Outcome outcome) const {
     if (outcome == Outcome::cancelled) return require(job.cancelled, "a task is cancelled, but nobody cancelled");
     if (outcome == Outcome::lost)
-      return require(scenario_.fails_lost && outcome_.faults + deaths_ > 0, "a task is lost, but nobody is");
-    if (outcome == Outcome::dead && scenario_.nature(number) != Nature::poisonous)
-      return require(outcome_.faults >= options_.max_crashes, "an innocent task is dead");
-    scenario_.require_outcome(number, outcome);
+      return require(scenario.fails_lost && report.faults + deaths > 0, "a task is lost, but nobody is");
+    if (outcome == Outcome::dead && scenario.nature(number) != Nature::poisonous)
+      return require(report.faults >= options.max_crashes, "an innocent task is dead");
+    scenario.require_outcome(number, outcome);
   }
 };
 

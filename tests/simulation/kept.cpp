@@ -28,22 +28,22 @@ Scenario scenario_of(std::uint64_t seed) {
 class Kept : public Brokered {
 public:
   Kept(std::uint64_t seed, std::ostream* trace) : Brokered(scenario_of(seed), seed, trace) {
-    options_.client_window_tasks = one_of(8, 200, 1'000'000);
-    options_.client_window_bytes = one_of(3'000, 100'000, 64'000'000);
-    options_.durable = true;
-    broker_crashes_ = world_.random().chance(0.6) ? 0.2 : 0;
-    client_crashes_ = world_.random().chance(0.6) ? 0.3 : 0;
+    options.client_window_tasks = one_of(8, 200, 1'000'000);
+    options.client_window_bytes = one_of(3'000, 100'000, 64'000'000);
+    options.durable = true;
+    broker_crashes = world.random().chance(0.6) ? 0.2 : 0;
+    client_crashes_ = world.random().chance(0.6) ? 0.3 : 0;
   }
 
 protected:
   void start_clients() override {
-    jobs_.resize(world_.random().between(1, 3));
+    jobs_.resize(world.random().between(1, 3));
     clients_.resize(jobs_.size());
-    outcome_.jobs = jobs_.size();
+    report.jobs = jobs_.size();
     for (std::size_t at = 0; at < jobs_.size(); ++at) {
       jobs_[at].name = "job-" + std::to_string(at);
-      jobs_[at].tasks = world_.random().between(0, scenario_.tasks);
-      world_.after(world_.draw(0s, 2s), [this, at] { start_client(at); });
+      jobs_[at].tasks = world.random().between(0, scenario.tasks);
+      world.after(world.draw(0s, 2s), [this, at] { start_client(at); });
     }
   }
   std::size_t client_count() const override { return clients_.size(); }
@@ -54,7 +54,7 @@ protected:
   }
   void plan_client_faults() override {
     repeat(client_crashes_, [this] {
-      const std::size_t at = world_.random().below(clients_.size());
+      const std::size_t at = world.random().below(clients_.size());
       if (clients_[at] != nullptr) lose_client(at);
     });
   }
@@ -62,16 +62,16 @@ protected:
     return std::all_of(jobs_.begin(), jobs_.end(), [](const KeptJob& job) { return job.over; });
   }
   bool nothing_kept() const override {
-    return broker_ != nullptr && broker_->dispatcher().report(world_.now()).jobs.empty();
+    return broker != nullptr && broker->dispatcher().report(world.now()).jobs.empty();
   }
   std::string state_of(const JobState& job) const override {
-    return broker_->dispatcher().explain({to_string(job.job), false, 0}, world_.now()).text;
+    return broker->dispatcher().explain({to_string(job.job), false, 0}, world.now()).text;
   }
 
   void check_end() override {
-    require(disk_.results.files().empty(), "results are kept of a job that is over");
+    require(disk.results.files().empty(), "results are kept of a job that is over");
     for (const KeptJob& job : jobs_) {
-      outcome_.tasks += job.tasks;
+      report.tasks += job.tasks;
       require(job.seen.size() == job.tasks, "not every task has an outcome");
       for (const auto& [number, outcome] : job.seen) check(number, outcome);
     }
@@ -83,22 +83,22 @@ private:
   std::vector<std::shared_ptr<KeptClient>> clients_;  // One for each job; none: it will be back.
 
   void start_client(std::size_t at) {
-    clients_[at] = std::make_shared<KeptClient>(network_, scenario_, jobs_[at], ++identities_);
+    clients_[at] = std::make_shared<KeptClient>(network, scenario, jobs_[at], ++identities);
     clients_[at]->start();
   }
 
   void lose_client(std::size_t at) {
-    world_.trace("client of " + jobs_[at].name + " is gone");
-    outcome_.duplicates += clients_[at]->duplicates();
-    network_.drop(*clients_[at]);
+    world.trace("client of " + jobs_[at].name + " is gone");
+    report.duplicates += clients_[at]->duplicates();
+    network.drop(*clients_[at]);
     clients_[at].reset();
-    if (!jobs_[at].over) world_.after(world_.draw(100ms, calm_ ? 1s : 20s), [this, at] { start_client(at); });
+    if (!jobs_[at].over) world.after(world.draw(100ms, calm ? 1s : 20s), [this, at] { start_client(at); });
   }
 
   void check(Number number, Outcome outcome) const {
-    if (outcome == Outcome::dead && scenario_.nature(number) != Nature::poisonous)
-      return require(outcome_.faults >= options_.max_crashes, "an innocent task is dead");
-    scenario_.require_outcome(number, outcome);
+    if (outcome == Outcome::dead && scenario.nature(number) != Nature::poisonous)
+      return require(report.faults >= options.max_crashes, "an innocent task is dead");
+    scenario.require_outcome(number, outcome);
   }
 };
 

@@ -6,11 +6,10 @@ namespace ventile {
 
 std::shared_ptr<const FunctionSet> FunctionSets::share(FunctionSet functions) {
   if (const auto it = known_.find(&functions); it != known_.end()) return it->second.lock();
-  const std::shared_ptr<const FunctionSet> shared{new FunctionSet{std::move(functions)},
-                                                  [this](const FunctionSet* gone) {
-                                                    known_.erase(gone);
-                                                    delete gone;
-                                                  }};
+  std::shared_ptr<const FunctionSet> shared{new FunctionSet{std::move(functions)}, [this](const FunctionSet* gone) {
+                                              known_.erase(gone);
+                                              delete gone;
+                                            }};
   known_.emplace(shared.get(), shared);
   return shared;
 }
