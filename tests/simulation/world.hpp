@@ -61,7 +61,7 @@ private:
     TimePoint when;
     std::uint64_t order;  // Of two events at the same time the older comes first.
     std::size_t what;     // Where it is in `callbacks_`.
-    bool operator>(const Event& other) const { return std::pair{when, order} > std::pair{other.when, other.order}; }
+    bool operator>(const Event& other) const { return when != other.when ? when > other.when : order > other.order; }
   };
 
   Random random_;

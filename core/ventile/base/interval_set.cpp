@@ -7,11 +7,6 @@ namespace ventile {
 
 // --- Places ------------------------------------------------------------------------------------------------------
 
-std::span<const Range> IntervalSet::chunk(std::size_t index) const {
-  if (chunks_.empty()) return {&only_, only_.empty() ? 0U : 1U};
-  return chunks_[index].intervals;
-}
-
 const Range* IntervalSet::at(Position position) const {
   const std::span<const Range> intervals = chunk(position.chunk);
   return position.index < intervals.size() ? &intervals[position.index] : nullptr;

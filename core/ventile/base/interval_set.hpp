@@ -66,7 +66,10 @@ private:
   Range only_;                 // While there are no chunks: the one interval, or empty.
   std::vector<Chunk> chunks_;  // None of them empty.
 
-  std::span<const Range> chunk(std::size_t index) const;
+  std::span<const Range> chunk(std::size_t index) const {
+    if (chunks_.empty()) return {&only_, only_.empty() ? 0U : 1U};
+    return chunks_[index].intervals;
+  }
   std::size_t chunk_count() const { return chunks_.empty() ? 1 : chunks_.size(); }
   const Range* at(Position position) const;  // Null at the end.
   Position after(Position position) const;
