@@ -137,11 +137,8 @@ void Collector::say_opened() {
   opened_ = true;
   received_bytes_ = 0;
   for (const Settlement& settlement : unsent_) received_bytes_ += settlement.bytes;
-  if (!options_.durable) {
-    say(Opened{{}, options_.fold, options_.ordered, ledger_.settled().ranges(), ledger_.exceptions(), credit()});
-    return;
-  }
-  // What may be gone after a crash is not said here: it is acknowledged when it is on the disk.
+  // What is still to be acknowledged is not said here: of a durable sink it may be gone after a crash, and nobody
+  // should hear of an outcome twice.
   IntervalSet have = ledger_.settled();
   const auto not_yet = [&](const Settlement& settlement) {
     if (settlement.verdict == Verdict::stored && !planted("OPENED says what is not on the disk"))

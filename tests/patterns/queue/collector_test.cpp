@@ -243,6 +243,8 @@ TEST_F(CollectorTest, a_sink_that_comes_back_says_for_which_job_it_has_results) 
   welcome();
   open();
   results({0, 3}, {{1, Outcome::failed}});
+  collector->on_written(now);
+  collect();
   actions.clear();
   EXPECT_EQ(reconnect().held, (std::vector<HeldRange>{{.job = job}}));
   tell(Open{.name = "squares", .function = "square"});
@@ -343,6 +345,31 @@ TEST_F(CollectorTest, a_sink_that_stays_takes_the_next_job) {
   tell(Close{});
   EXPECT_TRUE(actions.empty());
   EXPECT_TRUE(open().have.empty());
+}
+
+// It once said it in OPENED and then in STORED, and the dispatcher complained of every batch that had come meanwhile.
+TEST_F(CollectorTest, what_comes_while_it_has_no_session_is_acknowledged_once) {
+  welcome();
+  open();
+  results({0, 2});
+  collector->on_written(now);
+  collect();
+  actions.clear();
+  tell(HelloAgain{});
+  const auto hello = said<Hello>();
+  results({2, 3});
+  collector->on_written(now);
+  collect();
+  actions.clear();
+  tell(Welcome{500, 2000, hello.greeting});
+  tell(Open{.name = "squares", .function = "square"});
+  EXPECT_EQ(said<Opened>().have, (std::vector<Range>{{0, 2}}));
+  collector->on_written(now);
+  collect();
+  const auto stored = said<Stored>();
+  ASSERT_EQ(stored.settlements.size(), 1U);
+  EXPECT_EQ(stored.settlements[0].range, (Range{2, 3}));
+  EXPECT_EQ(stored.settlements[0].verdict, Verdict::stored);
 }
 
 TEST_F(CollectorTest, speaks_as_often_as_it_was_told_last) {
