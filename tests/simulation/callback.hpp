@@ -8,8 +8,8 @@
 
 namespace ventile::simulation {
 
-// A function without arguments that is moved and never copied, and calls itself at most once or as often as its owner
-// likes. It lives in place up to `room` bytes and else in memory of its own. An empty one must not be called.
+// A function without arguments that is moved and never copied. It lives in place up to `room` bytes and else in memory
+// of its own. An empty one must not be called.
 class Callback {
 public:
   Callback() = default;
@@ -39,7 +39,6 @@ public:
   Callback& operator=(const Callback&) = delete;
   ~Callback() { reset(); }
 
-  explicit operator bool() const { return how_ != nullptr; }
   void operator()() { how_->call(place_); }
 
 private:

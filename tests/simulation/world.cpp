@@ -1,6 +1,5 @@
 #include "tests/simulation/world.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -27,10 +26,7 @@ bool World::step() {
   Callback what = std::move(callbacks_[event.what]);
   free_.push_back(event.what);
   what();
-  for (std::size_t i = 0; i < turned_.size(); ++i)
-    if (std::find(turned_.begin(), turned_.begin() + static_cast<std::ptrdiff_t>(i), turned_[i]) ==
-        turned_.begin() + static_cast<std::ptrdiff_t>(i))
-      turned_[i]->check();
+  for (Process* const process : turned_) process->check();
   turned_.clear();
   return true;
 }

@@ -104,7 +104,7 @@ public:
     } else {
       what();
       turn();
-      world_.turned_.push_back(this);
+      if (world_.turned_.empty() || world_.turned_.back() != this) world_.turned_.push_back(this);
     }
   }
   void pause();

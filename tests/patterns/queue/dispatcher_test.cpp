@@ -173,17 +173,26 @@ TEST_F(DispatcherTest, a_sink_may_be_given_more_time_than_a_worker) {
   EXPECT_EQ(dispatcher->why_waiting(job), "no sink has connected");
 }
 
-TEST_F(DispatcherTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_has_left_since) {
-  start({.heartbeats_per_second_max = 10});
-  std::vector<Worker*> crowd;
-  for (int i = 0; i < 40; ++i) crowd.push_back(&worker());
-  Worker& alice = worker();
-  for (Worker* one : crowd) {
-    one->say(Bye{});
-    one->next<Bye>();
-    one->fall_silent();
+class CrowdTest : public DispatcherTest {
+protected:
+  // One of 41, who was told to speak every 4.1 seconds. The others have left.
+  Worker& left_by_a_crowd() {
+    start({.heartbeats_per_second_max = 10});
+    std::vector<Worker*> crowd;
+    for (int i = 0; i < 40; ++i) crowd.push_back(&worker());
+    Worker& alice = worker();
+    for (Worker* one : crowd) {
+      one->say(Bye{});
+      one->next<Bye>();
+      one->fall_silent();
+    }
+    return alice;
   }
-  alice.fall_silent();  // It was told to speak every 4.1 seconds.
+};
+
+TEST_F(CrowdTest, a_peer_may_be_silent_for_as_long_as_it_was_told_whoever_has_left_since) {
+  Worker& alice = left_by_a_crowd();
+  alice.fall_silent();
   pass(10s);
   EXPECT_EQ(dispatcher->worker_count(), 1U);
 }
@@ -198,16 +207,8 @@ TEST_F(DispatcherTest, whoever_was_there_first_hears_of_a_crowd_how_often_to_spe
   EXPECT_EQ(alice.pace, (Pace{4100, 16'400}));
 }
 
-TEST_F(DispatcherTest, whoever_stays_hears_that_the_crowd_has_left_and_has_less_time_once_it_has_spoken) {
-  start({.heartbeats_per_second_max = 10});
-  std::vector<Worker*> crowd;
-  for (int i = 0; i < 40; ++i) crowd.push_back(&worker());
-  Worker& alice = worker();
-  for (Worker* one : crowd) {
-    one->say(Bye{});
-    one->next<Bye>();
-    one->fall_silent();
-  }
+TEST_F(CrowdTest, whoever_stays_hears_that_the_crowd_has_left_and_has_less_time_once_it_has_spoken) {
+  Worker& alice = left_by_a_crowd();
   pass(4200ms);
   EXPECT_EQ(alice.pace, (Pace{500, 2000}));
   alice.progress();
