@@ -84,14 +84,14 @@ public:
   }
 
   void drain() {
-    reactor_.post([this] {
+    when_begun([this] {
       if (options_.job.index.enabled) return drain_range();
       end_input(VentilatorEnding::drained, "stopped reading the input; finishing what was read");
       consider_halt();  // Its owner may want less than what was read: now, not after the next result.
     });
   }
   void cancel() {
-    reactor_.post([this] {
+    when_begun([this] {
       end_input(VentilatorEnding::halted, "cancelled");
       report_.ending = VentilatorEnding::halted;
       dispatcher_.cancel_job(job_, true, reactor_.now());
@@ -122,6 +122,7 @@ private:
   std::vector<Block> taken_;
   std::thread reader_;
   TimerId tick_;
+  bool begun_ = false;
   TimePoint started_;
   TimePoint moved_;  // When something was last settled.
   TimePoint next_progress_ = TimePoint::min();
@@ -301,7 +302,13 @@ private:
 
   // --- Input ---
 
+  // From any thread. A signal may come before run() has opened the job.
+  void when_begun(std::function<void()> call) {
+    reactor_.post([this, call = std::move(call)]() mutable { begun_ ? call() : when_begun(std::move(call)); });
+  }
+
   void begin() {
+    begun_ = true;
     started_ = moved_ = reactor_.now();
     dispatcher_.open_job(job_, options_.job, started_);
     if (resumed_) log_.info("resuming " + job_name() + " from " + options_.durable);
