@@ -352,29 +352,28 @@ void Session::update_credit(TimePoint now) {
   granted_.bytes = std::max(granted_.bytes, received_bytes_ + room(options_.credit_bytes, running_bytes_));
   const bool much = granted_.tasks - said_.tasks > options_.credit_tasks / 4 ||
                     granted_.bytes - said_.bytes > options_.credit_bytes / 4;
-  if (open() && much) liveness_.speak_by(now);
+  if (open() && much) say_progress(now);
 }
 
-void Session::say_progress(TimePoint now, const std::vector<RunningTask>& running) {
+// What was running when somebody last looked, and has not ended since, runs.
+void Session::say_progress(TimePoint now) {
   Progress progress{granted_, slots_, finished_, {}};
-  for (const RunningTask& task : running)
-    if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.begun = true;
   for (const auto& [id, lease] : leases_) {
     if (!lease.begun) continue;
     Duration longest{0};
-    for (const RunningTask& task : running)
-      if (task.lease == id) longest = std::max({longest, task.running, Duration{1}});
+    for (const RunningTask& task : running_)
+      if (task.lease == id && lease.running.contains(task.number))
+        longest = std::max({longest, task.running + (now - looked_), Duration{1}});
     progress.running.push_back({lease.job, id, lease.finished, static_cast<std::uint64_t>(longest.count())});
   }
   said_ = granted_;
   liveness_.on_said(now);
   say(std::move(progress));
-  say_milestones(running);
 }
 
-void Session::say_milestones(const std::vector<RunningTask>& running) {
+void Session::say_milestones() {
   std::vector<Milestone> milestones;
-  for (const RunningTask& task : running)
+  for (const RunningTask& task : running_)
     if (task.milestone && leases_.contains(task.lease)) milestones.push_back(*task.milestone);
   if (milestones == said_milestones_) return;
   said_milestones_ = milestones;
@@ -383,6 +382,10 @@ void Session::say_milestones(const std::vector<RunningTask>& running) {
 
 void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
   if (state_ == State::gone) return;
+  running_ = running;
+  looked_ = now;
+  for (const RunningTask& task : running_)
+    if (auto it = leases_.find(task.lease); it != leases_.end()) it->second.begun = true;
   if (state_ == State::greeting) {
     if (!leases_.empty() && liveness_.is_dead(now)) stop_orphans();
     if (now >= next_hello_) hello(now);
@@ -390,7 +393,8 @@ void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
     stop_orphans();
     forget_session(now, "the dispatcher is silent; introducing this worker again until it answers");
   } else if (liveness_.word_is_due(now)) {
-    say_progress(now, running);
+    say_progress(now);
+    say_milestones();
   }
   outbox_.on_tick(now);
   leave_if_idle();

@@ -204,6 +204,8 @@ private:
   std::uint64_t received_bytes_ = 0;
   Credit granted_;                          // Highest so far in this session.
   Credit said_;                             // As last sent.
+  std::vector<RunningTask> running_;        // As of
+  TimePoint looked_;                        // this moment.
   std::vector<Milestone> said_milestones_;  // In this session.
   std::uint64_t finished_ = 0;
   std::map<JobId, std::string> refused_;  // Jobs that this worker cannot run, and why.
@@ -222,8 +224,8 @@ private:
   void forget_if_done(LeaseId lease);
   void give_back(JobId job, LeaseId lease, Range range, ReturnReason reason);
   void update_credit(TimePoint now);
-  void say_progress(TimePoint now, const std::vector<RunningTask>& running);
-  void say_milestones(const std::vector<RunningTask>& running);
+  void say_progress(TimePoint now);
+  void say_milestones();
   std::vector<HeldRange> held() const;
   void drop(const std::vector<ResultId>& results);
   void leave_if_idle();

@@ -288,6 +288,35 @@ TEST_F(SessionTest, what_has_a_verdict_makes_room_for_as_many_tasks) {
   EXPECT_EQ(last_progress.credit.tasks, 160U);
 }
 
+// It waited for the next heartbeat or tick: a slot that does more than its credit in a tenth of a second stood still.
+TEST_F(SessionTest, says_at_once_that_much_credit_has_become_free) {
+  open();
+  open_job();
+  give({0, 60});
+  finish({0, 60});
+  tell(Verdicts{{{lease, {0, 20}, Verdict::stored}}});
+  EXPECT_EQ(last_progress.credit.tasks, 0U) << "a fifth of the window is not worth a message";
+  tell(Verdicts{{{lease, {20, 40}, Verdict::stored}}});
+  EXPECT_EQ(last_progress.credit.tasks, 160U);
+}
+
+TEST_F(SessionTest, credit_between_two_looks_at_the_slots_says_of_what_runs_what_is_known) {
+  open();
+  open_job();
+  give({0, 80});
+  now += 100ms;
+  session.on_tick(now, {{job, lease, 3, 40ms}, {job, lease, 50, 90ms}});
+  collect();
+  now += 10ms;
+  finish({0, 2});
+  finish({50, 1});
+  tell(Verdicts{{{lease, {0, 3}, Verdict::stored}}});
+  finish({4, 46});
+  tell(Verdicts{{{lease, {4, 46}, Verdict::stored}}});
+  ASSERT_EQ(last_progress.running.size(), 1U);
+  EXPECT_EQ(last_progress.running[0].running_nanoseconds, 50'000'000U) << "number 50 has ended, number 3 runs on";
+}
+
 TEST_F(SessionTest, a_route_in_a_new_session_to_the_same_sink_sends_nothing_twice) {
   open();
   open_job();
