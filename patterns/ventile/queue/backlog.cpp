@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include <ventile/base/planted.hpp>
+#include <ventile/queue/large.hpp>
 
 namespace ventile {
 namespace {
@@ -12,10 +13,13 @@ std::uint64_t bytes_each(const Pending& pending) {
   return pending.bytes / std::max<std::uint64_t>(pending.range.count, 1);
 }
 
+bool is_large(const Pending& pending) { return are_large(pending.bytes, pending.range.count); }
+
 // Sizes are estimates once runs are joined; joining only similar ones keeps a batch near its byte limit. Suspects
-// are never joined: they were taken apart on purpose.
+// are never joined: they were taken apart on purpose. Nor are large payloads: they lie in blocks as they were added,
+// and a batch that ends where a block does is sent without a copy.
 bool similar(const Pending& a, const Pending& b) {
-  if (a.history.suspicion > 0) return false;
+  if (a.history.suspicion > 0 || (is_large(a) && is_large(b))) return false;
   const std::uint64_t small = std::min(bytes_each(a), bytes_each(b));
   const std::uint64_t large = std::max(bytes_each(a), bytes_each(b));
   return a.history == b.history && large <= 2 * small + 64;

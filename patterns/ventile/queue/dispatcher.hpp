@@ -91,7 +91,7 @@ struct DispatcherOptions {
   Duration finished_lease = std::chrono::seconds{10};  // Finished, but no verdict while the sink acknowledges others.
   Duration sink_grace =
       std::chrono::seconds{10};  // The sink that has results of a job may be gone so long before another gets the job.
-  std::uint64_t batch_bytes_max = 256 * 1024;  // Payload of one batch; a larger task goes alone.
+  std::uint64_t batch_bytes_max = 512 * 1024;  // Payload of one batch; a larger task goes alone.
   std::uint32_t max_crashes = 3;               // Deaths alone after which a task is dead.
   // What a dead worker had begun runs alone from then on, to find out which task it was. False where tasks cannot harm
   // their worker, as commands, which are processes of their own: then every death of a worker that had begun a task

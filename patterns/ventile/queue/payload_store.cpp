@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include <ventile/queue/large.hpp>
 #include <ventile/wire/frame.hpp>
 
 namespace ventile {
@@ -16,12 +17,8 @@ void PayloadStore::add(Range range, PayloadWriter&& payloads) {
   blocks_.emplace(range.first, Block{std::move(payloads), nullptr, {}, range.count, bytes});
 }
 
-// Smaller ones are copied faster than they are looked after.
 bool PayloadStore::Block::lendable() const {
-  constexpr std::size_t lent_bytes_min = std::size_t{32} << 10;
-  constexpr std::size_t payload_bytes_min = 4096;
-  return frame == nullptr && payloads.headroom() == frame_header_size && payloads.size() >= lent_bytes_min &&
-         payloads.size() >= payload_bytes_min * payloads.count();
+  return frame == nullptr && payloads.headroom() == frame_header_size && are_large(payloads.size(), payloads.count());
 }
 
 std::shared_ptr<const Buffer> PayloadStore::lend(Range range, std::size_t bytes_max, const Finish& finish) {

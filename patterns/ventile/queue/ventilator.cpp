@@ -15,7 +15,7 @@
 namespace ventile {
 namespace {
 
-constexpr std::size_t block_bytes = 256 * 1024;  // What the reader hands over at once.
+constexpr std::size_t block_bytes = 512 * 1024;  // What the reader hands over at once.
 constexpr std::uint32_t block_tasks = 64 * 1024;
 constexpr std::size_t blocks_waiting_max = 4;
 constexpr Duration progress_interval = std::chrono::milliseconds{100};

@@ -107,7 +107,7 @@ public:
   }
 
 private:
-  static constexpr std::size_t section_bytes_max = std::size_t{256} << 10;       // Results gathered in one message.
+  static constexpr std::size_t section_bytes_max = std::size_t{512} << 10;       // Results gathered in one message.
   static constexpr std::size_t result_bytes_max = message_bytes_default - 4096;  // A larger one fails its task.
 
   struct SinkLink {

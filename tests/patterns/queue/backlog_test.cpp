@@ -53,6 +53,17 @@ TEST(Backlog, never_joins_suspects_for_they_were_taken_apart_on_purpose) {
   EXPECT_EQ(backlog.ranges(), (std::vector<Range>{{0, 5}, {5, 5}, {10, 5}}));
 }
 
+// Two blocks of three tasks that are leased four at a time are copied for every lease, for none ends where a block
+// does.
+TEST(Backlog, large_payloads_that_were_added_together_are_given_out_together) {
+  constexpr std::uint64_t large = 64 << 10;
+  Backlog backlog;
+  backlog.add(tasks({0, 3}, large));
+  backlog.add(tasks({3, 3}, large));
+  EXPECT_EQ(backlog.take({.count = 4}), tasks({0, 3}, large));
+  EXPECT_EQ(backlog.take({.count = 4}), tasks({3, 3}, large));
+}
+
 TEST(Backlog, stays_within_the_bytes_asked_for) {
   Backlog backlog;
   backlog.add(tasks({0, 100}, 10));
