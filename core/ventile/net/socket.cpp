@@ -108,6 +108,7 @@ void Socket::linger(Duration longest) {
 void Socket::set_connection_options(const ConnectionOptions& options) {
   assert(options.frame_bytes_max > 0);
   zmq_setsockopt(handle_, ZMQ_MAXMSGSIZE, &options.frame_bytes_max, sizeof options.frame_bytes_max);
+  set_option(ZMQ_BACKLOG, options.backlog);
   set_option(ZMQ_HANDSHAKE_IVL, to_milliseconds(options.handshake_time_max));
   set_option(ZMQ_RECONNECT_IVL, to_milliseconds(options.reconnect_first));
   set_option(ZMQ_RECONNECT_IVL_MAX, to_milliseconds(options.reconnect_longest));

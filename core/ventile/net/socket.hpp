@@ -27,8 +27,12 @@ class Porter;
 
 // What holds for each connection of a socket, whatever its kind.
 struct ConnectionOptions {
-  std::int64_t frame_bytes_max = 2 << 20;                     // A larger frame closes its connection. Not on inproc.
-  Duration handshake_time_max = std::chrono::seconds{3};      // An idle stranger is then closed.
+  std::int64_t frame_bytes_max = 2 << 20;                 // A larger frame closes its connection. Not on inproc.
+  Duration handshake_time_max = std::chrono::seconds{3};  // An idle stranger is then closed.
+  // Connections that the kernel has made and we have not come to yet; no more than the system allows (somaxconn, 4,096
+  // on Linux). Whoever comes when it is full is not told, and tries again after 1, 3, 7 s: with libzmq's 100, a
+  // thousand workers that came at once needed up to half a minute.
+  int backlog = 4096;
   Duration reconnect_first = std::chrono::milliseconds{100};  // Doubles, with jitter, up to reconnect_longest.
   Duration reconnect_longest = std::chrono::seconds{5};
   Duration keepalive_idle = std::chrono::seconds{30};     // Then probe every keepalive_interval; dead after
