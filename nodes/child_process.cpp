@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include <ventile/base/turns.hpp>
+
 namespace ventile {
 namespace {
 
@@ -23,6 +25,7 @@ Error system_error(const std::string& what) { return Error{Code::unavailable, wh
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // On TERM a worker would first finish what it has.
   if (getppid() != parent) _exit(not_executed);
   setpgid(0, 0);
+  have_usual_turns();
   signal(SIGPIPE, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);

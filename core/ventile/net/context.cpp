@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <ventile/base/turns.hpp>
 #include <ventile/net/context_state.hpp>
 #include <ventile/net/gatekeeper.hpp>
 
@@ -38,6 +39,7 @@ Context::State::~State() {
 }
 
 void* Context::State::open(const void* owner, int kind, const char* kind_name) {
+  const ShortTurns short_turns;  // For the threads that libzmq starts with the first socket.
   void* const socket = zmq_socket(handle, kind);
   if (socket == nullptr) {
     throw std::runtime_error(std::string("Cannot open a ") + kind_name + " socket: " + zmq_strerror(errno));

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include <ventile/base/turns.hpp>
+
 namespace ventile {
 
 namespace {
@@ -118,6 +120,7 @@ void Reactor::on_turn_end(Function function) { turn_end_ = std::move(function); 
 
 void Reactor::run() {
   assert(owner_.claim());
+  const ShortTurns short_turns;
   for (bool stopping = false; !stopping;) {
     const bool polled = wait();
     now_ = Clock::now();

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include <ventile/base/turns.hpp>
 #include <ventile/task/blocking.hpp>
 #include <ventile/task/slot.hpp>
 
@@ -125,6 +126,7 @@ void Runner::State::add_slot() {
 }
 
 void Runner::State::serve(std::uint32_t slot) {
+  have_usual_turns();  // It was perhaps started by a reactor.
   here = this;
   here_slot = slot;
   bool works = false;

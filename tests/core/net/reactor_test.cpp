@@ -17,7 +17,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ventile/base/turns.hpp>
+
 #include "fixture.hpp"
+#include "tests/support/slice.hpp"
 
 namespace ventile {
 namespace {
@@ -46,6 +49,17 @@ TEST_F(ReactorTest, timers_come_in_the_order_of_their_times) {
   stop_at(now + milliseconds{4});
   reactor.run();
   EXPECT_THAT(said, ElementsAre("first", "second", "second, asked later", "third"));
+}
+
+TEST_F(ReactorTest, has_short_turns_while_it_runs) {
+  const std::uint64_t usual = slice_of_this_thread();
+  std::uint64_t within = 0;
+  reactor.post([&] { within = slice_of_this_thread(); });
+  reactor.post([&] { reactor.stop(); });
+  reactor.run();
+  const ShortTurns turns;
+  EXPECT_EQ(within, slice_of_this_thread());
+  EXPECT_LE(within, usual);
 }
 
 // `ventile map` ran its roles in threads and was aborted when the main thread took them apart.

@@ -13,7 +13,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ventile/base/turns.hpp>
+
 #include "tests/core/task/fixture.hpp"
+#include "tests/support/slice.hpp"
 
 namespace ventile {
 namespace {
@@ -81,6 +84,20 @@ TEST_F(RunnerTest, a_batch_comes_out) {
   ASSERT_TRUE(events.wait_for_tasks(10'000));
   EXPECT_EQ(finished(), IntervalSet(Range{5, 10'000}));
   for (const Finished& finished : events.all<Finished>()) EXPECT_EQ(finished.lease, lease(3));
+}
+
+TEST_F(RunnerTest, slots_that_a_reactor_has_started_have_the_usual_turns_of_whoever_computes) {
+  const std::uint64_t usual = slice_of_this_thread();
+  const ShortTurns turns;
+  make(1);
+  std::uint64_t of_the_slot = 0;
+  runner->start(index_batch(index_job_of([&of_the_slot](int i) {
+                              of_the_slot = slice_of_this_thread();
+                              return i;
+                            }),
+                            {0, 1}));
+  ASSERT_TRUE(events.wait_for_tasks(1));
+  EXPECT_EQ(of_the_slot, usual);
 }
 
 TEST_F(RunnerTest, all_slots_share_one_batch) {
