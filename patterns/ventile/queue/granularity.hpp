@@ -15,7 +15,9 @@ struct GranularityOptions {
   Duration batch_max = std::chrono::milliseconds{50};        // Of what clients who share a slot have there, a third.
   Duration fold_min = std::chrono::milliseconds{20};         // A fold of less reduces nothing.
   Duration round_trip_max = std::chrono::milliseconds{500};  // A longer one is not filled with work.
-  std::uint64_t growth_max = 8;          // A batch has at most this many times the tasks of a known one.
+  // A batch has at most this many times the tasks of a known one. It is more than least_part: else whoever gets the
+  // least part of a batch, because many wait, never shows that he can do more than that.
+  std::uint64_t growth_max = 16;
   std::uint64_t tasks_max = UINT64_MAX;  // Of a batch, however short they are.
   // Where many wait, everybody gets a share of what there is, but no less than this part of a batch, for moving less
   // would be most of its cost: a millisecond of work while more input comes, and little more than the move itself when

@@ -38,6 +38,18 @@ TEST(Granularity, a_batch_grows_from_what_was_seen_and_not_by_leaps) {
   EXPECT_EQ(granularity.batch(), GranularityOptions{}.growth_max);
 }
 
+// A thousand workers got 250 tasks of a microsecond each for ever: the least part of a batch was as large as what was
+// seen, and the batch that much larger and no more.
+TEST(Granularity, where_many_wait_batches_grow_all_the_same) {
+  Granularity granularity;
+  granularity.observe(1, 1us);
+  for (int round = 0; round < 20; ++round) {
+    const std::uint64_t part = std::max<std::uint64_t>(granularity.least(false), 1);
+    granularity.observe(part, part * 1us);
+  }
+  EXPECT_EQ(granularity.batch(), 10'000U);
+}
+
 TEST(Granularity, one_slow_task_among_many_makes_batches_a_little_smaller_only) {
   Granularity granularity = after_seeing(1us);
   granularity.observe(1, 100us);  // A page fault.
