@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -43,11 +44,14 @@ bool receive_request(int requests, PassedDescriptors& passed) {
   } while (size < 0 && errno == EINTR);
   if (size <= 0) return false;
   const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  if (rights == nullptr || rights->cmsg_len != CMSG_LEN(passed_count * sizeof(int)))
-    return true;  // Out of descriptors.
+  if (rights == nullptr) return true;
+  const std::size_t count = std::min(passed_count, (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
   std::array<int, passed_count> numbers{};
-  std::memcpy(numbers.data(), CMSG_DATA(rights), sizeof numbers);
-  for (std::size_t i = 0; i < passed_count; ++i) passed[i] = Descriptor{numbers[i]};
+  std::memcpy(numbers.data(), CMSG_DATA(rights), count * sizeof(int));
+  for (std::size_t i = 0; i < count; ++i) passed[i] = Descriptor{numbers[i]};
+  // Out of descriptors there are fewer. Kept, they would hide from the slot that nobody is at their other ends.
+  if (count != passed_count)
+    for (Descriptor& descriptor : passed) descriptor.close();
   return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@
 
 #include <tests/core/task/fixture.hpp>
 #include <ventile/isolation/messages.hpp>
+#include <ventile/isolation/server.hpp>
+#include <ventile/isolation/slot_process.hpp>
 #include <ventile/task/context.hpp>
 
 namespace ventile {
@@ -208,6 +211,40 @@ TEST_F(IsolationTest, a_task_is_not_blamed_for_what_an_earlier_one_did_to_its_pr
   EXPECT_EQ(counters[3], 2);
 }
 
+// Nor does one death in company count where one death is enough.
+TEST_F(IsolationTest, a_death_in_company_does_not_count_even_where_the_first_that_does_is_the_last) {
+  static bool damaged = false;
+  const auto job = indexed(isolated(
+      [](std::int64_t i) {
+        if (i == 0) damaged = true;
+        if (i == 3 && damaged) std::abort();
+        return i;
+      },
+      {}, {.crashes_max = 1}));
+  EXPECT_THAT(outcomes(job, 5), ElementsAre("0", "1", "2", "3", "4"));
+}
+
+TEST_F(IsolationTest, the_deaths_of_one_task_do_not_count_against_the_next) {
+  const auto job = indexed(isolated([this](std::int64_t i) {
+    ++counters[static_cast<std::size_t>(i)];
+    if (i == 1 || i == 2) std::abort();
+    return i;
+  }));
+  EXPECT_THAT(outcomes(job, 4), ElementsAre("0", HasSubstr("(3 times)"), HasSubstr("(3 times)"), "3"));
+  EXPECT_GE(counters[2], 3);
+}
+
+TEST_F(IsolationTest, a_crash_after_a_time_out_is_said_to_be_a_crash) {
+  const auto job = indexed(isolated(
+      [](std::int64_t i) -> int {
+        if (i == 1) std::abort();
+        for (;;) pause();
+      },
+      {.repeatable = false}));
+  job->timeout = 100ms;
+  EXPECT_THAT(outcomes(job, 2), ElementsAre(StartsWith("failed timeout"), StartsWith("dead crash")));
+}
+
 TEST_F(IsolationTest, an_exit_is_a_death_with_its_status) {
   const auto job = indexed(isolated([](std::int64_t) -> int { _exit(3); }, {}, {.crashes_max = 1}));
   EXPECT_THAT(outcomes(job, 1), ElementsAre("dead crash: its process ended with exit status 3"));
@@ -359,6 +396,29 @@ TEST_F(IsolationTest, a_process_that_leaks_is_replaced_before_it_harms_others) {
   EXPECT_EQ(counters[0], 40) << "some had no memory, and ran again";
 }
 
+TEST_F(IsolationTest, what_must_not_run_twice_does_not_although_it_found_no_memory_in_company) {
+  const auto job = indexed(isolated(
+      [this](std::int64_t i) {
+        ++counters[static_cast<std::size_t>(i)];
+        if (i == 2) throw std::bad_alloc{};
+        return i;
+      },
+      {.repeatable = false}, {.memory_bytes_max = std::uint64_t{64} << 20}));
+  EXPECT_THAT(outcomes(job, 4), ElementsAre("0", "1", StartsWith("failed std::bad_alloc"), "3"));
+  EXPECT_EQ(counters[2], 1);
+}
+
+// The machine itself has none left then, and another process would not find any either.
+TEST_F(IsolationTest, who_finds_no_memory_although_there_is_no_limit_has_failed_at_once) {
+  const auto job = indexed(isolated([this](std::int64_t i) {
+    ++counters[static_cast<std::size_t>(i)];
+    if (i == 2) throw std::bad_alloc{};
+    return i;
+  }));
+  EXPECT_THAT(outcomes(job, 4), ElementsAre("0", "1", StartsWith("failed std::bad_alloc"), "3"));
+  EXPECT_EQ(counters[2], 1);
+}
+
 // Of the mapping that holds this address: what this process has for itself alone, in kilobytes.
 std::int64_t private_kilobytes_around(const void* address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
@@ -502,6 +562,49 @@ TEST_F(MadProcessTest, who_ends_before_its_task_has_is_dead) {
   EXPECT_THAT(all, ElementsAre("0", StartsWith("dead crash"), "2"));
 }
 
+TEST_F(MadProcessTest, whose_results_cannot_be_read_is_dead) {
+  const auto all = outcomes_around([](int stream) {
+    const std::byte nil{0xc0};
+    PayloadWriter payloads{0};
+    payloads.append(Bytes{&nil, 1});
+    (void)isolation::write_message(stream, isolation::Kind::results, Bytes{&nil, 1}, 1, payloads.take());
+  });
+  EXPECT_THAT(all, ElementsAre("0", StartsWith("dead crash"), "2"));
+}
+
+// Gives the result of the task that runs here, and no more of it is wanted.
+void give_result(std::int64_t value) {
+  PayloadWriter payloads{0};
+  payloads.append(pack_to_buffer(value).bytes());
+  const Buffer section = payloads.take();
+  for (const int stream : own_sockets(SOCK_STREAM))
+    (void)isolation::write_message(stream, isolation::Kind::results, pack_to_buffer(isolation::Ended{}), 1, section);
+}
+
+// Nobody waits for it then, and its time-out does not count any more.
+TEST_F(MadProcessTest, who_does_not_end_although_it_has_its_result_is_not_waited_for) {
+  const auto job = indexed(isolated([this](std::int64_t i) {
+    if (counters[0]++ != 0) return i;
+    give_result(7);
+    for (;;) pause();
+  }));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre("7"));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre("0"));
+}
+
+TEST_F(MadProcessTest, whose_end_cannot_be_read_is_let_go) {
+  const auto job = indexed(isolated([this](std::int64_t i) {
+    if (counters[0]++ != 0) return i;
+    give_result(7);
+    const std::byte nil{0xc0};
+    for (const int stream : own_sockets(SOCK_STREAM))
+      (void)isolation::write_message(stream, isolation::Kind::end, Bytes{&nil, 1}, 0, {});
+    for (;;) pause();
+  }));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre("7"));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre("0"));
+}
+
 // Its slot would be ended by SIGBUS when it looks next.
 TEST_F(MadProcessTest, nobody_takes_away_memory_that_a_slot_looks_at) {
   const auto job = indexed(isolated([](std::int64_t) {
@@ -510,6 +613,266 @@ TEST_F(MadProcessTest, nobody_takes_away_memory_that_a_slot_looks_at) {
     return refused;
   }));
   EXPECT_THAT(outcomes(job, 2), ElementsAre("1", "1"));
+}
+
+// A process that says in that memory that it runs a task which it was never given, and ends.
+void die_without_a_reason() {
+  for (const int memory : own_shared_memory()) {
+    void* const begun = mmap(nullptr, sizeof(isolation::Begun), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    if (begun != MAP_FAILED) static_cast<isolation::Begun*>(begun)->offset = 1000;
+  }
+  _exit(3);
+}
+
+// Its slot would look for the culprit for ever.
+TEST_F(MadProcessTest, who_hides_what_it_died_of_is_given_up_after_three_deaths) {
+  const auto job = indexed(isolated([this](std::int64_t) -> int {
+    ++counters[0];
+    die_without_a_reason();
+    return 0;
+  }));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre(StartsWith("failed isolation: the processes of slots do not live")));
+  EXPECT_EQ(counters[0], 3);
+  EXPECT_THAT(gone, HasSubstr("ended with exit status 3"));
+}
+
+TEST_F(MadProcessTest, deaths_without_a_reason_are_forgotten_when_a_task_has_ended) {
+  const auto job = indexed(isolated([this](std::int64_t i) {
+    if (i < 3 && counters[static_cast<std::size_t>(i)]++ == 0) die_without_a_reason();
+    return i;
+  }));
+  EXPECT_THAT(outcomes(job, 4), ElementsAre("0", "1", "2", "3"));
+  EXPECT_EQ(gone, "");
+}
+
+TEST_F(IsolatedSlotsTest, progress_that_cannot_be_the_tasks_is_not_seen) {
+  const auto job = indexed(isolated([this](TaskContext context, std::int64_t i) {
+    const isolation::Said too_long{0, 900, 5000, {}};
+    const isolation::Said of_another{7, 900, 0, {}};
+    const isolation::Said cut{0, 900, 0, {}};
+    for (const int orders : own_sockets(SOCK_SEQPACKET)) {
+      (void)send(orders, &too_long, sizeof too_long, 0);
+      (void)send(orders, &of_another, sizeof of_another, 0);
+      (void)send(orders, &cut, offsetof(isolation::Said, text), 0);
+    }
+    context.progress(0.25, "a quarter");
+    while (counters[0] == 0) std::this_thread::yield();
+    return i;
+  }));
+  Runner runner{{.slots = 1, .run = {.limits = test_limits}}, events.callback()};
+  runner.start(index_batch(job, {0, 1}));
+  std::optional<Milestone> seen;
+  while (!seen) {
+    seen = runner.status().front().milestone;
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(seen->permille, 250U);
+  counters[0] = 1;
+  ASSERT_TRUE(events.wait_for_tasks(1));
+}
+
+// --- What a process has from its node, and its node from it ---
+
+// It could speak for its siblings, or ask for more of them.
+TEST_F(IsolationTest, a_process_has_no_socket_of_packets_but_its_own) {
+  const auto job = indexed(isolated(
+      [](std::int64_t) { return static_cast<std::int64_t>(own_sockets(SOCK_SEQPACKET).size()); }, {}, {.slots = 3}));
+  EXPECT_THAT(outcomes(job, 2), ElementsAre("1", "1"));
+}
+
+TEST_F(IsolationTest, a_ctrl_c_is_for_the_node_alone) {
+  const auto job = indexed(isolated([](std::int64_t i) { return std::int64_t{getpgid(i == 0 ? getppid() : 0)}; }));
+  const std::string ours = std::to_string(getpgrp());
+  EXPECT_THAT(outcomes(job, 2), testing::Each(testing::Ne(ours)));
+}
+
+TEST_F(IsolationTest, what_the_node_does_not_heed_a_process_does) {
+  const auto before = std::signal(SIGUSR1, SIG_IGN);
+  const auto job = indexed(isolated(
+      [](std::int64_t i) {
+        raise(SIGUSR1);
+        return i;
+      },
+      {}, {.crashes_max = 1}));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre(StartsWith("dead crash: its process ended by signal 10")));
+  std::signal(SIGUSR1, before);
+}
+
+TEST_F(IsolationTest, what_the_node_has_not_written_yet_is_written_once) {
+  std::FILE* const file = std::tmpfile();
+  ASSERT_NE(file, nullptr);
+  std::fputs("once", file);
+  const auto job = indexed(isolated([](std::int64_t i) { return i; }));
+  EXPECT_THAT(outcomes(job, 1), ElementsAre("0"));
+  std::fflush(file);
+  EXPECT_EQ(std::ftell(file), 4);
+  char text[16] = {};
+  std::rewind(file);
+  EXPECT_EQ(std::fread(text, 1, sizeof text, file), 4U);
+  std::fclose(file);
+}
+
+TEST_F(IsolationTest, the_node_hears_the_signals_that_it_heard_before) {
+  sigset_t before;
+  sigset_t after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  isolated([](std::int64_t i) { return i; });
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < NSIG; ++signal)
+    EXPECT_EQ(sigismember(&before, signal), sigismember(&after, signal)) << signal;
+}
+
+// As long as it lives no descriptor can be opened.
+class NoDescriptors {
+public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+private:
+  rlimit before_{};
+};
+
+TEST_F(IsolationTest, without_descriptors_nothing_is_isolated) {
+  tasks.add("function", [](std::int64_t i) { return i; });
+  const Status isolated_then = [&] {
+    const NoDescriptors none;
+    return isolate(tasks, {});
+  }();
+  ASSERT_FALSE(isolated_then);
+  EXPECT_THAT(isolated_then.error().message, StartsWith("no socket for the process that forks slots"));
+}
+
+// The process that forks, asked by hand.
+class ServerTest : public testing::Test {
+protected:
+  ServerTest() {
+    tasks.add("function", [this](std::int64_t i) {
+      // Something that a task leaves behind, and that has the pipe.
+      if (i == leaves_something && fork() == 0)
+        for (;;) pause();
+      return i;
+    });
+    EXPECT_EQ(pipe2(pipe_ends, O_CLOEXEC), 0);
+    isolation::Server server = *isolation::start_server(tasks, {});
+    server_process = server.process;
+    requests = server.requests.get();
+    processes.emplace(std::move(server),
+                      IsolationOptions{.slots = 1, .on_gone = [this](const std::string& why) { gone = why; }});
+    job->id = {1, 2};
+    job->function = tasks.find("function");
+    job->index.enabled = true;
+  }
+  ~ServerTest() override {
+    processes.reset();
+    for (const int end : pipe_ends) close(end);
+  }
+
+  // Whether it runs what it is sent.
+  bool works(isolation::SlotProcess& process, std::uint64_t index = 0) {
+    isolation::Incoming message;
+    return process.send("function", *index_batch(job, {index, 1}), 0, 1, 0) &&
+           process.wait(message, never) == isolation::SlotProcess::Happened::results &&
+           process.wait(message, never) == isolation::SlotProcess::Happened::group_end;
+  }
+  // Nobody has the pipe's other end any more.
+  bool pipe_ends_here() {
+    close(std::exchange(pipe_ends[1], -1));
+    char nothing = 0;
+    return read(pipe_ends[0], &nothing, 1) == 0;
+  }
+  void ask_with(const std::vector<int>& descriptors) const {
+    char byte = 0;
+    iovec part{&byte, 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (!descriptors.empty()) {
+      const std::size_t bytes = descriptors.size() * sizeof(int);
+      message.msg_control = control.data();
+      message.msg_controllen = CMSG_SPACE(bytes);
+      cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(bytes);
+      std::memcpy(CMSG_DATA(rights), descriptors.data(), bytes);
+    }
+    ASSERT_EQ(sendmsg(requests, &message, MSG_NOSIGNAL), 1);
+  }
+
+  static constexpr std::int64_t leaves_something = 1;
+  TaskRegistry tasks;
+  int pipe_ends[2] = {-1, -1};
+  pid_t server_process = 0;
+  int requests = -1;
+  std::string gone;
+  std::optional<isolation::SlotProcesses> processes;
+  std::shared_ptr<TaskJob> job = std::make_shared<TaskJob>();
+};
+
+// Out of descriptors it gets some of them, or none. It once kept those that it got, so that a slot waited for ever for
+// a process that was never made.
+TEST_F(ServerTest, a_request_that_has_lost_descriptors_is_dropped_with_those_that_came) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  ask_with({});
+  ask_with({ends[1]});
+  ask_with({ends[1], ends[1], ends[1], ends[1]});
+  close(ends[1]);
+  char nothing = 0;
+  EXPECT_EQ(read(ends[0], &nothing, 1), 0);
+  close(ends[0]);
+  const auto process = processes->take(true);
+  EXPECT_TRUE(works(*process));
+}
+
+TEST_F(ServerTest, what_a_task_has_left_behind_ends_when_the_server_is_let_go) {
+  const auto process = processes->take(true);
+  ASSERT_TRUE(works(*process, leaves_something));
+  processes.reset();
+  EXPECT_TRUE(pipe_ends_here());
+}
+
+TEST_F(ServerTest, a_process_that_goes_with_the_server_was_killed) {
+  const auto process = processes->take(true);
+  ASSERT_TRUE(works(*process));
+  kill(server_process, SIGKILL);
+  isolation::Incoming message;
+  EXPECT_EQ(process->wait(message, never), isolation::SlotProcess::Happened::died);
+  EXPECT_EQ(process->how_it_ended(), "ended by signal 9 (Killed)");
+}
+
+TEST_F(ServerTest, without_descriptors_there_is_no_process_and_with_them_again) {
+  {
+    const NoDescriptors none;
+    EXPECT_NE(processes->take(true), nullptr) << "made ahead";
+    EXPECT_EQ(processes->take(true), nullptr);
+  }
+  EXPECT_THAT(gone, StartsWith("no process can be made for a slot: the sockets of a slot's process"));
+  EXPECT_TRUE(works(*processes->take(true)));
+}
+
+TEST_F(ServerTest, no_more_processes_are_kept_than_there_are_slots) {
+  auto first = processes->take(false);
+  auto second = processes->take(false);
+  ASSERT_TRUE(works(*second));
+  processes->give_back(std::move(first));
+  processes->give_back(std::move(second));
+  EXPECT_EQ(processes->take(false)->groups(), 0U);
+}
+
+TEST_F(ServerTest, a_process_in_which_something_ran_is_not_fresh) {
+  auto used = processes->take(false);
+  ASSERT_TRUE(works(*used));
+  processes->give_back(std::move(used));
+  EXPECT_EQ(processes->take(true)->groups(), 0U);
+  EXPECT_EQ(processes->take(false)->groups(), 1U);
 }
 
 // --- The end -----------------------------------------------------------------------------------------------------
