@@ -407,5 +407,19 @@ TEST(ConfinementTest, what_commands_may_do_is_said_in_words_that_are_checked) {
             "--user: there is no user 'nobody-has-this-name' on this machine");
 }
 
+// One that was not understood would be one that is not there.
+TEST(ConfinementTest, a_limit_that_is_not_understood_is_said_and_nothing_runs_without_it) {
+  const auto error_of = [](const std::string& limit) {
+    const Result<Confinement> confinement = confinement_of({{}, {"files=64", limit}});
+    return confinement ? "none" : confinement.error().message;
+  };
+  EXPECT_EQ(error_of("files=many"), "--limit files: expected a whole number from 0 to 1073741824, got \"many\"");
+  EXPECT_EQ(error_of("files=-1"), "--limit files: expected a whole number from 0 to 1073741824, got \"-1\"");
+  EXPECT_EQ(error_of("processes=1073741825"),
+            "--limit processes: expected a whole number from 0 to 1073741824, got \"1073741825\"");
+  EXPECT_EQ(error_of("cpu=long"), "--limit cpu: expected a duration such as 500ms, 3s, 2m or 1h30m, got \"long\"");
+  EXPECT_EQ(error_of("memory"), "--limit: expected cpu, memory, files, processes or file-size, and =N, got \"memory\"");
+}
+
 }  // namespace
 }  // namespace ventile

@@ -613,6 +613,27 @@ TEST_F(ConfinedTest, no_id_of_ours_is_left_to_go_back_to) {
             "Uid: 65534 65534 65534 65534 Gid: 65534 65534 65534 65534 Groups: 65534 ");
 }
 
+// Whose name is no number, and so is looked for as a name.
+TEST_F(ConfinedTest, a_number_that_no_user_can_have_is_nobodys_name) {
+  for (const std::string name : {"99999999999999999999", "4294967296", ""})
+    EXPECT_EQ(account_of(name).error().message, "there is no user '" + name + "' on this machine");
+}
+
+// It would find out when it starts the first command, and not say which option was wrong.
+TEST_F(ConfinedTest, who_is_not_root_is_told_that_nobody_else_can_be_had) {
+  if (geteuid() != 0) {
+    EXPECT_EQ(account_of("root").error().message, "only root can run commands as another user, and this is not root");
+    return;
+  }
+  ASSERT_EQ(seteuid(65534), 0);
+  const Result<UserAccount> root = account_of("root");
+  const Result<UserAccount> itself = account_of("65534");
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_FALSE(root);
+  EXPECT_EQ(root.error().message, "only root can run commands as another user, and this is not root");
+  EXPECT_TRUE(itself);
+}
+
 TEST_F(ConfinedTest, a_user_that_is_not_there_is_named) {
   EXPECT_EQ(account_of("nobody-has-this-name").error().message,
             "there is no user 'nobody-has-this-name' on this machine");
