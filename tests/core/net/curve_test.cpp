@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include <ventile/net/curve.hpp>
+#include <ventile/net/gatekeeper.hpp>
 
 #include "fixture.hpp"
 
@@ -312,6 +313,156 @@ TEST(GatekeeperDeathTest, an_exception_in_it_ends_the_process) {
     (void)router.bind(endpoint("tcp://127.0.0.1:0"));  // A stranger knocks before it serves.
   };
   EXPECT_DEATH(serve(), "the list is broken");
+}
+
+// Writes down what it is asked: a look at the list, or to read it anew.
+class Diary final : public Admission {
+public:
+  bool admits(std::string_view public_key) const override {
+    const std::lock_guard lock(mutex_);
+    entries_ += 'a';
+    return public_key == key_ && is_there_;
+  }
+  void refresh() override {
+    const std::lock_guard lock(mutex_);
+    entries_ += 'r';
+    if (entries_.ends_with("ar")) is_there_ = true;
+  }
+  void expect(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    key_ = key;
+  }
+  std::string entries() const {
+    const std::lock_guard lock(mutex_);
+    return entries_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  mutable std::string entries_;
+  std::string key_;
+  bool is_there_ = false;
+};
+
+// Asked as libzmq asks it, and as it does not.
+class GatekeeperTest : public testing::Test {
+protected:
+  ~GatekeeperTest() override {
+    zmq_ctx_shutdown(context);
+    keeper.reset();
+    zmq_ctx_term(context);
+  }
+
+  std::vector<std::string> question(const std::string& its_domain,
+                                    const std::string& raw = std::string(32, 'k')) const {
+    return {"1.0", "7", its_domain, "192.0.2.1", "", "CURVE", raw};
+  }
+  static std::string key_of(const std::string& raw) {
+    std::string text(curve_key_size + 1, '\0');
+    zmq_z85_encode(text.data(), reinterpret_cast<const std::uint8_t*>(raw.data()), raw.size());
+    text.pop_back();
+    return text;
+  }
+  // Version, id, status, its text, the user and nothing.
+  std::vector<std::string> ask(const std::vector<std::string>& parts) const {
+    void* const socket = zmq_socket(context, ZMQ_REQ);
+    EXPECT_EQ(zmq_connect(socket, "inproc://zeromq.zap.01"), 0);
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      zmq_send(socket, parts[i].data(), parts[i].size(), i + 1 < parts.size() ? ZMQ_SNDMORE : 0);
+    std::vector<std::string> answer;
+    for (int more = 1; more != 0;) {
+      zmq_msg_t part;
+      zmq_msg_init(&part);
+      if (zmq_msg_recv(&part, socket, 0) < 0) throw std::runtime_error(zmq_strerror(errno));
+      answer.emplace_back(static_cast<const char*>(zmq_msg_data(&part)), zmq_msg_size(&part));
+      more = zmq_msg_more(&part);
+      zmq_msg_close(&part);
+    }
+    zmq_close(socket);
+    return answer;
+  }
+  std::size_t lines() const {
+    const std::lock_guard lock(mutex);
+    return logged;
+  }
+
+  void* const context = zmq_ctx_new();
+  mutable std::mutex mutex;
+  std::size_t logged = 0;
+  std::optional<Gatekeeper> keeper{std::in_place, context, Log([this](Level, std::string_view) {
+                                     const std::lock_guard lock(mutex);
+                                     ++logged;
+                                   })};
+};
+
+TEST_F(GatekeeperTest, who_is_let_in_has_its_key_for_a_name) {
+  const std::string domain = keeper->open(std::make_shared<Everybody>());
+  EXPECT_THAT(ask(question(domain)), ElementsAre("1.0", "7", "200", "", key_of(std::string(32, 'k')), ""));
+}
+
+// Everybody would be let in who asks as one should.
+TEST_F(GatekeeperTest, what_is_no_question_about_a_domain_of_its_own_is_refused) {
+  const std::string domain = keeper->open(std::make_shared<Everybody>());
+  const auto good = question(domain);
+  auto other_version = good;
+  other_version[0] = "2.0";
+  auto no_domain = good;
+  no_domain[2] = "ventile-99";
+  auto other_mechanism = good;
+  other_mechanism[5] = "PLAIN";
+  auto one_more = good;
+  one_more.emplace_back();
+  auto one_less = good;
+  one_less.pop_back();
+  std::vector<std::vector<std::string>> wrong{other_version, no_domain, other_mechanism,
+                                              one_more,      one_less,  std::vector<std::string>(100, "1.0")};
+  for (const std::size_t size : {0, 31, 33, 36, 4000}) wrong.push_back(question(domain, std::string(size, 'k')));
+  for (const auto& parts : wrong) {
+    const auto answer = ask(parts);
+    EXPECT_EQ(answer[2], "400");
+    EXPECT_EQ(answer[4], "");
+  }
+  EXPECT_THAT(ask({"1.0"}), ElementsAre("1.0", "", "400", "no access", "", ""));
+  EXPECT_EQ(ask(good)[2], "200") << "it goes on";
+}
+
+TEST_F(GatekeeperTest, nobody_comes_in_to_a_domain_that_is_closed_and_its_list_is_let_go) {
+  auto everybody = std::make_shared<Everybody>();
+  const std::weak_ptr<Everybody> list = everybody;
+  const std::string domain = keeper->open(std::move(everybody));
+  ASSERT_EQ(ask(question(domain))[2], "200");
+  keeper->close(domain);
+  EXPECT_EQ(ask(question(domain))[2], "400");
+  while (!list.expired()) std::this_thread::yield();  // The thread may have it for the length of a look.
+}
+
+// It may have been added this moment, and whoever is refused does not try again.
+TEST_F(GatekeeperTest, before_somebody_is_refused_the_list_is_read_anew) {
+  const auto diary = std::make_shared<Diary>();
+  diary->expect(key_of(std::string(32, 'n')));
+  const std::string domain = keeper->open(diary);
+  EXPECT_EQ(ask(question(domain, std::string(32, 'n')))[2], "200");
+  EXPECT_THAT(diary->entries(), HasSubstr("ara"));
+}
+
+TEST_F(GatekeeperTest, many_refusals_do_not_fill_the_log) {
+  const std::string domain = keeper->open(std::make_shared<List>());
+  for (int i = 0; i < 20; ++i) ask(question(domain));
+  EXPECT_GE(lines(), 1U);
+  EXPECT_LT(lines(), 20U);
+}
+
+TEST_F(GatekeeperTest, a_key_that_is_tried_on_purpose_is_worth_a_line_when_it_is_tried_again) {
+  const std::string domain = keeper->open(std::make_shared<List>());
+  keeper->expect(key_of(std::string(32, 'k')));
+  EXPECT_EQ(ask(question(domain))[2], "400");
+  EXPECT_EQ(lines(), 0U);
+  EXPECT_EQ(ask(question(domain))[2], "400");
+  EXPECT_EQ(lines(), 1U);
+}
+
+TEST_F(GatekeeperTest, there_is_no_second_one_in_a_context) {
+  EXPECT_THROW((Gatekeeper{context, Log{}}), std::runtime_error);
 }
 
 TEST(SecretMemory, is_all_zeroes_at_first_and_may_be_written) {

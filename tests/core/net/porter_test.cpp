@@ -1,11 +1,18 @@
 // Strangers at the door of a socket with keys: how many may wait, how much they may say, and that guests do not suffer.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+
+#include <ventile/net/porter.hpp>
 
 #include "fixture.hpp"
 #include "half_guest.hpp"
@@ -188,6 +195,89 @@ TEST_F(PorterTest, those_who_come_and_go_take_nobodys_place) {
     strangers.pop_back();
   }
   EXPECT_EQ(closed(), 0);
+}
+
+// Connections to ports of this machine, without libzmq.
+class PorterAloneTest : public testing::Test {
+protected:
+  ~PorterAloneTest() override {
+    for (const int descriptor : descriptors) close(descriptor);
+  }
+
+  struct Connection {
+    int near = -1;
+    int accepted = -1;
+    std::uint16_t port = 0;
+  };
+  // Nothing if there is no such address here.
+  std::optional<Connection> connection(const sockaddr* address, socklen_t size) {
+    const int listener = kept(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (bind(listener, address, size) != 0 || listen(listener, 1) != 0) return std::nullopt;
+    sockaddr_storage bound{};
+    socklen_t bound_size = sizeof bound;
+    getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &bound_size);
+    Connection made;
+    made.near = kept(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::connect(made.near, reinterpret_cast<const sockaddr*>(&bound), bound_size) != 0) return std::nullopt;
+    made.accepted = kept(accept(listener, nullptr, nullptr));
+    // At the same place for both families.
+    made.port = ntohs(reinterpret_cast<const sockaddr_in&>(bound).sin_port);
+    return made;
+  }
+  std::optional<Connection> over_ipv4() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connection(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  std::optional<Connection> over_ipv6() {
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    return connection(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  int kept(int descriptor) { return descriptors.emplace_back(descriptor); }
+
+  static void wait_for_the_end_of(int descriptor) {
+    char byte = 0;
+    EXPECT_EQ(recv(descriptor, &byte, 1, 0), 0);
+  }
+  static bool is_open(int descriptor) {
+    char byte = 0;
+    return recv(descriptor, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
+
+  static constexpr WaitingRoom::Limits nobody_may_wait{.waiting_max = 0};
+  std::vector<int> descriptors;
+};
+
+// A descriptor may be another connection's by the time that the porter sees it.
+TEST_F(PorterAloneTest, what_did_not_come_to_its_port_is_left_alone) {
+  const auto ours = over_ipv4();
+  const auto other = over_ipv4();
+  ASSERT_TRUE(ours && other);
+  std::array<int, 2> pair{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+  for (const int end : pair) kept(end);
+  const auto other_ipv6 = over_ipv6();
+  Porter porter{ours->port, nobody_may_wait};
+  porter.on_accepted(other->accepted);
+  porter.on_accepted(pair[1]);
+  if (other_ipv6) porter.on_accepted(other_ipv6->accepted);
+  porter.on_accepted(-1);
+  porter.on_accepted(ours->accepted);
+  wait_for_the_end_of(ours->near);  // By a look that had the others too.
+  EXPECT_TRUE(is_open(other->near));
+  EXPECT_TRUE(is_open(pair[0]));
+  EXPECT_TRUE(!other_ipv6 || is_open(other_ipv6->near));
+}
+
+TEST_F(PorterAloneTest, who_comes_over_ipv6_waits_like_everybody) {
+  const auto ours = over_ipv6();
+  if (!ours) GTEST_SKIP() << "there is no IPv6 here";
+  Porter porter{ours->port, nobody_may_wait};
+  porter.on_accepted(ours->accepted);
+  wait_for_the_end_of(ours->near);
 }
 
 }  // namespace
