@@ -1,5 +1,7 @@
 // The dispatcher's end with keys: who is heard, by what right, and until when.
+#include <algorithm>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +27,7 @@ protected:
   GuestsTest() {
     EXPECT_TRUE(make_key_tree(root));
     keys = *Keys::open(root, {KeyRole::dispatcher});
-    exchange.emplace(context, reactor, incarnation, std::size_t{1} << 20, handlers(), keys);
+    exchange.emplace(context, reactor, incarnation, frame_bytes_max, handlers(), keys);
     address = *exchange->bind(*Endpoint::parse("tcp://127.0.0.1:0"));
   }
 
@@ -36,8 +38,8 @@ protected:
       last = peer;
     };
     all.on_malformed = [this](PeerId, const Error& error, auto) { heard.push_back(error.message); };
-    all.on_part = [](PeerId) {};
-    all.on_unreachable = [](PeerId) {};
+    all.on_part = [this](PeerId) { ++parts; };
+    all.on_unreachable = [this](PeerId peer) { unreachable.push_back(peer); };
     all.on_unauthorized = [this](PeerId, RefusedFor reason, const std::string& why) {
       objections.push_back(why);
       refusals.count(reason);
@@ -61,6 +63,8 @@ protected:
         Frame frame;
         if (!socket.receive(frame)) return Reading::drained;
         ++answers;
+        largest = std::max(largest, frame.size());
+        if (const Result<Received> received = decode(frame.bytes())) got.insert(name_of(received->message));
         last = std::move(frame);
         return Reading::more;
       });
@@ -72,6 +76,8 @@ protected:
     Reactor& reactor;
     DealerSocket socket;
     int answers = 0;
+    std::set<std::string> got;
+    std::size_t largest = 0;
     Frame last;
   };
   Keys keys_of(const std::string& name) const {
@@ -85,6 +91,17 @@ protected:
       for (std::uint64_t i = 0; i < results->range.count; ++i) payloads.append(Bytes{});
     Frame frame{encode(envelope, message, std::move(payloads))};
     ASSERT_TRUE(turn_until([&] { return peer.socket.send(frame) == SendOutcome::sent; }));
+  }
+  // The same in pieces of so many bytes, the first `skipped` of which are lost.
+  void say_in_parts(Peer& peer, const Message& message, std::size_t piece, std::size_t skipped = 0) {
+    const Envelope envelope{assigned<JobId>(), assigned<IncarnationId>(), {}, 1};
+    const Buffer whole = encode(envelope, message);
+    for (std::size_t offset = skipped * piece; offset < whole.size(); offset += piece) {
+      PayloadWriter payload{frame_header_size};
+      payload.append(Bytes{whole.data() + offset, std::min(piece, whole.size() - offset)});
+      Frame frame{encode(envelope, Part{1, offset, whole.size(), {}}, std::move(payload))};
+      ASSERT_TRUE(turn_until([&] { return peer.socket.send(frame) == SendOutcome::sent; }));
+    }
   }
   // A result of all that was leased to the worker with the key in that folder.
   Results sealed(JobId job, const std::string& name, Range range) const {
@@ -121,6 +138,7 @@ protected:
     return is_done;
   }
 
+  static constexpr std::size_t frame_bytes_max = std::size_t{1} << 20;
   TemporaryFolder folder;
   std::string root = folder.path("keys");
   Keys keys;
@@ -133,8 +151,10 @@ protected:
   std::vector<std::string> objections;
   RefusalCounts refusals;
   std::vector<PeerId> revoked;
+  std::vector<PeerId> unreachable;
   int strangers = 0;
   int diverted = 0;
+  int parts = 0;
   PeerId last;
 };
 
@@ -171,6 +191,86 @@ TEST_F(GuestsTest, only_a_worker_has_results_passed_on) {
   say(worker, results, job);
   EXPECT_TRUE(turn_until([&] { return diverted == 1; }));
   EXPECT_THAT(objections, SizeIs(1));
+}
+
+// Not even if something had been sealed for it.
+TEST_F(GuestsTest, a_client_has_no_results_passed_on_although_they_are_sealed_for_it) {
+  const JobId job{1, 2};
+  Peer client{*this, keys_of("client")};
+  say(client, sealed(job, "client", {0, 1}), job);
+  EXPECT_TRUE(turn_until([&] { return objections.size() == 1 || diverted == 1; }));
+  EXPECT_EQ(refusals.of(RefusedFor::unauthorized), 1U);
+  EXPECT_EQ(diverted, 0);
+}
+
+TEST_F(GuestsTest, what_comes_in_parts_is_held_against_the_key_as_a_whole) {
+  Peer worker{*this, keys_of("worker")};
+  say_in_parts(worker, Drain{"somebody"}, 16);
+  EXPECT_TRUE(turn_until([&] { return !objections.empty() || !heard.empty(); }));
+  EXPECT_EQ(refusals.of(RefusedFor::unauthorized), 1U);
+  EXPECT_THAT(heard, IsEmpty());
+  EXPECT_GT(parts, 1) << "each is a sign of life";
+}
+
+TEST_F(GuestsTest, a_part_without_those_before_it_is_malformed_and_the_next_message_is_heard) {
+  Peer worker{*this, keys_of("worker")};
+  say_in_parts(worker, Progress{}, 40, 1);
+  say(worker, Progress{});
+  EXPECT_TRUE(turn_until([&] { return !heard.empty() && heard.back() == "PROGRESS"; }));
+  EXPECT_EQ(heard.front(), "a part is missing");
+}
+
+TEST_F(GuestsTest, who_has_gone_is_found_to_be_unreachable_and_forgotten) {
+  std::optional<Peer> worker{std::in_place, *this, keys_of("worker")};
+  say(*worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  worker.reset();
+  EXPECT_TRUE(turn_until([&] { return !unreachable.empty(); }));
+  EXPECT_THAT(unreachable, ElementsAre(last));
+  EXPECT_THAT(exchange->peers(), IsEmpty());
+  exchange->send(last, {}, {}, Heartbeat{});
+  exchange->send(SendTasks{last, {1, 2}, {}, Tasks{{{3}, 4}, {5, 6}, 0, {}, {}}}, nullptr);
+  exchange->pass_on(last, {1, 2}, {}, Frame{encode({}, Heartbeat{})});
+  exchange->forget(last);
+  Peer another{*this, keys_of("worker")};
+  say(another, Progress{});
+  EXPECT_TRUE(turn_until([&] { return heard.size() == 2; })) << "and it goes on";
+}
+
+TEST_F(GuestsTest, what_a_peer_is_slow_to_take_waits_and_comes_in_the_end) {
+  constexpr int many = 40'000;
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  for (int i = 0; i < many; ++i) exchange->send(last, {}, {}, Drain{std::string(1000, 'x')});
+  EXPECT_TRUE(turn_until([&] { return worker.answers == many; }));
+  EXPECT_THAT(unreachable, IsEmpty());
+}
+
+TEST_F(GuestsTest, no_frame_that_goes_out_is_larger_than_frames_may_be) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  exchange->pass_on(last, {1, 2}, {}, Frame{encode({}, Drain{std::string(std::size_t{3} << 20, 'x')})});
+  ASSERT_TRUE(turn_until([&] { return worker.answers == 4; }));
+  EXPECT_THAT(worker.got, ElementsAre("PART"));
+  EXPECT_LE(worker.largest, frame_bytes_max);
+}
+
+// Each of them can be run before the next has come.
+TEST_F(GuestsTest, tasks_with_much_data_go_out_in_several_messages_and_not_in_parts) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  PayloadStore store;
+  PayloadWriter payloads{0};
+  const std::string data(frame_bytes_max / 100, 'd');
+  for (int i = 0; i < 250; ++i) payloads.append({reinterpret_cast<const std::byte*>(data.data()), data.size()});
+  store.add({0, 250}, std::move(payloads));
+  exchange->send(SendTasks{last, {1, 2}, {}, Tasks{{{3}, 4}, {0, 250}, 0, {}, {}}}, &store);
+  ASSERT_TRUE(turn_until([&] { return worker.answers == 3; }));
+  EXPECT_THAT(worker.got, ElementsAre("TASKS"));
+  EXPECT_LE(worker.largest, frame_bytes_max);
 }
 
 TEST_F(GuestsTest, results_are_passed_on_with_the_seal_of_a_lease_of_their_senders_only) {
