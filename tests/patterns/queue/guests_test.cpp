@@ -40,6 +40,7 @@ protected:
     all.on_malformed = [this](PeerId, const Error& error, auto) { heard.push_back(error.message); };
     all.on_part = [this](PeerId) { ++parts; };
     all.on_unreachable = [this](PeerId peer) { unreachable.push_back(peer); };
+    all.on_connection_lost = [this](PeerId peer) { lost.push_back(peer); };
     all.on_unauthorized = [this](PeerId, RefusedFor reason, const std::string& why) {
       objections.push_back(why);
       refusals.count(reason);
@@ -151,6 +152,7 @@ protected:
   std::vector<std::string> objections;
   RefusalCounts refusals;
   std::vector<PeerId> revoked;
+  std::vector<PeerId> lost;
   std::vector<PeerId> unreachable;
   int strangers = 0;
   int diverted = 0;
@@ -237,6 +239,31 @@ TEST_F(GuestsTest, who_has_gone_is_found_to_be_unreachable_and_forgotten) {
   EXPECT_TRUE(turn_until([&] { return heard.size() == 2; })) << "and it goes on";
 }
 
+TEST_F(GuestsTest, who_was_forgotten_and_speaks_again_is_somebody_new) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  const PeerId before = last;
+  exchange->forget(before);
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 2; }));
+  EXPECT_NE(last, before);
+}
+
+TEST_F(GuestsTest, nobody_hears_of_the_connection_of_somebody_who_was_forgotten) {
+  std::optional<Peer> forgotten{std::in_place, *this, keys_of("worker")};
+  say(*forgotten, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  exchange->forget(last);
+  std::optional<Peer> other{std::in_place, *this, keys_of("worker")};
+  say(*other, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 2; }));
+  forgotten.reset();
+  other.reset();
+  EXPECT_TRUE(turn_until([&] { return !unreachable.empty(); }));
+  EXPECT_THAT(lost, ElementsAre(last));
+}
+
 TEST_F(GuestsTest, what_a_peer_is_slow_to_take_waits_and_comes_in_the_end) {
   constexpr int many = 40'000;
   Peer worker{*this, keys_of("worker")};
@@ -271,6 +298,8 @@ TEST_F(GuestsTest, tasks_with_much_data_go_out_in_several_messages_and_not_in_pa
   ASSERT_TRUE(turn_until([&] { return worker.answers == 3; }));
   EXPECT_THAT(worker.got, ElementsAre("TASKS"));
   EXPECT_LE(worker.largest, frame_bytes_max);
+  const Result<Received> received = decode(worker.last.bytes());
+  EXPECT_EQ(std::get<Tasks>(received->message).seal, sealed({1, 2}, "worker", {0, 250}).seal) << "of the whole lease";
 }
 
 TEST_F(GuestsTest, results_are_passed_on_with_the_seal_of_a_lease_of_their_senders_only) {
