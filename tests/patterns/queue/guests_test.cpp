@@ -323,6 +323,30 @@ TEST_F(GuestsTest, results_are_passed_on_with_the_seal_of_a_lease_of_their_sende
   EXPECT_TRUE(turn_until([&] { return diverted == 1; }));
 }
 
+// It would be given as its own what another worker runs.
+TEST_F(GuestsTest, a_dispatcher_that_knows_its_peers_believes_of_what_they_hold_what_is_sealed_for_them) {
+  Peer worker{*this, keys_of("worker")};
+  say(worker, Progress{});
+  ASSERT_TRUE(turn_until([&] { return heard.size() == 1; }));
+  const DispatcherOptions options = known_by(*exchange, {});
+  const JobId job{1, 2};
+  const Results own = sealed(job, "worker", {5, 6});
+  HeldRange held;
+  held.job = job;
+  held.lease = own.lease;
+  held.range = {6, 2};
+  held.seal = own.seal;
+  EXPECT_TRUE(options.is_sealed(last, held));
+  EXPECT_EQ(options.identity_of(last).key, read_key(root + "/worker")->pair->public_key());
+  held.range = {4, 2};
+  EXPECT_FALSE(options.is_sealed(last, held)) << "beyond what was leased";
+  held.range = {6, 2};
+  held.seal = sealed(job, "client", {5, 6}).seal;
+  EXPECT_FALSE(options.is_sealed(last, held)) << "another's";
+  held.seal = own.seal;
+  EXPECT_FALSE(options.is_sealed(PeerId{99}, held)) << "nobody";
+}
+
 // What is leased goes out sealed for the one who gets it, the whole range in each of its messages.
 TEST_F(GuestsTest, tasks_are_sealed_for_their_worker) {
   Peer worker{*this, keys_of("worker")};
