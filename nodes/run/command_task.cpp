@@ -38,8 +38,9 @@ public:
         bytes_max_(options.output_bytes_max),
         captured_output_(*services.spill),
         captured_error_(*services.spill),
-        live_output_(*services.live, STDOUT_FILENO, tag),
-        live_error_(*services.live, STDERR_FILENO, tag) {}
+        turn_(*services.live),
+        live_output_(*services.live, turn_, STDOUT_FILENO, tag),
+        live_error_(*services.live, turn_, STDERR_FILENO, tag) {}
 
   void connect(Command& command) {
     command.inherit_output = mode_ == OutputMode::direct;
@@ -75,6 +76,7 @@ private:
   std::uint64_t bytes_max_;
   OutputCapture captured_output_;
   OutputCapture captured_error_;
+  LiveTurn turn_;
   LiveLines live_output_;
   LiveLines live_error_;
   std::string tail_;

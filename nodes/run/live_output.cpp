@@ -44,6 +44,23 @@ Status LiveOutput::write(int descriptor, std::string_view text) {
   return write_all(descriptor, text);
 }
 
+LiveTurn::LiveTurn(LiveOutput& output) : output_(output) {
+  const std::lock_guard lock{output_.mutex_};
+  number_ = output_.turns_++;
+  output_.present_.insert(number_);
+}
+
+LiveTurn::~LiveTurn() {
+  const std::lock_guard lock{output_.mutex_};
+  output_.present_.erase(number_);
+  output_.left_.notify_all();
+}
+
+void LiveTurn::wait() const {
+  std::unique_lock lock{output_.mutex_};
+  output_.left_.wait(lock, [this] { return !output_.in_turn_ || *output_.present_.begin() == number_; });
+}
+
 Status LiveLines::add(std::string_view chunk) {
   partial_.append(chunk);
   const std::size_t end = partial_.rfind('\n') + 1;  // npos + 1 is 0.
@@ -52,12 +69,14 @@ Status LiveLines::add(std::string_view chunk) {
   bool at_line_start = true;
   const std::string lines = tagged(std::string_view{partial_}.substr(0, ready), tag_, at_line_start);
   partial_.erase(0, ready);
+  turn_.wait();
   return output_.write(descriptor_, lines);
 }
 
 Status LiveLines::finish() {
   if (partial_.empty()) return {};
   bool at_line_start = true;
+  turn_.wait();
   return output_.write(descriptor_, tagged(std::exchange(partial_, {}), tag_, at_line_start));
 }
 

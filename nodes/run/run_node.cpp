@@ -476,7 +476,7 @@ int run_commands(const RunCommand& run) {
   const CommandTaskServices services{zygote,
                                      gate,
                                      output->spill,
-                                     std::make_shared<LiveOutput>(),
+                                     std::make_shared<LiveOutput>(slots == 1),
                                      std::make_shared<TimeLimit>(run.timeout),
                                      std::make_shared<EarlyHalt>(run.halt, gate),
                                      run.retries,

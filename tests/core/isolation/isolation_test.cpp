@@ -756,7 +756,7 @@ TEST_F(IsolationTest, without_descriptors_nothing_is_isolated) {
 class ServerTest : public testing::Test {
 protected:
   ServerTest() {
-    tasks.add("function", [this](std::int64_t i) {
+    tasks.add("function", [](std::int64_t i) {
       // Something that a task leaves behind, and that has the pipe.
       if (i == leaves_something && fork() == 0)
         for (;;) pause();
