@@ -10,7 +10,7 @@ namespace ventile {
 // woken often, do little, and are waited for; threads that they start have short turns, too, until they say otherwise.
 //
 // Where slots compute on every core a thread is otherwise woken so many turns late as there are slots for each core: of
-// a thousand workers on two cores that was up to a second for each of the six threads between a worker and its
+// a thousand workers on two cores that was up to 0.8 s for each of the six threads between a worker and its
 // dispatcher, and workers that lived were taken for dead.
 //
 // It is the slice of Linux's EEVDF (sched_setattr(2), Linux 6.12; Stoica and Abdel-Wahab, TR-95-22, 1995), which needs

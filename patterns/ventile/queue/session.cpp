@@ -352,7 +352,7 @@ void Session::update_credit(TimePoint now) {
   granted_.bytes = std::max(granted_.bytes, received_bytes_ + room(options_.credit_bytes, running_bytes_));
   const bool much = granted_.tasks - said_.tasks > options_.credit_tasks / 4 ||
                     granted_.bytes - said_.bytes > options_.credit_bytes / 4;
-  if (open() && much) say_progress(now);
+  if (open() && much) say_progress(now);  // Not in place of a heartbeat, with which more is said.
 }
 
 // What was running when somebody last looked, and has not ended since, runs.
@@ -367,7 +367,6 @@ void Session::say_progress(TimePoint now) {
     progress.running.push_back({lease.job, id, lease.finished, static_cast<std::uint64_t>(longest.count())});
   }
   said_ = granted_;
-  liveness_.on_said(now);
   say(std::move(progress));
 }
 
@@ -393,6 +392,7 @@ void Session::on_tick(TimePoint now, const std::vector<RunningTask>& running) {
     stop_orphans();
     forget_session(now, "the dispatcher is silent; introducing this worker again until it answers");
   } else if (liveness_.word_is_due(now)) {
+    liveness_.on_said(now);
     say_progress(now);
     say_milestones();
   }

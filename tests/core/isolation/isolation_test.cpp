@@ -324,6 +324,14 @@ TEST_F(IsolatedSlotsTest, a_cancelled_task_that_does_not_listen_is_killed) {
   EXPECT_EQ(unpack_error(payload_of(finished[0], 0)).kind, "cancelled");
 }
 
+// What the task of its one slot says of itself first.
+Milestone first_milestone(const Runner& runner) {
+  for (;;) {
+    if (const std::optional<Milestone> seen = runner.status().front().milestone) return *seen;
+    std::this_thread::yield();
+  }
+}
+
 TEST_F(IsolatedSlotsTest, progress_is_seen_while_the_task_runs) {
   const auto job = indexed(isolated([this](TaskContext context, std::int64_t i) {
     context.progress(0.25, "a quarter");
@@ -332,13 +340,9 @@ TEST_F(IsolatedSlotsTest, progress_is_seen_while_the_task_runs) {
   }));
   Runner runner{{.slots = 1, .run = {.limits = test_limits}}, events.callback()};
   runner.start(index_batch(job, {0, 1}));
-  std::optional<Milestone> seen;
-  while (!seen) {
-    seen = runner.status().front().milestone;
-    std::this_thread::yield();
-  }
-  EXPECT_EQ(seen->permille, 250U);
-  EXPECT_EQ(seen->text, "a quarter");
+  const Milestone seen = first_milestone(runner);
+  EXPECT_EQ(seen.permille, 250U);
+  EXPECT_EQ(seen.text, "a quarter");
   counters[0] = 1;
   ASSERT_TRUE(events.wait_for_tasks(1));
 }
@@ -662,12 +666,8 @@ TEST_F(IsolatedSlotsTest, progress_that_cannot_be_the_tasks_is_not_seen) {
   }));
   Runner runner{{.slots = 1, .run = {.limits = test_limits}}, events.callback()};
   runner.start(index_batch(job, {0, 1}));
-  std::optional<Milestone> seen;
-  while (!seen) {
-    seen = runner.status().front().milestone;
-    std::this_thread::yield();
-  }
-  EXPECT_EQ(seen->permille, 250U);
+  const Milestone seen = first_milestone(runner);
+  EXPECT_EQ(seen.permille, 250U);
   counters[0] = 1;
   ASSERT_TRUE(events.wait_for_tasks(1));
 }

@@ -274,7 +274,7 @@ TEST_F(PorterAloneTest, what_did_not_come_to_its_port_is_left_alone) {
 
 TEST_F(PorterAloneTest, who_comes_over_ipv6_waits_like_everybody) {
   const auto ours = over_ipv6();
-  if (!ours) GTEST_SKIP() << "there is no IPv6 here";
+  if (!ours) GTEST_SKIP() << "needs ::1, which every Linux has unless it was booted with ipv6.disable=1";
   Porter porter{ours->port, nobody_may_wait};
   porter.on_accepted(ours->accepted);
   wait_for_the_end_of(ours->near);

@@ -391,6 +391,23 @@ TEST_F(SessionTest, passes_on_what_tasks_say_of_themselves_when_it_has_changed) 
   EXPECT_TRUE(said<Milestones>().milestones.empty());
 }
 
+TEST_F(SessionTest, who_says_all_the_time_that_credit_has_become_free_passes_it_on_all_the_same) {
+  open();
+  open_job();
+  give({0, 1});
+  Number at = 1;
+  for (const TimePoint heartbeat = session.next_tick(); now < heartbeat; now += 100ms, at += 60) {
+    give({at, 60});
+    finish({at, 60});
+    tell(Verdicts{{{lease, {at, 60}, Verdict::stored}}});
+    did<Session::DropResult>();
+    EXPECT_EQ(last_progress.credit.tasks, at + 60 + 99);
+  }
+  session.on_tick(now, {{job, lease, 0, 1s, Milestone{job, 0, 500, "half way"}}});
+  collect();
+  EXPECT_EQ(said<Milestones>().milestones.size(), 1U);
+}
+
 // --- Leaving -----------------------------------------------------------------------------------------------------
 
 TEST_F(SessionTest, drains_what_it_has_and_then_leaves) {
