@@ -365,6 +365,10 @@ void Assembler::forget(std::map<std::uint64_t, Open>::iterator it) {
 Result<Buffer> Assembler::add(const Part& part) {
   const Bytes piece = part.payloads[0];
   auto it = open_.find(part.transfer);
+  if (it != open_.end() && part.offset == 0) {
+    forget(it);
+    it = open_.end();
+  }
   const std::size_t so_far = it == open_.end() ? 0 : it->second.so_far.size();
   const char* why = nullptr;
   if (part.offset != so_far) why = "a part is missing";

@@ -64,7 +64,8 @@ std::vector<Buffer> split(Buffer frame, const Envelope& envelope, std::uint64_t 
 
 // Puts Parts of one sender together again. At most `transfers_max` messages are open at once and at most
 // `message_bytes_max` bytes are held for all of them; memory grows as bytes arrive, not as totals claim. Beyond that
-// the oldest is forgotten: its rest was lost with a connection, for a sender finishes one message before the next.
+// the oldest is forgotten: its rest was lost with a connection, for a sender finishes one message before the next. A
+// message that begins again is another: a sender that was restarted counts its transfers from the beginning.
 class Assembler {
 public:
   explicit Assembler(std::size_t message_bytes_max = message_bytes_default) : message_bytes_max_(message_bytes_max) {}

@@ -526,6 +526,19 @@ TEST(Assembler, parts_out_of_order_are_refused_and_the_message_forgotten) {
   EXPECT_FALSE(assembler.add(large.parts[1]));
 }
 
+// A dispatcher that ended in the middle of its third message, and was started again, says its third.
+TEST(Assembler, a_message_that_begins_again_is_another) {
+  const InParts interrupted{5000, 3};
+  const InParts after_restart{4000, 3};
+  Assembler assembler;
+  ASSERT_TRUE(assembler.add(interrupted.parts[0]));
+  ASSERT_TRUE(assembler.add(interrupted.parts[1]));
+  for (std::size_t i = 0; i + 1 < after_restart.parts.size(); ++i)
+    ASSERT_TRUE(assembler.add(after_restart.parts[i])->empty());
+  EXPECT_TRUE(same(*assembler.add(after_restart.parts.back()), after_restart.whole));
+  EXPECT_EQ(assembler.held_bytes(), 0U);
+}
+
 TEST(Assembler, a_message_over_the_limit_is_refused_with_its_first_part) {
   const InParts large{5000};
   Assembler assembler{4000};
