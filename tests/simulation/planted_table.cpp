@@ -69,7 +69,7 @@ constexpr PlantedFault faults[] = {
     {"kept results are not synced", Setting::kept, 9},
     {"what is kept late is not sent", Setting::kept, 2},
     {"END is said to one fetch only", Setting::kept, 3},
-    {"a kept job is removed before the disk knows", Setting::kept, 141},
+    {"a kept job is removed before the disk knows", Setting::kept, 1410},
     {"CLOSED is said before results are safe", Setting::kept, 1},
     {"a stream's credit is not given again", Setting::pipeline, 1},
     {"a gap is not noticed", Setting::pipeline, 1},

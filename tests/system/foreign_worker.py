@@ -67,11 +67,17 @@ def decode(frame):
         raise ValueError("not a frame of version 1")
     (*_, kind, flags, length, body_length, count, section_length, high, low, _, session, _,
      checksum) = HEADER.unpack_from(frame)
-    table = section_length - 4 * count
-    if (flags, length, len(frame)) != (0, 72, 72 + section_length + body_length) or table < 0:
+    one_size = flags == 1
+    table = section_length if one_size else section_length - 4 * count
+    if one_size and (count == 0 or section_length < count or section_length % count != 0):
+        raise ValueError("the payloads cannot have one size")
+    if (flags | 1, length, len(frame)) != (1, 72, 72 + section_length + body_length) or table < 0:
         raise ValueError("the lengths do not add up")
     section, body = frame[72:72 + section_length], unpack_all(frame[72 + section_length:])
-    ends = (0, *struct.unpack_from(f"<{count}I", section, table))
+    if one_size:
+        ends = range(0, section_length + 1, section_length // count)
+    else:
+        ends = (0, *struct.unpack_from(f"<{count}I", section, table))
     if checksum != crc32c(frame[72:]) or ends[-1] != table or len(body) != 1 or not isinstance(body[0], list):
         raise ValueError("checksum, table or body is wrong")
     return Message(kind, (high, low), session, body[0], [section[a:b] for a, b in zip(ends, ends[1:])])

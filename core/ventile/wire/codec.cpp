@@ -219,6 +219,42 @@ constexpr std::array<TypeInfo, 256> make_types(std::index_sequence<I...>) {
 }
 constexpr auto types = make_types(std::make_index_sequence<std::variant_size_v<Message>>{});
 
+// --- The payload section (payloads.hpp) ---
+
+constexpr std::uint8_t flag_one_size = 1;  // All payloads have the same size, and there is no table.
+
+// If the payloads behind the headroom have one size, takes away the table behind them.
+bool leave_out_table(Buffer& frame, std::uint32_t count) {
+  if (count == 0) return false;
+  const std::size_t size = frame.size() - frame_header_size - count * sizeof(std::uint32_t);
+  const std::byte* payloads = frame.data() + frame_header_size;
+  if (PayloadView{payloads, payloads + size, count}.one_size() == 0) return false;
+  frame.truncate(frame_header_size + size);
+  return true;
+}
+
+// Views the payload section of a frame by its header; `content` is what stands behind that. An error says why it cannot
+// be one; whether the ends in the table are in order remains to be seen.
+struct Section {
+  PayloadView payloads;
+  std::size_t bytes = 0;  // Of all payloads, without the table.
+  const std::byte* table = nullptr;
+};
+Result<Section> section_of(const Header& header, Bytes content) {
+  const std::uint32_t count = header.payload_count;
+  if (header.flags == flag_one_size) {
+    if (count == 0 || header.payload_length < count || header.payload_length % count != 0)
+      return invalid("the payloads cannot have one size");
+    return Section{PayloadView::of_one_size(content.data(), header.payload_length / count, count),
+                   header.payload_length};
+  }
+  const std::uint64_t table = std::uint64_t{count} * sizeof(std::uint32_t);
+  if (table > header.payload_length) return invalid("the table of payloads is longer than the payload section");
+  const std::size_t bytes = header.payload_length - table;
+  const std::byte* const ends = content.data() + bytes;
+  return Section{{content.data(), ends, count}, bytes, ends};
+}
+
 }  // namespace
 
 Buffer encode(const Envelope& envelope, const Message& message) {
@@ -234,6 +270,7 @@ Buffer encode(const Envelope& envelope, const Message& message, Buffer&& section
   Buffer frame = std::move(section);
   Header header;
   header.payload_count = count;
+  header.flags = leave_out_table(frame, count) ? flag_one_size : 0;
   header.payload_length = static_cast<std::uint32_t>(frame.size() - frame_header_size);
   header.job_high = envelope.job.high;
   header.job_low = envelope.job.low;
@@ -293,19 +330,19 @@ Result<Received> decode(Bytes frame) {
     return invalid("protocol version " + std::to_string(*version) + ", expected " + std::to_string(protocol_version));
   if (frame.size() < frame_header_size) return invalid("shorter than its header");
   const Header header = load_header(frame);
-  if (header.header_length != frame_header_size || header.flags != 0) return invalid("the header has another form");
+  if (header.header_length != frame_header_size || header.flags > flag_one_size)
+    return invalid("the header has another form");
   if (header.header_crc != crc_of_header(header)) return invalid("the header's checksum is wrong");
   const Bytes content = frame.subspan(frame_header_size);
   if (std::uint64_t{header.payload_length} + header.body_length != content.size())
     return invalid("the lengths do not add up");
-  const std::uint64_t table = std::uint64_t{header.payload_count} * sizeof(std::uint32_t);
-  if (table > header.payload_length) return invalid("the table of payloads is longer than the payload section");
-  const std::size_t size = header.payload_length - table;
-  const std::byte* ends = content.data() + size;
-  const PayloadView payloads{content.data(), ends, header.payload_count};
-  const bool well_formed = PayloadView::check(ends, header.payload_count, size);
+  const Result<Section> section = section_of(header, content);
+  if (!section) return section.error();
+  const PayloadView& payloads = section->payloads;
+  const bool well_formed =
+      section->table == nullptr || PayloadView::check(section->table, header.payload_count, section->bytes);
   const bool alone = well_formed && header.type == Results::type && header.payload_count > 0 &&
-                     size >= header.payload_count * checked_alone_min;
+                     section->bytes >= header.payload_count * checked_alone_min;
   std::vector<std::uint32_t> checksums;
   if (header.content_crc != (alone ? checksum(content, payloads, checksums) : crc32c(content)))
     return invalid("the checksum is wrong");
@@ -335,6 +372,10 @@ std::optional<std::uint64_t> frame_size(Bytes beginning) {
 }
 
 std::uint8_t type_of(Bytes frame) { return load_header(frame).type; }
+
+PayloadView payloads_of(Bytes frame) {
+  return section_of(load_header(frame), frame.subspan(frame_header_size))->payloads;
+}
 
 const char* name_of_type(std::uint8_t type) { return types[type].name; }
 

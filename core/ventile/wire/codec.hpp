@@ -56,6 +56,8 @@ std::optional<std::uint64_t> frame_size(Bytes beginning);
 
 // The type of an encoded frame that is known to be good, for counting and logs.
 std::uint8_t type_of(Bytes frame);
+// The payloads of one that is known to be good: those that were given to encode(), without decoding its message.
+PayloadView payloads_of(Bytes frame);
 const char* name_of_type(std::uint8_t type);
 const char* name_of(const Message& message);
 

@@ -16,6 +16,15 @@ bool PayloadView::check(const std::byte* ends, std::uint32_t count, std::size_t 
   return rising && previous == size;
 }
 
+std::uint32_t PayloadView::one_size() const {
+  if (ends_ == nullptr) return count_ == 0 ? 0 : each_;
+  const std::uint32_t each = end_of(0);
+  if (end_of(count_ - 1) != std::uint64_t{each} * count_) return 0;  // Of most, this is all that need be seen.
+  bool same = true;
+  for (std::uint32_t i = 0; i < count_; ++i) same &= end_of(i) == (i + 1) * each;
+  return same ? each : 0;
+}
+
 void PayloadWriter::append(const PayloadView& view, std::uint32_t first, std::uint32_t count) {
   const auto base = static_cast<std::uint32_t>(size()) - view.begin_of(first);  // Wraps; so does the sum below.
   buffer_.append(view.run(first, count));

@@ -5,7 +5,8 @@
 //   payload 0 | payload 1 | … | payload n-1 | end 0 | end 1 | … | end n-1
 //
 // where `end i` is a little-endian u32: the offset, from the start of the section, of the byte after payload i. Any
-// payload is found without reading the others, and the writer need not know their number in advance.
+// payload is found without reading the others, and the writer need not know their number in advance. If all payloads
+// have one size, a frame does not carry the table.
 #pragma once
 
 #include <bit>
@@ -29,12 +30,22 @@ public:
   PayloadView(const std::byte* data, const std::byte* ends, std::uint32_t count)
       : data_(data), ends_(ends), count_(count) {}
 
+  // `count` payloads of `each` bytes, one behind the other.
+  static PayloadView of_one_size(const std::byte* data, std::uint32_t each, std::uint32_t count) {
+    PayloadView view{data, nullptr, count};
+    view.each_ = each;
+    return view;
+  }
+
   // True if `ends` rise and the last one is `size`: then every payload lies inside [data, data + size).
   static bool check(const std::byte* ends, std::uint32_t count, std::size_t size);
+  // What each payload has if all have the same number of bytes and at least one; otherwise 0.
+  std::uint32_t one_size() const;
 
   std::uint32_t count() const { return count_; }
   std::uint32_t begin_of(std::uint32_t index) const { return index == 0 ? 0 : end_of(index - 1); }
   std::uint32_t end_of(std::uint32_t index) const {
+    if (ends_ == nullptr) return (index + 1) * each_;
     std::uint32_t end = 0;
     std::memcpy(&end, ends_ + std::size_t{index} * sizeof end, sizeof end);
     return end;
@@ -51,8 +62,9 @@ public:
 
 private:
   const std::byte* data_ = nullptr;
-  const std::byte* ends_ = nullptr;
+  const std::byte* ends_ = nullptr;  // None: all payloads have one size.
   std::uint32_t count_ = 0;
+  std::uint32_t each_ = 0;
 };
 
 // Writes payloads into a Buffer that starts with room for `headroom` bytes (the frame's header), so that the

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <ventile/queue/large.hpp>
+#include <ventile/wire/codec.hpp>
 #include <ventile/wire/frame.hpp>
 
 namespace ventile {
@@ -27,10 +28,8 @@ std::shared_ptr<const Buffer> PayloadStore::lend(Range range, std::size_t bytes_
   Block& block = it->second;
   if (block.count() > range.count || block.bytes > bytes_max || !block.lendable()) return nullptr;
   const std::uint32_t count = block.count();
-  const std::size_t size = block.payloads.size();
   auto frame = std::make_shared<const Buffer>(finish(block.payloads.take(), count));
-  const std::byte* const payloads = frame->data() + frame_header_size;
-  block.lent = {payloads, payloads + size, count};
+  block.lent = payloads_of(frame->bytes());
   block.frame = frame;
   return frame;
 }

@@ -67,6 +67,15 @@ Buffer frame_of(const Message& message, const std::vector<std::string>& payloads
   return encode({{1, 2}, {3}, {4}, 5}, message, std::move(writer));
 }
 
+std::vector<std::string> payloads_in(const Buffer& frame) {
+  std::vector<std::string> all;
+  const Result<Received> received = decode(frame);
+  if (!received) return {received.error().message};
+  const PayloadView& payloads = std::get<Tasks>(received->message).payloads;
+  for (std::uint32_t i = 0; i < payloads.count(); ++i) all.emplace_back(as_text(payloads[i]));
+  return all;
+}
+
 // A frame whose body is these bytes, whatever they are.
 Buffer frame_with_body(std::uint8_t type, Bytes body) {
   Buffer frame = frame_of(HelloAgain{});
@@ -273,7 +282,7 @@ TEST(Codec, an_unknown_type_is_refused) {
 
 TEST(Codec, flags_and_header_lengths_that_do_not_exist_are_refused) {
   Buffer frame = frame_of(Heartbeat{});
-  put(frame, flags_at, std::uint8_t{1});
+  put(frame, flags_at, std::uint8_t{2});
   repair_checksums(frame);
   EXPECT_EQ(refusal_of(frame), "the header has another form");
   frame = frame_of(Heartbeat{});
@@ -336,6 +345,68 @@ TEST_F(LyingTable, that_has_another_count_than_the_range_is_refused) {
             "the number of payloads is not that of the range");
   EXPECT_EQ(refusal_of(frame_of(Results{.range = {0, 3}, .folded = true}, {"a", "b", "c"})),
             "the number of payloads is not that of the range");
+}
+
+// --- Payloads of one size, which have no table -------------------------------------------------------------------
+
+class OneSize : public ::testing::Test {
+protected:
+  std::string refusal_with(std::uint32_t count, std::uint32_t length) {
+    put(frame, payload_count_at, count);
+    put(frame, payload_length_at, length);
+    repair_checksums(frame);
+    return refusal_of(frame);
+  }
+
+  const std::vector<std::string> payloads{"one ", "two ", "four"};
+  Buffer frame = frame_of(Tasks{.range = {7, 3}}, payloads);
+  static constexpr auto bytes = 12U;
+};
+
+TEST_F(OneSize, travel_without_a_table) {
+  const Buffer others = frame_of(Tasks{.range = {7, 3}}, {"one", "two", "fourth"});
+  EXPECT_EQ(frame.size() + 3 * sizeof(std::uint32_t), others.size());
+  EXPECT_EQ(payloads_in(frame), payloads);
+  EXPECT_EQ(payloads_in(frame_of(Tasks{.range = {7, 1}}, {"alone"})), std::vector<std::string>{"alone"});
+}
+
+TEST_F(OneSize, may_have_a_table_all_the_same) {
+  Buffer with_table{frame.size() + bytes};
+  with_table.append(frame.bytes().first(frame_header_size + bytes));
+  for (const std::uint32_t end : {4U, 8U, 12U}) with_table.append(std::as_bytes(std::span{&end, 1}));
+  with_table.append(frame.bytes().subspan(frame_header_size + bytes));
+  frame = std::move(with_table);
+  put(frame, flags_at, std::uint8_t{0});
+  put(frame, payload_length_at, 2 * bytes);
+  repair_checksums(frame);
+  EXPECT_EQ(payloads_in(frame), payloads);
+}
+
+TEST_F(OneSize, that_are_not_but_look_so_have_a_table) {
+  const std::vector<std::string> as_long_in_all{"four", "one", "three"};
+  EXPECT_EQ(payloads_in(frame_of(Tasks{.range = {7, 3}}, as_long_in_all)), as_long_in_all);
+  const std::vector<std::string> empty{"", ""};
+  EXPECT_EQ(payloads_in(frame_of(Tasks{.range = {7, 2}}, empty)), empty);
+}
+
+TEST_F(OneSize, are_told_without_decoding) {
+  const PayloadView seen = payloads_of(frame);
+  ASSERT_EQ(seen.count(), 3U);
+  EXPECT_EQ(as_text(seen[1]), "two ");
+  EXPECT_EQ(as_text(seen.run(1, 2)), "two four");
+}
+
+TEST_F(OneSize, of_none_are_refused) {
+  put(frame, body_length_at, static_cast<std::uint32_t>(frame.size() - frame_header_size));
+  EXPECT_EQ(refusal_with(0, 0), "the payloads cannot have one size");
+}
+
+TEST_F(OneSize, that_their_length_is_not_a_multiple_of_are_refused) {
+  EXPECT_EQ(refusal_with(5, bytes), "the payloads cannot have one size");
+}
+
+TEST_F(OneSize, without_a_byte_are_refused) {
+  EXPECT_EQ(refusal_with(bytes + 1, bytes), "the payloads cannot have one size");
 }
 
 TEST(Codec, payloads_on_a_message_that_has_none_are_refused) {
