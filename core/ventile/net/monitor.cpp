@@ -21,10 +21,10 @@ namespace {
 
 using Kind = ConnectionEvent::Kind;
 
-constexpr int events_of_interest = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_ACCEPTED |
-                                   ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-                                   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+constexpr int events_of_interest = ZMQ_EVENT_LISTENING | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED |
+                                   ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                                   ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 constexpr Duration warning_interval = std::chrono::seconds{10};
 
 Kind kind_of(std::uint16_t event) {
@@ -124,15 +124,18 @@ Monitor::~Monitor() { zmq_socket_monitor(socket_.handle_, nullptr, 0); }
 
 // Each event is two parts: a 16-bit kind with a 32-bit value, in this machine's byte order, and the address.
 bool Monitor::receive(ConnectionEvent& event) {
-  Frame number;
-  Frame address;
-  bool more_follow = false;
-  if (!receive_part(number, more_follow) || !receive_part(address, more_follow)) return false;
-
   std::uint16_t kind = 0;
   std::int32_t value = 0;
-  std::memcpy(&kind, number.bytes().data(), sizeof kind);
-  std::memcpy(&value, number.bytes().data() + sizeof kind, sizeof value);
+  Frame address;
+  for (;;) {
+    Frame number;
+    bool more_follow = false;
+    if (!receive_part(number, more_follow) || !receive_part(address, more_follow)) return false;
+    std::memcpy(&kind, number.bytes().data(), sizeof kind);
+    std::memcpy(&value, number.bytes().data() + sizeof kind, sizeof value);
+    if (kind != ZMQ_EVENT_LISTENING) break;  // No connection's.
+    for (const auto& porter : socket_.porters_) porter->on_listening(value);
+  }
   event.kind = kind_of(kind);
   event.descriptor = has_descriptor(event.kind) ? value : -1;
   event.error = has_error(event.kind) ? value : 0;

@@ -1,9 +1,11 @@
 #include <ventile/net/porter.hpp>
 
+#include <linux/filter.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -15,6 +17,7 @@ namespace ventile {
 namespace {
 
 constexpr Duration look_interval = std::chrono::milliseconds{5};
+constexpr int silence_max_seconds = 3;
 
 std::uint64_t cookie_of(int descriptor) {
   std::uint64_t cookie = 0;
@@ -29,10 +32,32 @@ std::optional<WaitingRoom::Sight> look_at(int descriptor) {
   return WaitingRoom::Sight{cookie_of(descriptor), info.tcpi_bytes_received, info.tcpi_bytes_acked};
 }
 
+// Those that are accepted inherit the filter; nobody sends them a SYN.
+void drop_some_syns(int listener) {
+  constexpr std::uint32_t flags_at = 13;  // In the header of TCP, RFC 9293.
+  constexpr std::uint32_t syn = 0x02;
+  constexpr std::uint32_t ack = 0x10;
+  constexpr std::uint32_t passed_below = 0xc0000000;  // Three of four.
+  constexpr std::uint32_t all = 0xffffffff;
+  constexpr auto random = static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM);
+  std::array<sock_filter, 7> steps{
+      {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_at), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, syn | ack),
+       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syn, 0, 2), BPF_STMT(BPF_LD | BPF_W | BPF_ABS, random),
+       BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, passed_below, 1, 0), BPF_STMT(BPF_RET | BPF_K, all),
+       BPF_STMT(BPF_RET | BPF_K, 0)}};
+  const sock_fprog program{steps.size(), steps.data()};
+  (void)::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void drop_none(int listener) {
+  const int unused = 0;
+  (void)::setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+}
+
 }  // namespace
 
-Porter::Porter(std::uint16_t port, WaitingRoom::Limits limits)
-    : port_(port), waiting_(limits), thread_([this] { run(); }) {}
+Porter::Porter(std::uint16_t port, WaitingRoom::Limits limits, Detention::Limits detained)
+    : port_(port), waiting_(limits), detention_(detained), thread_([this] { run(); }) {}
 
 Porter::~Porter() {
   {
@@ -43,25 +68,45 @@ Porter::~Porter() {
   thread_.join();
 }
 
+void Porter::on_listening(int descriptor) {
+  if (!is_ours(descriptor)) return;
+  (void)::setsockopt(descriptor, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silence_max_seconds, sizeof silence_max_seconds);
+  const std::lock_guard lock(mutex_);
+  listener_ = descriptor;
+}
+
 void Porter::on_accepted(int descriptor) {
+  bool idle = false;
   {
     const std::lock_guard lock(mutex_);
     arrived_.push_back(descriptor);
+    idle = std::exchange(idle_, false);
   }
-  changed_.notify_one();
+  if (idle) changed_.notify_one();
 }
 
 void Porter::run() {
   std::unique_lock lock(mutex_);
   while (!ending_) {
-    changed_.wait(lock, [this] { return ending_ || !arrived_.empty() || !waiting_.empty(); });
+    idle_ = waiting_.empty() && detention_.empty() && !dropping_;
+    changed_.wait(lock, [this] { return ending_ || !idle_ || !arrived_.empty(); });
+    idle_ = false;
     const std::vector<int> arrived = std::exchange(arrived_, {});
+    const int listener = listener_;
     lock.unlock();
+    watch_the_crowd(arrived.size(), listener);
     take_in(arrived);
     look();
     lock.lock();
     changed_.wait_for(lock, look_interval, [this] { return ending_; });
   }
+}
+
+void Porter::watch_the_crowd(std::size_t arrived, int listener) {
+  arrivals_.on_look(arrived, Clock::now());
+  if (arrivals_.crowded() == dropping_ || !is_ours(listener)) return;
+  dropping_ = arrivals_.crowded();
+  dropping_ ? drop_some_syns(listener) : drop_none(listener);
 }
 
 void Porter::take_in(const std::vector<int>& arrived) {
@@ -70,7 +115,9 @@ void Porter::take_in(const std::vector<int>& arrived) {
 }
 
 void Porter::look() {
-  for (const int descriptor : waiting_.on_look(look_at)) ::shutdown(descriptor, SHUT_RDWR);
+  const TimePoint now = Clock::now();
+  for (const int descriptor : waiting_.on_look(look_at)) detention_.take(descriptor, now);
+  detention_.release(now);
 }
 
 bool Porter::is_ours(int descriptor) const {

@@ -8,45 +8,61 @@
 #include <thread>
 #include <vector>
 
+#include <ventile/net/arrivals.hpp>
+#include <ventile/net/detention.hpp>
 #include <ventile/net/waiting_room.hpp>
 
 namespace ventile {
 
 // libzmq takes every connection that comes, and reads of a stranger's handshake what fits into a frame. So the porter
-// looks at the connections of a socket with keys, over tcp, until they are let in, and shuts
+// looks at the connections of a socket with keys, over tcp, until they are let in, and throws out
 //
 //   * one that has sent more than a handshake has (`handshake_bytes_max`),
 //   * the oldest, when there are more than `waiting_max`.
 //
-// libzmq then finds it closed, as if its owner had gone. An honest peer that is unlucky comes back. The kernel says how
+// libzmq then finds it closed, as if its owner had gone. The owner learns of it a second later (Detention), so that
+// those who come back at once do so once a second; an honest peer that is unlucky is one of them. The kernel says how
 // far a connection is (TCP_INFO); what follows from it, the WaitingRoom decides.
 //
-// It has a thread of its own, which sleeps while nobody waits and looks every few milliseconds else, so that a burst
-// may exceed the limits for as long, and whoever reads the monitor is not held up by it. A descriptor may have been
-// given to another connection since the monitor has named it. That may then be shut instead, but nothing that did not
-// come to this port.
+// Each costs libzmq a tenth of a millisecond, whoever it is. So when more come than guests do (Arrivals), the kernel
+// drops one SYN of four for as long, and whoever sent it tries again a second later. A guest hardly notices; those who
+// connect all the time spend most of it waiting.
+//
+// It has a thread of its own, which sleeps while nobody waits or is detained and looks every few milliseconds else, so
+// that a burst may exceed the limits for as long, and whoever reads the monitor is not held up by it. A descriptor may
+// have been given to another connection since the monitor has named it. That may then be thrown out instead, but
+// nothing that did not come to this port.
 class Porter {
 public:
-  Porter(std::uint16_t port, WaitingRoom::Limits limits);
+  Porter(std::uint16_t port, WaitingRoom::Limits limits, Detention::Limits detained = {});
   ~Porter();
   Porter(const Porter&) = delete;
   Porter& operator=(const Porter&) = delete;
 
+  // From any thread: this is where connections come in, if it is this porter's port. Those who say nothing are left to
+  // the kernel for as long as a handshake may take; a guest speaks first.
+  void on_listening(int descriptor);
   // From any thread: this connection has come.
   void on_accepted(int descriptor);
 
 private:
   const std::uint16_t port_;
-  WaitingRoom waiting_;  // The thread's own.
-  std::mutex mutex_;     // Guards what follows.
+  WaitingRoom waiting_;  // The thread's own, as is what follows.
+  Detention detention_;
+  Arrivals arrivals_{{}};
+  bool dropping_ = false;  // SYNs.
+  std::mutex mutex_;       // Guards what follows.
   std::condition_variable changed_;
   std::vector<int> arrived_;  // Descriptors that the thread has not seen yet.
+  int listener_ = -1;
+  bool idle_ = false;  // The thread sleeps until somebody arrives.
   bool ending_ = false;
   std::thread thread_;
 
   void run();
   void take_in(const std::vector<int>& arrived);
   void look();
+  void watch_the_crowd(std::size_t arrived, int listener);
   bool is_ours(int descriptor) const;
 };
 

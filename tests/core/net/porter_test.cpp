@@ -1,13 +1,15 @@
 // Strangers at the door of a socket with keys: how many may wait, how much they may say, and that guests do not suffer.
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -17,6 +19,7 @@
 #include "fixture.hpp"
 #include "half_guest.hpp"
 #include "stranger.hpp"
+#include "tcp_test.hpp"
 
 namespace ventile {
 namespace {
@@ -46,13 +49,17 @@ protected:
     reactor.remove(monitor);
   }
 
-  // Says nothing.
+  // Says as little as it can: one that says nothing is not let near us (who_says_nothing_is_left_to_the_kernel).
   RawConnection& stranger() { return stranger_at(address); }
   RawConnection& stranger_at(const Endpoint& door) {
-    return *strangers.emplace_back(std::make_unique<RawConnection>(door));
+    RawConnection& made = *strangers.emplace_back(std::make_unique<RawConnection>(door));
+    made.send(curve_greeting().substr(0, 1));
+    return made;
   }
   // Begins a frame of a megabyte that its handshake could not have.
-  static std::string beginning_of_a_huge_frame() { return curve_greeting() + std::string("\6\0\0\0\0\0\x0f\0\0", 9); }
+  static std::string beginning_of_a_huge_frame() {
+    return curve_greeting().substr(1) + std::string("\6\0\0\0\0\0\x0f\0\0", 9);
+  }
   static std::string curve_greeting() {
     std::string greeting("\xff\0\0\0\0\0\0\0\0\x7f\3\0CURVE", 17);
     greeting.resize(64);
@@ -83,6 +90,9 @@ protected:
     }));
     EXPECT_TRUE(std::none_of(half_guests.begin() + strangers_max, half_guests.end(),
                              [](const auto& one) { return one->is_closed(); }));
+  }
+  std::ptrdiff_t let_near() const {
+    return std::count_if(comings->begin(), comings->end(), [](const auto& e) { return e.kind == Kind::accepted; });
   }
   std::ptrdiff_t ended() const {
     return std::count_if(comings->begin(), comings->end(), [](const auto& e) { return e.kind == Kind::disconnected; });
@@ -171,7 +181,7 @@ TEST_F(PorterTest, who_stops_in_the_middle_of_its_proof_is_a_stranger) {
 // The talker comes later and is closed, so that the silent one was looked at before it speaks.
 TEST_F(PorterTest, who_says_too_much_after_a_long_silence_is_thrown_out) {
   RawConnection& silent = stranger();
-  silent.send(curve_greeting());
+  silent.send(curve_greeting().substr(1));
   RawConnection& talker = stranger();
   talker.send(beginning_of_a_huge_frame() + std::string(8192, 'x'));
   ASSERT_TRUE(turn_until([&] { return talker.is_closed(); }));
@@ -197,58 +207,54 @@ TEST_F(PorterTest, those_who_come_and_go_take_nobodys_place) {
   EXPECT_EQ(closed(), 0);
 }
 
-// Connections to ports of this machine, without libzmq.
-class PorterAloneTest : public testing::Test {
+TEST_F(PorterTest, who_says_nothing_is_left_to_the_kernel) {
+  constexpr std::ptrdiff_t trial = 1;  // Our own stranger, who came when the address was bound.
+  stranger();
+  ASSERT_TRUE(turn_until([&] { return let_near() == trial + 1; }));  // So the porter has heard where they come in.
+  const RawConnection silent{address};
+  stranger();
+  ASSERT_TRUE(turn_until([&] { return let_near() > trial + 1; }));
+  EXPECT_EQ(let_near(), trial + 2);
+}
+
+class PorterAloneTest : public TcpTest {
 protected:
-  ~PorterAloneTest() override {
-    for (const int descriptor : descriptors) close(descriptor);
+  Listener listener() {
+    const sockaddr_in address = loopback();
+    const std::optional<Listener> made = listen_at(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    EXPECT_TRUE(made);
+    return *made;
+  }
+  // How many steps the filter has that the kernel asks about each packet.
+  static socklen_t filter_of(int descriptor) {
+    socklen_t steps = 0;
+    EXPECT_EQ(getsockopt(descriptor, SOL_SOCKET, SO_GET_FILTER, nullptr, &steps), 0);
+    return steps;
+  }
+  static bool eventually(const std::function<bool()>& done) {
+    const TimePoint deadline = Clock::now() + std::chrono::minutes{1};
+    while (!done() && Clock::now() < deadline) std::this_thread::yield();
+    return done();
   }
 
-  struct Connection {
-    int near = -1;
-    int accepted = -1;
-    std::uint16_t port = 0;
-  };
-  // Nothing if there is no such address here.
-  std::optional<Connection> connection(const sockaddr* address, socklen_t size) {
-    const int listener = kept(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (bind(listener, address, size) != 0 || listen(listener, 1) != 0) return std::nullopt;
-    sockaddr_storage bound{};
-    socklen_t bound_size = sizeof bound;
-    getsockname(listener, reinterpret_cast<sockaddr*>(&bound), &bound_size);
-    Connection made;
-    made.near = kept(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (::connect(made.near, reinterpret_cast<const sockaddr*>(&bound), bound_size) != 0) return std::nullopt;
-    made.accepted = kept(accept(listener, nullptr, nullptr));
-    // At the same place for both families.
-    made.port = ntohs(reinterpret_cast<const sockaddr_in&>(bound).sin_port);
+  // A connection that is only begun.
+  int caller(std::uint16_t port) {
+    sockaddr_in address = loopback();
+    address.sin_port = htons(port);
+    const int made = kept(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const int begun = ::connect(made, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    EXPECT_TRUE(begun == 0 || errno == EINPROGRESS);
     return made;
   }
-  std::optional<Connection> over_ipv4() {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return connection(reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  }
-  std::optional<Connection> over_ipv6() {
-    sockaddr_in6 address{};
-    address.sin6_family = AF_INET6;
-    address.sin6_addr = in6addr_loopback;
-    return connection(reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  }
-  int kept(int descriptor) { return descriptors.emplace_back(descriptor); }
-
-  static void wait_for_the_end_of(int descriptor) {
-    char byte = 0;
-    EXPECT_EQ(recv(descriptor, &byte, 1, 0), 0);
-  }
-  static bool is_open(int descriptor) {
-    char byte = 0;
-    return recv(descriptor, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  static constexpr int established = 1;  // TCP_ESTABLISHED, in a header that does not go with the kernel's.
+  static tcp_info info_of(int descriptor) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    EXPECT_EQ(getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+    return info;
   }
 
   static constexpr WaitingRoom::Limits nobody_may_wait{.waiting_max = 0};
-  std::vector<int> descriptors;
 };
 
 // A descriptor may be another connection's by the time that the porter sees it.
@@ -270,6 +276,28 @@ TEST_F(PorterAloneTest, what_did_not_come_to_its_port_is_left_alone) {
   EXPECT_TRUE(is_open(other->near));
   EXPECT_TRUE(is_open(pair[0]));
   EXPECT_TRUE(!other_ipv6 || is_open(other_ipv6->near));
+}
+
+TEST_F(PorterAloneTest, while_a_crowd_comes_some_have_to_try_again) {
+  const Listener ours = listener();
+  const Listener other = listener();
+  Porter porter{ours.port, nobody_may_wait};
+  porter.on_listening(other.descriptor);  // Not its own.
+  porter.on_listening(ours.descriptor);
+  EXPECT_EQ(filter_of(ours.descriptor), 0U);
+  for (int i = 0; i < 1'000; ++i) porter.on_accepted(-1);
+  EXPECT_TRUE(eventually([&] { return filter_of(ours.descriptor) > 0; }));
+  EXPECT_EQ(filter_of(other.descriptor), 0U);
+  std::vector<int> callers;
+  for (int i = 0; i < 60; ++i) callers.push_back(caller(ours.port));
+  EXPECT_TRUE(eventually([&] { return filter_of(ours.descriptor) == 0; }));  // It has gone.
+  EXPECT_TRUE(eventually([&] {
+    return std::all_of(callers.begin(), callers.end(), [](int one) { return info_of(one).tcpi_state == established; });
+  }));
+  const auto at_once =
+      std::count_if(callers.begin(), callers.end(), [](int one) { return info_of(one).tcpi_total_retrans == 0; });
+  EXPECT_GT(at_once, 0);
+  EXPECT_LT(at_once, 60);  // Of 60 dice with four sides, some show the one.
 }
 
 TEST_F(PorterAloneTest, who_comes_over_ipv6_waits_like_everybody) {

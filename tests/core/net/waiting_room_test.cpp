@@ -1,5 +1,6 @@
 // Who may go on waiting to be let in, and who is closed: decided without a socket. SECURITY.md gives the limits.
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -8,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ventile/net/arrivals.hpp>
 #include <ventile/net/socket.hpp>
 #include <ventile/net/waiting_room.hpp>
 
@@ -148,6 +150,10 @@ TEST(WaitingRoomLimits, are_those_that_the_page_on_security_gives) {
   EXPECT_THAT(page, HasSubstr("\n| a frame | " + std::to_string(connection.frame_bytes_max >> 20) + " MiB "));
   EXPECT_THAT(page, HasSubstr("\n| bytes of a handshake | " + std::to_string(limits.handshake_bytes_max) + ";"));
   EXPECT_THAT(page, HasSubstr("wait to be let in | " + std::to_string(limits.waiting_max) + " at each tcp address"));
+  const Arrivals::Limits arrivals;
+  EXPECT_THAT(page, HasSubstr("connections that come | " + std::to_string(std::lround(arrivals.per_second)) +
+                              " a second at each tcp address, and " + std::to_string(std::lround(arrivals.at_once)) +
+                              " at once |"));
 }
 
 }  // namespace

@@ -1,0 +1,46 @@
+// Those who were thrown out, and are not told so at once. Only for the sources of this folder.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+
+#include <ventile/base/clock.hpp>
+
+namespace ventile {
+
+// Whoever is closed comes back, as fast as it can connect; a thousand that do so keep both sides' processors busy. So
+// their connections are kept for a while by the kernel alone (a "tarpit"): whoever had the descriptor reads the end of
+// the connection and closes its own, the stranger sees nothing, and whatever it sends is dropped unread (a socket
+// filter). One costs a descriptor and the kernel's own memory of an idle connection.
+//
+// It closes what it still holds when it ends. Not for several threads.
+class Detention {
+public:
+  struct Limits {
+    std::size_t held_max = 1024;  // Whoever is beyond is closed at once. Less if descriptors are few: one of eight.
+    Duration time = std::chrono::seconds{1};  // After which an honest one may try again.
+  };
+
+  explicit Detention(Limits limits);
+  ~Detention();
+  Detention(const Detention&) = delete;
+  Detention& operator=(const Detention&) = delete;
+
+  // Throws out the connection of this descriptor, which stays its owner's to close.
+  void take(int descriptor, TimePoint now);
+  // Closes those whose time is over.
+  void release(TimePoint now);
+
+  bool empty() const { return held_.empty(); }
+
+private:
+  struct Held {
+    int descriptor = -1;  // A duplicate, ours.
+    TimePoint until;
+  };
+
+  Limits limits_;
+  std::deque<Held> held_;  // In the order of coming.
+};
+
+}  // namespace ventile
