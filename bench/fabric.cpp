@@ -88,10 +88,23 @@ private:
 
 // What a sink's output tells the benchmark, which outlives it.
 struct Tally {
+  std::uint64_t of = 0;  // Tasks.
   std::uint64_t tasks = 0;
   std::uint64_t bytes = 0;
   TimePoint opened;
   TimePoint closed;
+  struct Mark {
+    std::uint64_t tasks = 0;
+    TimePoint when;
+  };
+  std::vector<Mark> fifths;  // When one more fifth had come in.
+
+  double per_second() const {
+    if (fifths.size() < 4) return static_cast<double>(tasks) / to_seconds(closed - opened);
+    const Mark& first = fifths[0];
+    const Mark& last = fifths[3];
+    return static_cast<double>(last.tasks - first.tasks) / to_seconds(last.when - first.when);
+  }
 };
 
 class CountingOutput : public Output {
@@ -101,6 +114,8 @@ public:
   Status write(const ResultItem& item) override {
     tally_.tasks += item.outcome == Outcome::done ? item.count : 0;
     tally_.bytes += item.payload.size();
+    if (tally_.tasks * 5 >= tally_.of * (tally_.fifths.size() + 1))
+      tally_.fifths.push_back({tally_.tasks, Clock::now()});
     return {};
   }
   Status write_fold(Bytes, std::uint64_t count) override {
@@ -164,13 +179,13 @@ void collect(Context& context, const TaskRegistry& registry, const Endpoint& dis
   if (report.ending != SinkEnding::done) throw std::runtime_error("the sink: " + report.why);
 }
 
-double collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
-                         const FabricJob& job) {
-  Tally tally;
+Pace collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
+                       const FabricJob& job) {
+  Tally tally{.of = job.tasks};
   collect(context, registry, dispatcher, job, [&tally] { return std::make_unique<CountingOutput>(tally); });
   const bool whole = job.function != "echo" || tally.bytes == job.tasks * job.bytes;
   if (tally.tasks != job.tasks || !whole) throw std::runtime_error("the sink has not counted the job's tasks");
-  return to_seconds(tally.closed - tally.opened);
+  return {to_seconds(tally.closed - tally.opened), tally.per_second()};
 }
 
 }  // namespace
@@ -182,7 +197,7 @@ double run_as_threads(const Endpoint& bind, const FabricJob& job) {
   const Endpoint bound = value_of(ventilator.bind());
   const std::jthread working{[&] { work(context, registry, bound, job.slots); }};
   const std::jthread ventilating{[&] { ventilate(ventilator); }};
-  return collect_and_count(context, registry, bound, job);
+  return collect_and_count(context, registry, bound, job).seconds;
 }
 
 double run_as_processes(const Endpoint& bind, const FabricJob& job) {
@@ -195,7 +210,7 @@ double run_as_processes(const Endpoint& bind, const FabricJob& job) {
   if (!job.keys.empty()) worker_words.push_back(job.keys);
   const Child worker{worker_words};
   Context context;
-  return collect_and_count(context, functions(), bound, job);
+  return collect_and_count(context, functions(), bound, job).seconds;
 }
 
 void run_ventilator(const Endpoint& bind, const FabricJob& job, const std::function<void(const Endpoint&)>& announce) {
@@ -210,7 +225,7 @@ void run_worker(const Endpoint& dispatcher, const std::string& keys) {
   work(context, functions(), dispatcher, 1, keys);
 }
 
-double run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
+Pace run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
   Child ventilator{{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes),
                     std::to_string(job.batch)}};
   const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));

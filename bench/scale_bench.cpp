@@ -29,23 +29,24 @@ Endpoint parsed(const std::string& address) {
   return *endpoint;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+double median(std::vector<Pace> paces, double Pace::*which) {
+  std::sort(paces.begin(), paces.end(), [which](const Pace& a, const Pace& b) { return a.*which < b.*which; });
+  return paces[paces.size() / 2].*which;
 }
 
 void many_workers(benchmark::State& state, const FabricJob& job) {
   const auto workers = static_cast<std::uint32_t>(state.range(0));
-  std::vector<double> two;
-  std::vector<double> many;
+  std::vector<Pace> two;
+  std::vector<Pace> many;
   for (auto _ : state) {
     two.push_back(run_with_workers(bind, job, {.processes = 2, .workers_each = 1}));
     many.push_back(run_with_workers(bind, job, {.processes = 10, .workers_each = workers / 10}));
-    state.SetIterationTime(many.back());
+    state.SetIterationTime(many.back().seconds);
   }
-  state.counters["tasks_per_s"] = static_cast<double>(job.tasks) / median(many);
-  state.counters["of_2_workers"] = static_cast<double>(job.tasks) / median(two);
-  state.counters["ratio_to_2_workers"] = median(two) / median(many);
+  state.counters["tasks_per_s"] = median(many, &Pace::per_second);
+  state.counters["of_2_workers"] = median(two, &Pace::per_second);
+  state.counters["ratio_to_2_workers"] = median(many, &Pace::per_second) / median(two, &Pace::per_second);
+  state.counters["ratio_of_whole_jobs"] = median(two, &Pace::seconds) / median(many, &Pace::seconds);
 }
 
 void apply(benchmark::internal::Benchmark* benchmark) {
@@ -72,7 +73,7 @@ void nap(benchmark::State& state) {
   const auto workers = static_cast<std::uint32_t>(state.range(0));
   double seconds = 0;
   for (auto _ : state) {
-    const double taken = run_with_workers(bind, job, {.processes = 10, .workers_each = workers / 10});
+    const double taken = run_with_workers(bind, job, {.processes = 10, .workers_each = workers / 10}).seconds;
     seconds += taken;
     state.SetIterationTime(taken);
   }

@@ -36,7 +36,9 @@ std::string input_of(testing::Outgoing message) {
   const std::uint32_t payloads = word_at(frame, 16);
   const std::uint32_t section = word_at(frame, 20);
   if (payloads > 255 || section > 255 || frame.size() > input_bytes_max) return {};
-  std::string input{static_cast<char>(type_of(frame)), static_cast<char>(payloads), static_cast<char>(section)};
+  const bool flag = frame.bytes()[9] != std::byte{0};
+  std::string input{static_cast<char>(type_of(frame) | (flag ? fuzz::flag_of_input : 0)), static_cast<char>(payloads),
+                    static_cast<char>(section)};
   return input.append(as_text(frame.bytes().subspan(frame_header_size)));
 }
 
@@ -46,8 +48,16 @@ std::string file_name(const Message& message) {
   return name;
 }
 
+// Three payloads of one size.
+std::string input_without_table() {
+  testing::Outgoing message{{{1, 2}, {3}, {4}, 5}, Tasks{.range = {7, 3}}, PayloadWriter{frame_header_size}};
+  for (const char* payload : {"one ", "two ", "four"}) message.payloads.append(as_bytes(payload));
+  return input_of(std::move(message));
+}
+
 // The fullest of some: lists that are empty teach a search nothing.
 int write(const fs::path& folder) {
+  std::ofstream{folder / "no-table", std::ios::binary} << input_without_table();
   constexpr int draws = 50;
   for (std::size_t type = 0; type < testing::message_types; ++type) {
     testing::Random random{type + 1};

@@ -37,10 +37,10 @@ class Crowd:
 
     def leave(self):
         """How often each kind has connected."""
-        knocks = json.loads(self.process.communicate()[0])
+        said = self.process.communicate()[0]
         if self.process.returncode:
             sys.exit(f"the strangers ended with {self.process.returncode}")
-        return knocks
+        return json.loads(said)
 
 
 def memory(pid):

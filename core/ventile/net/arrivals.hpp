@@ -22,11 +22,11 @@ public:
 
   // So many have come since this was last said.
   void on_look(std::size_t arrived, TimePoint now) {
-    level_ = std::max(0.0, level_ - to_seconds(now - seen_) * limits_.per_second) + static_cast<double>(arrived);
+    level_ -= to_seconds(now - seen_) * limits_.per_second;
     seen_ = now;
-    if (level_ >= limits_.at_once) crowded_ = true;
     if (level_ <= 0) crowded_ = false;
-    level_ = std::min(level_, limits_.at_once);
+    level_ = std::min(std::max(level_, 0.0) + static_cast<double>(arrived), limits_.at_once);
+    if (level_ >= limits_.at_once) crowded_ = true;
   }
   bool crowded() const { return crowded_; }
 

@@ -2,28 +2,26 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
+
+#include <ventile/net/descriptors.hpp>
 
 namespace ventile {
 namespace {
 
 constexpr std::size_t descriptors_per_one_held = 8;
 
-std::size_t allowed(std::size_t wanted) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  return std::min<std::size_t>(wanted, limit.rlim_cur / descriptors_per_one_held);
-}
-
-// What comes on this connection is dropped by the kernel before anybody can read it.
+// What comes on this connection is dropped by the kernel before anybody can read it, and so is what has come.
 bool make_deaf(int descriptor) {
   sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
   const sock_fprog program{1, &drop_all};
-  return ::setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+  if (::setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) return false;
+  (void)::recv(descriptor, nullptr, std::numeric_limits<int>::max(), MSG_TRUNC | MSG_DONTWAIT);
+  return true;
 }
 
 // The filter goes first: with it, the kernel would not hear that the other side has heard.
@@ -35,18 +33,30 @@ void end(int descriptor) {
 
 }  // namespace
 
-Detention::Detention(Limits limits) : limits_{allowed(limits.held_max), limits.time} {}
+Detention::Detention(Limits limits) : limits_{limits}, descriptors_end_(std::numeric_limits<int>::max()) {
+  const std::uint64_t limit = descriptor_limit();
+  limits_.held_max = std::min<std::uint64_t>(limits_.held_max, limit / descriptors_per_one_held);
+  descriptors_end_ = static_cast<int>(std::min<std::uint64_t>(limit - descriptors_kept_back(limit), descriptors_end_));
+}
 
 Detention::~Detention() { release(never); }
 
-void Detention::take(int descriptor, TimePoint now) {
-  const int held = held_.size() < limits_.held_max ? ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
-  if (held >= 0 && make_deaf(held) && ::shutdown(held, SHUT_RD) == 0) {
-    held_.push_back({held, now + limits_.time});
+// The duplicate is the same connection whatever becomes of the descriptor.
+void Detention::take(int descriptor, std::uint64_t cookie, TimePoint now) {
+  const int held = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (held < 0) {
+    if (cookie_of(descriptor) == cookie) end(descriptor);
     return;
   }
-  end(descriptor);
-  if (held >= 0) ::close(held);
+  if (cookie_of(held) == cookie) {
+    if (held_.size() < limits_.held_max && held < descriptors_end_ && make_deaf(held) &&
+        ::shutdown(held, SHUT_RD) == 0) {
+      held_.push_back({held, now + limits_.time});
+      return;
+    }
+    end(held);
+  }
+  ::close(held);
 }
 
 void Detention::release(TimePoint now) {

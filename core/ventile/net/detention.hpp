@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 
 #include <ventile/base/clock.hpp>
@@ -10,14 +11,16 @@ namespace ventile {
 
 // Whoever is closed comes back, as fast as it can connect; a thousand that do so keep both sides' processors busy. So
 // their connections are kept for a while by the kernel alone (a "tarpit"): whoever had the descriptor reads the end of
-// the connection and closes its own, the stranger sees nothing, and whatever it sends is dropped unread (a socket
-// filter). One costs a descriptor and the kernel's own memory of an idle connection.
+// the connection and closes its own, the stranger sees nothing, and whatever it has sent or sends is dropped unread (a
+// socket filter). One costs a descriptor and the kernel's own memory of an idle connection.
 //
 // It closes what it still holds when it ends. Not for several threads.
 class Detention {
 public:
   struct Limits {
-    std::size_t held_max = 1024;  // Whoever is beyond is closed at once. Less if descriptors are few: one of eight.
+    // Whoever is beyond is closed at once. Less if descriptors are few: one of eight, and none of those that are kept
+    // back.
+    std::size_t held_max = 1024;
     Duration time = std::chrono::seconds{1};  // After which an honest one may try again.
   };
 
@@ -26,8 +29,9 @@ public:
   Detention(const Detention&) = delete;
   Detention& operator=(const Detention&) = delete;
 
-  // Throws out the connection of this descriptor, which stays its owner's to close.
-  void take(int descriptor, TimePoint now);
+  // Throws out the connection of this descriptor, which stays its owner's to close, if it is the one with this cookie
+  // still: the descriptor may be another connection's by now, and that is left alone.
+  void take(int descriptor, std::uint64_t cookie, TimePoint now);
   // Closes those whose time is over.
   void release(TimePoint now);
 
@@ -40,6 +44,7 @@ private:
   };
 
   Limits limits_;
+  int descriptors_end_;    // Those from here on are for other things.
   std::deque<Held> held_;  // In the order of coming.
 };
 

@@ -1,7 +1,6 @@
 #include <ventile/net/monitor.hpp>
 
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <zmq.h>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include <ventile/base/ids.hpp>
+#include <ventile/net/descriptors.hpp>
 #include <ventile/net/porter.hpp>
 
 namespace ventile {
@@ -56,14 +56,6 @@ bool has_error(Kind kind) { return kind == Kind::accept_failed || kind == Kind::
 
 constexpr int zap_errors_from = 300;
 constexpr int zap_errors_to = 599;
-
-// For files, and for what the process connects to itself.
-constexpr std::uint64_t descriptors_kept_back = 16;
-
-std::uint64_t descriptor_limit() {
-  rlimit limit{};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
-}
 
 // Whether the descriptor is a connection to this address of ours. It may have been closed since the event, and be
 // anything by now.
@@ -148,10 +140,10 @@ bool Monitor::receive(ConnectionEvent& event) {
 
 // The kernel gives the lowest descriptor that is free: one of the highest says that hardly any is left.
 void Monitor::on_accepted(const ConnectionEvent& event) {
-  for (const auto& porter : socket_.porters_) porter->on_accepted(event.descriptor);
+  for (const auto& porter : socket_.porters_)
+    if (porter->is_at(event.address)) porter->on_accepted(event.descriptor);
   const std::uint64_t limit = descriptor_limit();
-  const std::uint64_t kept_back = std::min(descriptors_kept_back, limit / 8);
-  if (static_cast<std::uint64_t>(event.descriptor) < limit - kept_back) return;
+  if (static_cast<std::uint64_t>(event.descriptor) < limit - descriptors_kept_back(limit)) return;
   if (!is_guest_at(event.address, event.descriptor)) return;
   ::shutdown(event.descriptor, SHUT_RDWR);
   warn(event.address, EMFILE, limit);

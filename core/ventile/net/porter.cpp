@@ -8,22 +8,17 @@
 #include <array>
 #include <chrono>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include <ventile/base/clock.hpp>
+#include <ventile/net/descriptors.hpp>
 
 namespace ventile {
 
 namespace {
 
 constexpr Duration look_interval = std::chrono::milliseconds{5};
-constexpr int silence_max_seconds = 3;
-
-std::uint64_t cookie_of(int descriptor) {
-  std::uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  return ::getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
 
 std::optional<WaitingRoom::Sight> look_at(int descriptor) {
   tcp_info info{};
@@ -70,10 +65,11 @@ Porter::~Porter() {
 
 void Porter::on_listening(int descriptor) {
   if (!is_ours(descriptor)) return;
-  (void)::setsockopt(descriptor, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silence_max_seconds, sizeof silence_max_seconds);
   const std::lock_guard lock(mutex_);
   listener_ = descriptor;
 }
+
+bool Porter::is_at(std::string_view address) const { return address.ends_with(":" + std::to_string(port_)); }
 
 void Porter::on_accepted(int descriptor) {
   bool idle = false;
@@ -116,7 +112,7 @@ void Porter::take_in(const std::vector<int>& arrived) {
 
 void Porter::look() {
   const TimePoint now = Clock::now();
-  for (const int descriptor : waiting_.on_look(look_at)) detention_.take(descriptor, now);
+  for (const auto [descriptor, cookie] : waiting_.on_look(look_at)) detention_.take(descriptor, cookie, now);
   detention_.release(now);
 }
 

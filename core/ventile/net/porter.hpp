@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -39,10 +40,11 @@ public:
   Porter(const Porter&) = delete;
   Porter& operator=(const Porter&) = delete;
 
-  // From any thread: this is where connections come in, if it is this porter's port. Those who say nothing are left to
-  // the kernel for as long as a handshake may take; a guest speaks first.
+  // From any thread: this is where connections come in, if it is this porter's port.
   void on_listening(int descriptor);
-  // From any thread: this connection has come.
+  // Whether a socket that is bound to this address has its connections from this porter's port.
+  bool is_at(std::string_view address) const;
+  // From any thread: this connection has come there.
   void on_accepted(int descriptor);
 
 private:

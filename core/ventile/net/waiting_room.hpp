@@ -11,7 +11,7 @@
 namespace ventile {
 
 // It closes nothing and asks nobody: it is told which connections have come and what the kernel says of each, and
-// answers with the descriptors to be shut. Not for several threads.
+// answers with those to be shut. Not for several threads.
 //
 //   on_arrived              sent > let_in_after, or gone
 //   ------------> [waiting] -----------------------------> forgotten
@@ -41,17 +41,16 @@ public:
   // This connection waits from now on, behind those that wait already.
   void on_arrived(int descriptor, std::uint64_t cookie);
 
-  // Looks once at each that waits. Returns the descriptors of those that must be closed, which wait no longer.
-  std::vector<int> on_look(const Look& look);
-
-  bool empty() const { return waiting_.empty(); }
-
-private:
   struct Waiting {
     int descriptor = -1;
     std::uint64_t cookie = 0;
   };
+  // Looks once at each that waits. Returns those that must be closed, which wait no longer.
+  std::vector<Waiting> on_look(const Look& look);
 
+  bool empty() const { return waiting_.empty(); }
+
+private:
   Limits limits_;
   std::deque<Waiting> waiting_;  // In the order of coming.
 };

@@ -126,7 +126,8 @@ const char* complaint(const Results& m) {
   return complaint(m.failures, m.range);
 }
 const char* complaint(const Flow& m) {
-  if (!fits(m.range) || m.range.empty() || !fits(m.seal.range)) return "the range is empty or too large";
+  if (!fits(m.range) || m.range.empty() || m.range.count > Flow::tasks_max || !fits(m.seal.range))
+    return "the range is empty or too large";
   if (m.payloads.count() != (m.index.enabled ? 0 : m.range.count))
     return "the number of payloads is not that of the range";
   if (m.index.enabled && !m.failures.empty()) return "tasks that have not run have failed";

@@ -5,7 +5,7 @@
 //        4    2  protocol version
 //        6    2  zero
 //        8    1  type
-//        9    1  flags (zero)
+//        9    1  flags (1: all payloads have one size)
 //       10    2  header length (72)
 //       12    4  body length
 //       16    4  number of payloads

@@ -738,6 +738,8 @@ struct Stream {
 // or, behind the first stage, what the stage before made of them. The incarnation in the envelope is the source's.
 struct Flow {
   static constexpr std::uint8_t type = 0x72;
+  static constexpr std::uint64_t tasks_max = UINT32_MAX;  // A stage counts the tasks of a batch in 32 bits.
+
   std::string function;  // Of the first stage; those behind it know their own.
   std::vector<std::byte> constants;
   std::uint32_t constant_count = 0;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -56,6 +57,7 @@ public:
   }
   // The payloads [first, first + count) as one run of bytes.
   Bytes run(std::uint32_t first, std::uint32_t count) const {
+    assert(std::uint64_t{first} + count <= count_);
     if (count == 0) return {};
     return {data_ + begin_of(first), end_of(first + count - 1) - begin_of(first)};
   }

@@ -32,6 +32,7 @@ constexpr std::size_t section_bytes_max = std::size_t{256} << 10;
 constexpr std::size_t result_bytes_max = std::size_t{32} << 20;  // A larger one fails its task.
 constexpr std::size_t outlets_max = 4;  // Sinks that results are open to; the oldest is closed for another.
 constexpr std::size_t jobs_max = 16;    // Jobs remembered; the oldest is forgotten for another.
+constexpr std::uint64_t failed_at_once = std::uint64_t{1} << 18;  // Of a batch that cannot run here: a text for each.
 constexpr Duration reopen_max = std::chrono::seconds{2};  // A stream with keys opens anew when one of them is revoked.
 
 }  // namespace
@@ -275,9 +276,14 @@ private:
 
   void take(const Envelope& envelope, Flow flow, const std::shared_ptr<const void>& memory) {
     const auto [job, why] = job_of(envelope.job, flow);
+    if (job != nullptr && job->index.enabled != flow.index.enabled) {
+      refuse(flow.index.enabled ? "the tasks of its job have payloads" : "the tasks of its job have none");
+      return;
+    }
     const PayloadView payloads = std::exchange(flow.payloads, {});
     const LeaseId lease = flow.lease;
-    const Range range = flow.range;
+    // The source sends the rest again, when it has waited.
+    const Range range{flow.range.first, job == nullptr ? std::min(flow.range.count, failed_at_once) : flow.range.count};
     // The same lease may be here twice, if it was sent again: its parts are the same but for their range.
     Batches& batch = batches_[lease];
     const std::vector<Failure> failures = std::exchange(flow.failures, {});
@@ -287,7 +293,8 @@ private:
     batch.job = envelope.job;
     batch.left += range.count;
     if (job == nullptr) return fail(lease, range, why);
-    if (failures.empty() && range.count <= Batch::count_max) {
+    static_assert(Flow::tasks_max <= Batch::count_max);
+    if (failures.empty()) {
       runner_.start(payloads.count() == 0 ? std::make_shared<Batch>(job, lease, range, 0)
                                           : std::make_shared<Batch>(job, lease, range, 0, payloads, memory));
       return;

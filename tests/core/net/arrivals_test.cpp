@@ -42,6 +42,14 @@ TEST(Arrivals, they_are_a_crowd_until_all_have_run_out) {
   EXPECT_FALSE(arrivals.crowded());
 }
 
+TEST(Arrivals, they_are_none_any_more_when_they_come_slowly) {
+  Arrivals arrivals{{.per_second = 100, .at_once = 10}};
+  arrivals.on_look(10, start);
+  int looks = 0;
+  for (; arrivals.crowded() && looks < 1'000; ++looks) arrivals.on_look(1, start + looks * milliseconds{20});
+  EXPECT_LT(looks, 1'000);
+}
+
 TEST(Arrivals, however_many_have_come_it_ends_as_soon) {
   Arrivals arrivals{{.per_second = 100, .at_once = 10}};
   arrivals.on_look(1'000'000, start);

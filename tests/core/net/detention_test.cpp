@@ -1,10 +1,14 @@
 // Who is thrown out learns of it later, and costs nobody anything until then.
 #include <ventile/net/detention.hpp>
 
+#include <fcntl.h>
 #include <linux/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <string>
+
+#include <ventile/net/descriptors.hpp>
 
 #include "tcp_test.hpp"
 
@@ -39,7 +43,7 @@ protected:
 TEST_F(DetentionTest, who_is_thrown_out_learns_of_it_when_its_time_is_over) {
   Detention detention{{.held_max = 2, .time = sentence}};
   const Connection one = connected();
-  detention.take(one.accepted, start);
+  detention.take(one.accepted, cookie_of(one.accepted), start);
   owner_closes(one);
   detention.release(start + sentence - moment);
   EXPECT_TRUE(is_open(one.near));
@@ -53,8 +57,8 @@ TEST_F(DetentionTest, each_has_its_own_time) {
   Detention detention{{.held_max = 2, .time = sentence}};
   const Connection first = connected();
   const Connection second = connected();
-  detention.take(first.accepted, start);
-  detention.take(second.accepted, start + moment);
+  detention.take(first.accepted, cookie_of(first.accepted), start);
+  detention.take(second.accepted, cookie_of(second.accepted), start + moment);
   owner_closes(first);
   owner_closes(second);
   detention.release(start + sentence);
@@ -65,7 +69,7 @@ TEST_F(DetentionTest, each_has_its_own_time) {
 TEST_F(DetentionTest, nobody_reads_what_it_says) {
   Detention detention{{.held_max = 1, .time = sentence}};
   const Connection one = connected();
-  detention.take(one.accepted, start);
+  detention.take(one.accepted, cookie_of(one.accepted), start);
   const std::string much(1000, 'x');
   ASSERT_EQ(::send(one.near, much.data(), much.size(), MSG_NOSIGNAL), 1000);
   EXPECT_EQ(received_by(one.accepted), 0U);
@@ -74,12 +78,36 @@ TEST_F(DetentionTest, nobody_reads_what_it_says) {
   wait_for_the_end_of(one.near);
 }
 
+TEST_F(DetentionTest, what_it_had_said_takes_no_memory) {
+  Detention detention{{.held_max = 1, .time = sentence}};
+  const Connection one = connected();
+  const std::string much(10'000, 'x');
+  ASSERT_EQ(::send(one.near, much.data(), much.size(), MSG_NOSIGNAL), 10'000);
+  pollfd arrived{one.accepted, POLLIN, 0};
+  ASSERT_EQ(::poll(&arrived, 1, -1), 1);
+  detention.take(one.accepted, cookie_of(one.accepted), start);
+  wait_for_the_end_of(one.accepted);
+}
+
+// Somebody else may have the descriptor by now.
+TEST_F(DetentionTest, another_connection_is_left_alone) {
+  Detention detention{{.held_max = 1, .time = sentence}};
+  const Connection one = connected();
+  const Connection other = connected();
+  detention.take(other.accepted, cookie_of(one.accepted), start);
+  EXPECT_TRUE(is_open(other.accepted));
+  EXPECT_TRUE(detention.empty());
+  detention.take(one.accepted, cookie_of(one.accepted), start);
+  detention.take(other.accepted, cookie_of(one.accepted), start);  // Nor when it is full.
+  EXPECT_TRUE(is_open(other.accepted));
+}
+
 TEST_F(DetentionTest, who_finds_it_full_is_closed_at_once) {
   Detention detention{{.held_max = 1, .time = sentence}};
   const Connection first = connected();
   const Connection second = connected();
-  detention.take(first.accepted, start);
-  detention.take(second.accepted, start);
+  detention.take(first.accepted, cookie_of(first.accepted), start);
+  detention.take(second.accepted, cookie_of(second.accepted), start);
   owner_closes(first);
   wait_for_the_end_of(second.near);
   EXPECT_TRUE(is_open(first.near));
@@ -94,7 +122,7 @@ TEST_F(DetentionTest, it_takes_an_eighth_of_the_descriptors_at_most) {
   std::vector<Connection> all;
   for (int i = 0; i < 9; ++i) {
     all.push_back(connected());
-    detention.take(all.back().accepted, start);
+    detention.take(all.back().accepted, cookie_of(all.back().accepted), start);
     owner_closes(all.back());
   }
   EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
@@ -102,11 +130,27 @@ TEST_F(DetentionTest, it_takes_an_eighth_of_the_descriptors_at_most) {
   wait_for_the_end_of(all.back().near);
 }
 
+TEST_F(DetentionTest, it_leaves_those_descriptors_that_are_kept_back) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{256, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  Detention detention{{.held_max = 1000, .time = sentence}};
+  const Connection one = connected();
+  const Connection other = connected();
+  while (descriptors.back() < 256 - 18) kept(::fcntl(one.near, F_DUPFD_CLOEXEC, 0));  // One is left, and those.
+  detention.take(one.accepted, cookie_of(one.accepted), start);
+  detention.take(other.accepted, cookie_of(other.accepted), start);
+  wait_for_the_end_of(other.near);
+  EXPECT_TRUE(is_open(one.near));
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 TEST_F(DetentionTest, whoever_is_held_is_let_go_at_its_end) {
   const Connection one = connected();
   {
     Detention detention{{.held_max = 1, .time = sentence}};
-    detention.take(one.accepted, start);
+    detention.take(one.accepted, cookie_of(one.accepted), start);
     owner_closes(one);
     EXPECT_TRUE(is_open(one.near));
   }

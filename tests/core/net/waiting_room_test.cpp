@@ -35,11 +35,16 @@ protected:
     room.on_arrived(descriptor, sight.cookie);
   }
   std::vector<int> look() {
-    return room.on_look([this](int descriptor) -> std::optional<WaitingRoom::Sight> {
-      const auto found = kernel.find(descriptor);
-      if (found == kernel.end()) return std::nullopt;
-      return found->second;
-    });
+    std::vector<int> closing;
+    for (const auto [descriptor, cookie] : room.on_look([this](int at) -> std::optional<WaitingRoom::Sight> {
+           const auto found = kernel.find(at);
+           if (found == kernel.end()) return std::nullopt;
+           return found->second;
+         })) {
+      EXPECT_EQ(cookie, kernel.at(descriptor).cookie);
+      closing.push_back(descriptor);
+    }
+    return closing;
   }
 
   WaitingRoom room{{.waiting_max = 3, .handshake_bytes_max = 1000}};

@@ -468,6 +468,9 @@ TEST(Codec, a_flow_has_a_payload_for_each_number_or_an_index_rule) {
   EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, 1}}, {"a"})),
             "the number of payloads is not that of the range");
   EXPECT_EQ(refusal_of(frame_of(Flow{})), "the range is empty or too large");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, UINT32_MAX}})), "accepted");
+  EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, std::uint64_t{UINT32_MAX} + 1}})),
+            "the range is empty or too large");
   EXPECT_EQ(refusal_of(frame_of(Flow{.range = {0, 1}, .failures = {{1}}}, {"a"})),
             "the failures are not in order or not in the range");
   EXPECT_EQ(refusal_of(frame_of(Flow{.index = {.enabled = true}, .range = {0, 1}, .failures = {{0}}})),

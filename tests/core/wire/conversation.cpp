@@ -194,7 +194,8 @@ std::string annotated(Bytes frame, const FieldNames& names) {
   if (!received) return received.error().message;
   const Envelope& envelope = received->envelope;
   const PayloadView payloads = payloads_of(received->message);
-  const std::size_t section = payloads.run(0, payloads.count()).size() + payloads.count() * sizeof(std::uint32_t);
+  std::uint32_t section = 0;  // Its length stands in the header.
+  std::memcpy(&section, frame.data() + 20, sizeof section);
   const Bytes content = frame.subspan(frame_header_size);
   const auto number = [](std::size_t value) { return std::to_string(value); };
 
