@@ -5,8 +5,8 @@ They have no key and never get in (crowd.cpp). Some say nothing, some say nonsen
 some claim huge frames and send them, some send parts without an end, some only knock. Whoever is thrown out comes back.
 
 The job must lose nothing, count nothing twice and go on while they are there; the dispatcher must not take more memory
-than a stranger's connection may hold. What the strangers cost in throughput is said, and not judged: it is a figure of
-the machine.
+than a stranger's connection may hold. What the strangers cost in throughput, once the worker is there, is said, and not
+judged: it is a figure of the machine.
 
 A thousand programs take processors, wherever they call. With --door the same strangers call at another door in other
 turns, which accepts and drops by the same rules and as cheaply as can be (door.cpp): how much slower the job is when
@@ -53,7 +53,7 @@ class Job:
         self.programs, self.folder, self.keys = programs, folder, folder / "keys"
         self.results = folder / name
         self.ventilator = self.start("ventile-ventilator", "--bind", "tcp://127.0.0.1:0", "--function", "index",
-                                     "--range", f"0:{tasks}", "--json")
+                                     "--range", f"0:{tasks}", "--json", "--verbose")
         self.address = self.said(self.ventilator, r"on (tcp://127\.0\.0\.1:\d+)")
         self.others = []
 
@@ -72,11 +72,17 @@ class Job:
         self.others = [
             self.start("ventile-sink", "--connect", self.address, "--output", "/dev/null", "--format", "raw"),
             self.start("ventile-worker", "--connect", self.address, "--slots", "1", "--quiet")]
-        for process in self.others + [self.ventilator]:
+        for process in self.others:
             subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        called = time.monotonic()
+        self.said(self.ventilator, "^(.*worker .* is here)")
+        self.begun = time.monotonic()
+        self.joining = self.begun - called
+        subprocess.Popen(["cat"], stdin=self.ventilator.stderr, stdout=subprocess.DEVNULL)
 
     def summary(self):
         summary = json.loads(self.ventilator.stdout.read().splitlines()[-1])
+        self.seconds = time.monotonic() - self.begun
         code = self.ventilator.wait()
         for process in self.others:
             process.kill()
@@ -104,9 +110,10 @@ class Turn:
         audit = summary["audit"]
         if code or audit["lost"] or audit["counted_twice"] or summary["outcomes"]["done"] != options.tasks:
             sys.exit(f"{kind}: the job ended with {code}: {summary}")
-        self.rate = options.tasks / summary["seconds"]
+        self.rate = options.tasks / job.seconds
         print(f"{kind}: {self.rate / 1e6:.2f} M tasks/s, {self.megabytes():.1f} MB more at most, "
-              f"{sum(self.knocks.values()) / summary['seconds']:.0f} connections a second", flush=True)
+              f"{sum(self.knocks.values()) / (job.joining + job.seconds):.0f} connections a second, "
+              f"the worker was there after {job.joining:.1f} s", flush=True)
 
     def go_on(self):
         if self.job.ventilator.poll() is not None:

@@ -32,7 +32,7 @@ void drop_some_syns(int listener) {
   constexpr std::uint32_t flags_at = 13;  // In the header of TCP, RFC 9293.
   constexpr std::uint32_t syn = 0x02;
   constexpr std::uint32_t ack = 0x10;
-  constexpr std::uint32_t passed_below = 0xc0000000;  // Three of four.
+  constexpr std::uint32_t passed_below = 0xe0000000;  // Seven of eight.
   constexpr std::uint32_t all = 0xffffffff;
   constexpr auto random = static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_RANDOM);
   std::array<sock_filter, 7> steps{
@@ -112,7 +112,7 @@ void Porter::take_in(const std::vector<int>& arrived) {
 
 void Porter::look() {
   const TimePoint now = Clock::now();
-  for (const auto [descriptor, cookie] : waiting_.on_look(look_at)) detention_.take(descriptor, cookie, now);
+  for (const WaitingRoom::Waiting& one : waiting_.on_look(look_at)) detention_.take(one.descriptor, one.cookie, now);
   detention_.release(now);
 }
 

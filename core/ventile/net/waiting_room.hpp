@@ -15,7 +15,8 @@ namespace ventile {
 //
 //   on_arrived              sent > let_in_after, or gone
 //   ------------> [waiting] -----------------------------> forgotten
-//                     '------ said too much, or the oldest of too many: to be closed, and forgotten
+//                     '------ said too much, or the oldest of too many, of the silent ones first: to be closed, and
+//                     forgotten
 class WaitingRoom {
 public:
   // What a CURVE server has sent by when: its greeting has 64 bytes, WELCOME 170. An ERROR follows WELCOME with at most
@@ -44,6 +45,8 @@ public:
   struct Waiting {
     int descriptor = -1;
     std::uint64_t cookie = 0;
+    bool seen = false;
+    bool silent = false;  // Since it was seen before. A guest speaks as soon as it is connected.
   };
   // Looks once at each that waits. Returns those that must be closed, which wait no longer.
   std::vector<Waiting> on_look(const Look& look);

@@ -45,9 +45,14 @@ int receive_guest(DealerSocket& guest) {
 HalfGuest::HalfGuest(Context& context, const ConnectionOptions& options, const Endpoint& server, std::size_t bytes_max)
     : socket_(context, {.connection = options}), bytes_max_(bytes_max) {
   to_guest_ = receive_guest(socket_);
+  char bytes[greeting];
+  const ssize_t count = ::recv(to_guest_, bytes, std::min(sizeof bytes, bytes_max), 0);
+  check(count > 0);
+  said_ = static_cast<std::size_t>(count);
   to_server_ = open_tcp();
   const sockaddr_in address = loopback(server.port);
   check(::connect(to_server_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  (void)!::send(to_server_, bytes, said_, MSG_NOSIGNAL);  // At once, as a guest does.
 }
 
 HalfGuest::~HalfGuest() {

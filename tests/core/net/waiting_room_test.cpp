@@ -35,14 +35,15 @@ protected:
     room.on_arrived(descriptor, sight.cookie);
   }
   std::vector<int> look() {
+    const auto see = [this](int descriptor) -> std::optional<WaitingRoom::Sight> {
+      const auto found = kernel.find(descriptor);
+      if (found == kernel.end()) return std::nullopt;
+      return found->second;
+    };
     std::vector<int> closing;
-    for (const auto [descriptor, cookie] : room.on_look([this](int at) -> std::optional<WaitingRoom::Sight> {
-           const auto found = kernel.find(at);
-           if (found == kernel.end()) return std::nullopt;
-           return found->second;
-         })) {
-      EXPECT_EQ(cookie, kernel.at(descriptor).cookie);
-      closing.push_back(descriptor);
+    for (const WaitingRoom::Waiting& one : room.on_look(see)) {
+      EXPECT_EQ(one.cookie, kernel.at(one.descriptor).cookie);
+      closing.push_back(one.descriptor);
     }
     return closing;
   }
@@ -64,6 +65,32 @@ TEST_F(WaitingRoomTest, the_oldest_go_for_those_who_come) {
   EXPECT_THAT(look(), IsEmpty());
   arrive(9);
   EXPECT_THAT(look(), ElementsAre(3));
+}
+
+TEST_F(WaitingRoomTest, the_silent_go_before_those_who_speak) {
+  arrive(1, {.received = 10});
+  arrive(2);
+  arrive(3, {.received = 10});
+  EXPECT_THAT(look(), IsEmpty());
+  arrive(4, {.received = 10});
+  EXPECT_THAT(look(), ElementsAre(2));
+  arrive(5, {.received = 10});
+  EXPECT_THAT(look(), ElementsAre(1));
+}
+
+TEST_F(WaitingRoomTest, who_has_only_just_come_is_not_silent) {
+  for (const int descriptor : {1, 2, 3}) arrive(descriptor, {.received = 10});
+  EXPECT_THAT(look(), IsEmpty());
+  arrive(4);
+  EXPECT_THAT(look(), ElementsAre(1));
+}
+
+TEST_F(WaitingRoomTest, who_speaks_later_is_silent_no_more) {
+  for (const int descriptor : {1, 2, 3}) arrive(descriptor);
+  EXPECT_THAT(look(), IsEmpty());
+  kernel[1].received = 10;
+  arrive(4);
+  EXPECT_THAT(look(), ElementsAre(2));
 }
 
 TEST_F(WaitingRoomTest, who_was_only_greeted_is_not_let_in) {
