@@ -43,20 +43,18 @@ Detention::~Detention() { release(never); }
 
 // The duplicate is the same connection whatever becomes of the descriptor.
 void Detention::take(int descriptor, std::uint64_t cookie, TimePoint now) {
-  const int held = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  if (held < 0) {
-    if (cookie_of(descriptor) == cookie) end(descriptor);
+  const int held = held_.size() < limits_.held_max ? ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+  if (held >= 0 && held < descriptors_end_ && cookie_of(held) == cookie && make_deaf(held) &&
+      ::shutdown(held, SHUT_RD) == 0) {
+    held_.push_back({held, now + limits_.time});
     return;
   }
-  if (cookie_of(held) == cookie) {
-    if (held_.size() < limits_.held_max && held < descriptors_end_ && make_deaf(held) &&
-        ::shutdown(held, SHUT_RD) == 0) {
-      held_.push_back({held, now + limits_.time});
-      return;
-    }
-    end(held);
-  }
-  ::close(held);
+  turn_away(held >= 0 ? held : descriptor, cookie);
+  if (held >= 0) ::close(held);
+}
+
+void Detention::turn_away(int descriptor, std::uint64_t cookie) {
+  if (cookie_of(descriptor) == cookie) end(descriptor);
 }
 
 void Detention::release(TimePoint now) {

@@ -32,6 +32,8 @@ public:
   // Throws out the connection of this descriptor, which stays its owner's to close, if it is the one with this cookie
   // still: the descriptor may be another connection's by now, and that is left alone.
   void take(int descriptor, std::uint64_t cookie, TimePoint now);
+  // The same, and the stranger learns of it at once.
+  static void turn_away(int descriptor, std::uint64_t cookie);
   // Closes those whose time is over.
   void release(TimePoint now);
 

@@ -112,7 +112,9 @@ void Porter::take_in(const std::vector<int>& arrived) {
 
 void Porter::look() {
   const TimePoint now = Clock::now();
-  for (const WaitingRoom::Waiting& one : waiting_.on_look(look_at)) detention_.take(one.descriptor, one.cookie, now);
+  for (const WaitingRoom::Waiting& one : waiting_.on_look(look_at))
+    arrivals_.crowded() ? detention_.take(one.descriptor, one.cookie, now)
+                        : Detention::turn_away(one.descriptor, one.cookie);
   detention_.release(now);
 }
 

@@ -21,13 +21,12 @@ namespace ventile {
 //   * one that has sent more than a handshake has (`handshake_bytes_max`),
 //   * the oldest, when there are more than `waiting_max`: of those who have said nothing, if there are any.
 //
-// libzmq then finds it closed, as if its owner had gone. The owner learns of it a second later (Detention), so that
-// those who come back at once do so once a second; an honest peer that is unlucky is one of them. The kernel says how
-// far a connection is (TCP_INFO); what follows from it, the WaitingRoom decides.
+// libzmq then finds it closed, as if its owner had gone. The kernel says how far a connection is (TCP_INFO); what
+// follows from it, the WaitingRoom decides. An honest peer that is unlucky comes back.
 //
-// Each costs libzmq a tenth of a millisecond, whoever it is. So when more come than guests do (Arrivals), the kernel
-// drops one SYN of eight for as long, and whoever sent it tries again a second later. A guest hardly notices; those who
-// connect all the time spend most of it waiting.
+// So does everybody else, and each costs libzmq a tenth of a millisecond. So while more come than guests do (Arrivals),
+// whoever is thrown out learns of it a second later (Detention), and the kernel drops one SYN of eight, which is sent
+// again after a second. A guest hardly notices; those who connect all the time spend most of it waiting.
 //
 // It has a thread of its own, which sleeps while nobody waits or is detained and looks every few milliseconds else, so
 // that a burst may exceed the limits for as long, and whoever reads the monitor is not held up by it. A descriptor may
