@@ -98,6 +98,12 @@ struct Tally {
     TimePoint when;
   };
   std::vector<Mark> fifths;  // When one more fifth had come in.
+  std::uint64_t next_fifth = of / 5;
+
+  void mark() {
+    fifths.push_back({tasks, Clock::now()});
+    next_fifth = of * (fifths.size() + 1) / 5;
+  }
 
   double per_second() const {
     if (fifths.size() < 4) return static_cast<double>(tasks) / to_seconds(closed - opened);
@@ -114,8 +120,7 @@ public:
   Status write(const ResultItem& item) override {
     tally_.tasks += item.outcome == Outcome::done ? item.count : 0;
     tally_.bytes += item.payload.size();
-    if (tally_.tasks * 5 >= tally_.of * (tally_.fifths.size() + 1))
-      tally_.fifths.push_back({tally_.tasks, Clock::now()});
+    if (tally_.tasks >= tally_.next_fifth) tally_.mark();
     return {};
   }
   Status write_fold(Bytes, std::uint64_t count) override {
@@ -179,8 +184,8 @@ void collect(Context& context, const TaskRegistry& registry, const Endpoint& dis
   if (report.ending != SinkEnding::done) throw std::runtime_error("the sink: " + report.why);
 }
 
-Pace collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
-                       const FabricJob& job) {
+JobRate collect_and_count(Context& context, const TaskRegistry& registry, const Endpoint& dispatcher,
+                          const FabricJob& job) {
   Tally tally{.of = job.tasks};
   collect(context, registry, dispatcher, job, [&tally] { return std::make_unique<CountingOutput>(tally); });
   const bool whole = job.function != "echo" || tally.bytes == job.tasks * job.bytes;
@@ -225,7 +230,7 @@ void run_worker(const Endpoint& dispatcher, const std::string& keys) {
   work(context, functions(), dispatcher, 1, keys);
 }
 
-Pace run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
+JobRate run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd) {
   Child ventilator{{"ventilator", bind.to_string(), job.function, std::to_string(job.tasks), std::to_string(job.bytes),
                     std::to_string(job.batch)}};
   const Endpoint bound = value_of(Endpoint::parse(ventilator.line()));

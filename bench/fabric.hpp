@@ -32,11 +32,11 @@ struct Crowd {
   std::uint32_t processes = 1;
   std::uint32_t workers_each = 1;
 };
-struct Pace {
+struct JobRate {
   double seconds = 0;     // As above.
   double per_second = 0;  // Tasks, while the second to the fourth fifth of them came in; of a folded job, all of them.
 };
-Pace run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd);
+JobRate run_with_workers(const Endpoint& bind, const FabricJob& job, const Crowd& crowd);
 
 // One task at a time, the next when the sink has the last: seconds from the input to the output, with roles as threads.
 std::vector<double> run_one_by_one(const Endpoint& bind, std::size_t tasks);

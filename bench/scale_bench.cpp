@@ -29,24 +29,24 @@ Endpoint parsed(const std::string& address) {
   return *endpoint;
 }
 
-double median(std::vector<Pace> paces, double Pace::*which) {
-  std::sort(paces.begin(), paces.end(), [which](const Pace& a, const Pace& b) { return a.*which < b.*which; });
-  return paces[paces.size() / 2].*which;
+double median(std::vector<JobRate> rates, double JobRate::*which) {
+  std::sort(rates.begin(), rates.end(), [which](const JobRate& a, const JobRate& b) { return a.*which < b.*which; });
+  return rates[rates.size() / 2].*which;
 }
 
 void many_workers(benchmark::State& state, const FabricJob& job) {
   const auto workers = static_cast<std::uint32_t>(state.range(0));
-  std::vector<Pace> two;
-  std::vector<Pace> many;
+  std::vector<JobRate> two;
+  std::vector<JobRate> many;
   for (auto _ : state) {
     two.push_back(run_with_workers(bind, job, {.processes = 2, .workers_each = 1}));
     many.push_back(run_with_workers(bind, job, {.processes = 10, .workers_each = workers / 10}));
     state.SetIterationTime(many.back().seconds);
   }
-  state.counters["tasks_per_s"] = median(many, &Pace::per_second);
-  state.counters["of_2_workers"] = median(two, &Pace::per_second);
-  state.counters["ratio_to_2_workers"] = median(many, &Pace::per_second) / median(two, &Pace::per_second);
-  state.counters["ratio_of_whole_jobs"] = median(two, &Pace::seconds) / median(many, &Pace::seconds);
+  state.counters["tasks_per_s"] = median(many, &JobRate::per_second);
+  state.counters["of_2_workers"] = median(two, &JobRate::per_second);
+  state.counters["ratio_to_2_workers"] = median(many, &JobRate::per_second) / median(two, &JobRate::per_second);
+  state.counters["ratio_of_whole_jobs"] = median(two, &JobRate::seconds) / median(many, &JobRate::seconds);
 }
 
 void apply(benchmark::internal::Benchmark* benchmark) {

@@ -1,6 +1,6 @@
-// Another door for strangers.py: accepts, greets, reads and drops, by the same rules as a socket with keys and as
+// Another door for strangers.py: accepts, greets, reads and drops at once whom a socket with keys would throw out, as
 // cheaply as can be. What strangers take from a job while they call here is what they and the kernel cost, and not our
-// door.
+// door; only that they come back sooner, for ours lets a crowd wait before it hears.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>

@@ -8,9 +8,8 @@ The job must lose nothing, count nothing twice and go on while they are there; t
 than a stranger's connection may hold. What the strangers cost in throughput, once the worker is there, is said, and not
 judged: it is a figure of the machine.
 
-A thousand programs take processors, wherever they call. With --door the same strangers call at another door in other
-turns, which accepts and drops by the same rules and as cheaply as can be (door.cpp): how much slower the job is when
-they call at ours is what our door costs.
+A thousand strangers take processors, wherever they call. With --door they call at another door in other turns, which
+drops at once whom ours would throw out, as cheaply as can be (door.cpp). Who is dropped there comes back sooner.
 """
 
 import argparse
@@ -82,7 +81,6 @@ class Job:
 
     def summary(self):
         summary = json.loads(self.ventilator.stdout.read().splitlines()[-1])
-        self.seconds = time.monotonic() - self.begun
         code = self.ventilator.wait()
         for process in self.others:
             process.kill()
@@ -103,7 +101,8 @@ class Turn:
         crowd = None if kind == "alone" else Crowd(options.crowd, port, options.strangers)
         job.go()
         while self.go_on():
-            time.sleep(0.05)
+            time.sleep(0.02)
+        job.seconds = time.monotonic() - job.begun
         if crowd:
             self.knocks = crowd.leave()
         code, summary = job.summary()

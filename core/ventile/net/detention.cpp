@@ -33,10 +33,10 @@ void end(int descriptor) {
 
 }  // namespace
 
-Detention::Detention(Limits limits) : limits_{limits}, descriptors_end_(std::numeric_limits<int>::max()) {
+Detention::Detention(Limits limits) : limits_(limits) {
   const std::uint64_t limit = descriptor_limit();
   limits_.held_max = std::min<std::uint64_t>(limits_.held_max, limit / descriptors_per_one_held);
-  descriptors_end_ = static_cast<int>(std::min<std::uint64_t>(limit - descriptors_kept_back(limit), descriptors_end_));
+  descriptors_end_ = limit - descriptors_kept_back(limit);
 }
 
 Detention::~Detention() { release(never); }
@@ -44,8 +44,8 @@ Detention::~Detention() { release(never); }
 // The duplicate is the same connection whatever becomes of the descriptor.
 void Detention::take(int descriptor, std::uint64_t cookie, TimePoint now) {
   const int held = held_.size() < limits_.held_max ? ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
-  if (held >= 0 && held < descriptors_end_ && cookie_of(held) == cookie && make_deaf(held) &&
-      ::shutdown(held, SHUT_RD) == 0) {
+  if (held >= 0 && static_cast<std::uint64_t>(held) < descriptors_end_ && cookie_of(held) == cookie &&
+      make_deaf(held) && ::shutdown(held, SHUT_RD) == 0) {
     held_.push_back({held, now + limits_.time});
     return;
   }

@@ -46,8 +46,8 @@ private:
   };
 
   Limits limits_;
-  int descriptors_end_;    // Those from here on are for other things.
-  std::deque<Held> held_;  // In the order of coming.
+  std::uint64_t descriptors_end_ = 0;  // Those from here on are for other things.
+  std::deque<Held> held_;              // In the order of coming.
 };
 
 }  // namespace ventile

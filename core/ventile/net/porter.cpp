@@ -51,8 +51,8 @@ void drop_none(int listener) {
 
 }  // namespace
 
-Porter::Porter(std::uint16_t port, WaitingRoom::Limits limits, Detention::Limits detained)
-    : port_(port), waiting_(limits), detention_(detained), thread_([this] { run(); }) {}
+Porter::Porter(std::uint16_t port, WaitingRoom::Limits limits)
+    : port_(port), waiting_(limits), detention_({}), thread_([this] { run(); }) {}
 
 Porter::~Porter() {
   {

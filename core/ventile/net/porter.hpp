@@ -26,7 +26,8 @@ namespace ventile {
 //
 // So does everybody else, and each costs libzmq a tenth of a millisecond. So while more come than guests do (Arrivals),
 // whoever is thrown out learns of it a second later (Detention), and the kernel drops one SYN of eight, which is sent
-// again after a second. A guest hardly notices; those who connect all the time spend most of it waiting.
+// again after a second. A guest comes in late if it is unlucky; those who connect all the time spend most of it
+// waiting.
 //
 // It has a thread of its own, which sleeps while nobody waits or is detained and looks every few milliseconds else, so
 // that a burst may exceed the limits for as long, and whoever reads the monitor is not held up by it. A descriptor may
@@ -34,7 +35,7 @@ namespace ventile {
 // nothing that did not come to this port.
 class Porter {
 public:
-  Porter(std::uint16_t port, WaitingRoom::Limits limits, Detention::Limits detained = {});
+  Porter(std::uint16_t port, WaitingRoom::Limits limits);
   ~Porter();
   Porter(const Porter&) = delete;
   Porter& operator=(const Porter&) = delete;

@@ -226,7 +226,6 @@ constexpr std::uint8_t flag_one_size = 1;  // All payloads have the same size, a
 
 // If the payloads behind the headroom have one size, takes away the table behind them.
 bool leave_out_table(Buffer& frame, std::uint32_t count) {
-  if (count == 0) return false;
   const std::size_t size = frame.size() - frame_header_size - count * sizeof(std::uint32_t);
   const std::byte* payloads = frame.data() + frame_header_size;
   if (PayloadView{payloads, payloads + size, count}.one_size() == 0) return false;

@@ -17,7 +17,8 @@ bool PayloadView::check(const std::byte* ends, std::uint32_t count, std::size_t 
 }
 
 std::uint32_t PayloadView::one_size() const {
-  if (ends_ == nullptr) return count_ == 0 ? 0 : each_;
+  if (count_ == 0) return 0;
+  if (ends_ == nullptr) return each_;
   const std::uint32_t each = end_of(0);
   if (end_of(count_ - 1) != std::uint64_t{each} * count_) return 0;  // Of most, this is all that need be seen.
   bool same = true;

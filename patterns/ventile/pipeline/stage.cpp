@@ -32,7 +32,7 @@ constexpr std::size_t section_bytes_max = std::size_t{256} << 10;
 constexpr std::size_t result_bytes_max = std::size_t{32} << 20;  // A larger one fails its task.
 constexpr std::size_t outlets_max = 4;  // Sinks that results are open to; the oldest is closed for another.
 constexpr std::size_t jobs_max = 16;    // Jobs remembered; the oldest is forgotten for another.
-constexpr std::uint64_t failed_at_once = std::uint64_t{1} << 18;  // Of a batch that cannot run here: a text for each.
+constexpr std::uint64_t failed_at_once = std::uint64_t{1} << 20;  // Of a batch that cannot run here: a text for each.
 constexpr Duration reopen_max = std::chrono::seconds{2};  // A stream with keys opens anew when one of them is revoked.
 
 }  // namespace

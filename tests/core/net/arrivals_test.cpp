@@ -6,7 +6,6 @@ namespace ventile {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 constexpr TimePoint start{std::chrono::hours{1}};
 
@@ -18,7 +17,7 @@ TEST(Arrivals, no_more_than_run_out_are_no_crowd) {
   }
 }
 
-TEST(Arrivals, as_many_as_fit_are_no_crowd_and_one_more_is) {
+TEST(Arrivals, they_are_a_crowd_when_the_bucket_is_full) {
   Arrivals arrivals{{.per_second = 100, .at_once = 10}};
   arrivals.on_look(9, start);
   EXPECT_FALSE(arrivals.crowded());

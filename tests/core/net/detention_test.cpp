@@ -19,6 +19,22 @@ constexpr TimePoint start{std::chrono::hours{1}};
 constexpr Duration sentence = std::chrono::seconds{5};
 constexpr Duration moment{1};
 
+// So many descriptors, until it is gone.
+class DescriptorLimit {
+public:
+  explicit DescriptorLimit(rlim_t limit) {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const rlimit lowered{limit, before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &lowered), 0);
+  }
+  ~DescriptorLimit() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+private:
+  rlimit before_{};
+};
+
 class DetentionTest : public TcpTest {
 protected:
   Connection connected() {
@@ -114,10 +130,7 @@ TEST_F(DetentionTest, who_finds_it_full_is_closed_at_once) {
 }
 
 TEST_F(DetentionTest, it_takes_an_eighth_of_the_descriptors_at_most) {
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit few{64, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const DescriptorLimit few{64};
   Detention detention{{.held_max = 1000, .time = sentence}};
   std::vector<Connection> all;
   for (int i = 0; i < 9; ++i) {
@@ -125,16 +138,12 @@ TEST_F(DetentionTest, it_takes_an_eighth_of_the_descriptors_at_most) {
     detention.take(all.back().accepted, cookie_of(all.back().accepted), start);
     owner_closes(all.back());
   }
-  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   for (int i = 0; i < 8; ++i) EXPECT_TRUE(is_open(all.at(static_cast<std::size_t>(i)).near)) << i;
   wait_for_the_end_of(all.back().near);
 }
 
 TEST_F(DetentionTest, it_leaves_those_descriptors_that_are_kept_back) {
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit few{256, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const DescriptorLimit few{256};
   Detention detention{{.held_max = 1000, .time = sentence}};
   const Connection one = connected();
   const Connection other = connected();
@@ -143,7 +152,6 @@ TEST_F(DetentionTest, it_leaves_those_descriptors_that_are_kept_back) {
   detention.take(other.accepted, cookie_of(other.accepted), start);
   wait_for_the_end_of(other.near);
   EXPECT_TRUE(is_open(one.near));
-  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(DetentionTest, whoever_is_held_is_let_go_at_its_end) {

@@ -100,14 +100,23 @@ private:
   std::thread thread_;
 };
 
-// It read behind the end of the message, for it looked for payloads where there were none, and the other way round.
-TEST_F(StageTest, batches_that_are_not_of_their_jobs_kind_are_refused) {
+// A stage took what a job's first batch is for what all of them are, and ended at one without payloads.
+TEST_F(StageTest, batches_with_payloads_of_a_job_without_are_refused) {
   say(flow({0, 2}, true));
   say(flow({2, 2}, false));
   say(flow({4, 2}, true));
   EXPECT_TRUE(turn_until([&] { return results.size() == 2; }));
   EXPECT_EQ(results, (std::vector<Range>{{0, 2}, {4, 2}}));
   EXPECT_THAT(lines(), Contains(HasSubstr("the tasks of its job have none")));
+}
+
+TEST_F(StageTest, batches_without_payloads_of_a_job_with_them_are_refused) {
+  say(flow({0, 2}, false));
+  say(flow({2, 2}, true));
+  say(flow({4, 2}, false));
+  EXPECT_TRUE(turn_until([&] { return results.size() == 2; }));
+  EXPECT_EQ(results, (std::vector<Range>{{0, 2}, {4, 2}}));
+  EXPECT_THAT(lines(), Contains(HasSubstr("the tasks of its job have payloads")));
 }
 
 TEST_F(StageTest, of_a_batch_that_cannot_run_only_so_much_fails_at_once) {
@@ -117,7 +126,7 @@ TEST_F(StageTest, of_a_batch_that_cannot_run_only_so_much_fails_at_once) {
   Flow after = flow({0, 2}, true);
   say(after, {2, 2});  // In a slot that is free, for nothing is left of the other.
   EXPECT_TRUE(turn_until([&] { return results.size() == 2; }));
-  EXPECT_EQ(results, (std::vector<Range>{{0, std::uint64_t{1} << 18}, {0, 2}}));
+  EXPECT_EQ(results, (std::vector<Range>{{0, std::uint64_t{1} << 20}, {0, 2}}));
 }
 
 }  // namespace
