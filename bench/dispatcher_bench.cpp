@@ -7,16 +7,18 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <ctime>
-#include <deque>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include <ventile/base/memory.hpp>
 #include <ventile/queue/dispatcher.hpp>
 
 namespace ventile {
@@ -26,18 +28,22 @@ constexpr JobId job{1, 1};
 constexpr std::uint64_t plenty = std::uint64_t{1} << 60;
 constexpr std::uint64_t task_nanoseconds = 1'000;
 
-enum class Order : std::uint8_t { oldest, any };
+// Each worker does a batch in a round, in the order in which it got them. Workers come in the same order in every
+// round, or in another one each time.
+enum class Order : std::uint8_t { same, any };
 
 // A dispatcher with one job that never ends, a sink that takes everything and workers of one slot each.
 class Fabric {
 public:
-  Fabric(std::uint64_t workers, std::uint64_t tasks) : sessions_(sink_peer.value + 1 + workers) {
+  Fabric(std::uint64_t workers, std::uint64_t tasks)
+      : sessions_(sink_peer.value + 1 + workers), leased_(workers), round_(workers) {
+    std::iota(round_.begin(), round_.end(), 0);
     dispatcher_.open_job(job, {.name = "bench", .function = "index", .index = {.enabled = true}}, now_);
     if (tasks > 0) dispatcher_.offer(job, tasks, 0, now_);
     hello(sink_peer, {.role = Role::sink, .node = {1, 1}, .results_address = "tcp://127.0.0.1:5571"});
     say(sink_peer, job, Opened{.credit = {plenty, plenty, plenty}});
     for (std::uint64_t i = 0; i < workers; ++i) {
-      const PeerId worker{sink_peer.value + 1 + i};
+      const PeerId worker = peer_of(i);
       hello(worker, {.role = Role::worker,
                      .node = {2, worker.value},
                      .name = "host.example:" + std::to_string(1'000 + i),
@@ -48,24 +54,31 @@ public:
     }
   }
 
-  // The sink has stored one of the batches that are out: the oldest, or any one. Whoever ran it gets the next.
-  void settle_one(Order order) {
-    if (order == Order::any) std::swap(leased_[random_() % leased_.size()], leased_.front());
-    const auto [worker, lease, range] = leased_.front();
-    leased_.pop_front();
-    say(sink_peer, job,
-        Stored{{{incarnation_of(worker),
-                 lease,
-                 range,
-                 Verdict::stored,
-                 task_nanoseconds * range.count,
-                 9 * range.count,
-                 {}}},
-               {plenty, plenty, plenty}});
+  // The sink has stored the oldest batches of the workers whose turn it is, which get the next ones.
+  void settle(std::size_t batches) {
+    Stored stored{{}, {plenty, plenty, plenty}};
+    for (std::size_t i = 0; i < batches; ++i) {
+      const std::uint64_t worker = round_[turn_];
+      turn_ = (turn_ + 1) % round_.size();
+      const auto [lease, range] = leased_[worker].take();
+      fetch_ahead(leased_[round_[(turn_ + 8) % round_.size()]]);  // A message that has just come is in the cache, too.
+      stored.settlements.push_back({incarnation_of(peer_of(worker)),
+                                    lease,
+                                    range,
+                                    Verdict::stored,
+                                    task_nanoseconds * range.count,
+                                    9 * range.count,
+                                    {}});
+    }
+    say(sink_peer, job, std::move(stored));
+  }
+
+  void shuffle() {
+    if (turn_ == 0) std::shuffle(round_.begin(), round_.end(), random_);
   }
 
   void heartbeat_of(std::uint64_t worker) {
-    say(PeerId{sink_peer.value + 1 + worker}, {}, Progress{.credit = {plenty, plenty}, .slots = 1});
+    say(peer_of(worker), {}, Progress{.credit = {plenty, plenty}, .slots = 1});
   }
 
   bool in_order() const { return dispatcher_.check().empty(); }
@@ -75,15 +88,35 @@ private:
 
   Dispatcher dispatcher_{{9}, {}};
   TimePoint now_{std::chrono::hours{1}};
-  std::vector<SessionId> sessions_;  // By peer. This and the next as small as can be: only the dispatcher is measured.
+  std::vector<SessionId> sessions_;  // By peer.
   struct Leased {
-    PeerId worker;
     LeaseId lease;
     Range range;
   };
-  std::deque<Leased> leased_;
+  // What a worker has, the oldest first.
+  class Queue {
+  public:
+    void give(Leased leased) {
+      if (count_ == leased_.size()) throw std::length_error("a worker was given more batches than it can run");
+      leased_[(first_ + count_++) % leased_.size()] = leased;
+    }
+    Leased take() {
+      if (count_ == 0) throw std::length_error("a worker whose turn it is has nothing");
+      --count_;
+      return leased_[first_++ % leased_.size()];
+    }
+
+  private:
+    std::array<Leased, 4> leased_;
+    std::size_t first_ = 0;
+    std::size_t count_ = 0;
+  };
+  std::vector<Queue> leased_;         // By worker.
+  std::vector<std::uint64_t> round_;  // Workers, in the order in which they come.
+  std::size_t turn_ = 0;              // In it.
   std::minstd_rand random_{1};
 
+  static PeerId peer_of(std::uint64_t worker) { return {sink_peer.value + 1 + worker}; }
   static IncarnationId incarnation_of(PeerId peer) { return {1'000'000 + peer.value}; }
 
   void hello(PeerId peer, Hello hello) { say(peer, {}, std::move(hello)); }
@@ -97,7 +130,7 @@ private:
   void carry_out() {
     for (Action& action : dispatcher_.take_actions()) {
       if (auto* tasks = std::get_if<SendTasks>(&action))
-        leased_.push_back({tasks->to, tasks->tasks.lease, tasks->tasks.range});
+        leased_.at(tasks->to.value - peer_of(0).value).give({tasks->tasks.lease, tasks->tasks.range});
       else if (const auto* send = std::get_if<Send>(&action); send && std::holds_alternative<Welcome>(send->message))
         sessions_[send->to.value] = send->session;
     }
@@ -110,26 +143,29 @@ double processor_seconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-double seconds_to_settle(Fabric& fabric, Order order, int batches) {
+double seconds_to_settle(Fabric& fabric, Order order, int batches, int at_once) {
+  if (order == Order::any) fabric.shuffle();
   const double start = processor_seconds();
-  for (int i = 0; i < batches; ++i) fabric.settle_one(order);
+  for (int i = 0; i < batches; i += at_once) fabric.settle(at_once);
   return processor_seconds() - start;
 }
 
+// The sink names so many batches at once, each of another worker if there are as many.
 // Beside the dispatcher of so many workers runs one of two, turn by turn, so that both see the same machine.
 void lease_and_settle(benchmark::State& state, Order order) {
   constexpr int batches = 1'000;
   const auto workers = static_cast<std::uint64_t>(state.range(0));
+  const auto at_once = static_cast<int>(state.range(1));
   Fabric fabric{workers, plenty};
   Fabric two{2, plenty};
   const int warm_up = std::max(batches, 20 * static_cast<int>(workers));
-  seconds_to_settle(fabric, order, warm_up);
-  seconds_to_settle(two, order, batches);
+  for (int i = 0; i < warm_up; i += batches) seconds_to_settle(fabric, order, batches, at_once);
+  seconds_to_settle(two, order, batches, at_once);
   double seconds_of_two = 0;
   double seconds = 0;
   for (auto _ : state) {
-    seconds_of_two += seconds_to_settle(two, order, batches);
-    const double taken = seconds_to_settle(fabric, order, batches);
+    seconds_of_two += seconds_to_settle(two, order, batches, at_once);
+    const double taken = seconds_to_settle(fabric, order, batches, at_once);
     seconds += taken;
     state.SetIterationTime(taken);
   }
@@ -213,8 +249,11 @@ void ledger(benchmark::State& state, bool shuffle) {
 void ledger_in_order(benchmark::State& state) { ledger(state, false); }
 void ledger_out_of_order(benchmark::State& state) { ledger(state, true); }
 
-BENCHMARK_CAPTURE(lease_and_settle, oldest, Order::oldest)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
-BENCHMARK_CAPTURE(lease_and_settle, any, Order::any)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000)->UseManualTime();
+void apply(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"workers", "at_once"})->ArgsProduct({{2, 100, 1'000, 10'000}, {1, 4}})->UseManualTime();
+}
+BENCHMARK_CAPTURE(lease_and_settle, same_order, Order::same)->Apply(apply);
+BENCHMARK_CAPTURE(lease_and_settle, any_order, Order::any)->Apply(apply);
 BENCHMARK(heartbeat)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
 BENCHMARK(heartbeat_at_work)->Arg(2)->Arg(100)->Arg(1'000)->Arg(10'000);
 BENCHMARK(memory_of_an_idle_worker)->Arg(10'000)->Iterations(1);
