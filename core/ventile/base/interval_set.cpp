@@ -145,7 +145,9 @@ void IntervalSet::put_right(std::size_t index) {
   place->lowest = intervals.front().first;
   if (intervals.size() > chunk_intervals) {
     const auto middle = intervals.begin() + static_cast<std::ptrdiff_t>(intervals.size() / 2);
-    Chunk upper{middle->first, {middle, intervals.end()}};
+    Chunk upper{middle->first, {}};
+    upper.intervals.reserve(chunk_intervals + 1);
+    upper.intervals.assign(middle, intervals.end());
     intervals.erase(middle, intervals.end());
     chunks_.insert(place + 1, std::move(upper));
   } else if (index + 1 < chunks_.size() &&

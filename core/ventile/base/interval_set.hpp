@@ -50,7 +50,8 @@ public:
   bool operator==(const IntervalSet& other) const;
 
 private:
-  static constexpr std::size_t chunk_intervals = 128;
+  // One less than fit into a kilobyte: each chunk has that much, which malloc has at hand where it was freed before.
+  static constexpr std::size_t chunk_intervals = 63;
 
   struct Chunk {
     Number lowest = 0;  // The first number of its first interval: what a search compares.

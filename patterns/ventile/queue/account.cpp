@@ -4,6 +4,7 @@
 #include <cassert>
 #include <numeric>
 
+#include <ventile/base/memory.hpp>
 #include <ventile/base/mixed.hpp>
 #include <ventile/base/planted.hpp>
 
@@ -25,8 +26,8 @@ Lease& Account::insert_lease(LeaseId id, SessionId holder, const Pending& pendin
   Lease& lease = entry->lease;
   if (fresh) {
     lease = {.id = id, .holder = holder, .history = pending.history, .granted = now, .renewed = now};
-    entry->holder = &holders_[holder];
-    entry->holder->leases.push_back(id);
+    entry->holder = holders_.emplace(holder).first;
+    entry->holder->leases.push_back(entry);
   }
   const std::uint64_t added = lease.remaining.insert(pending.range);
   held_ += added;
@@ -97,47 +98,59 @@ void Account::accuse(const Suspect& suspect) {
   }
 }
 
+void Account::fetch_ahead_lease(LeaseId id) const {
+  if (const LeaseEntry* const entry = leases_.find(id); entry != nullptr) fetch_ahead(*entry);
+}
+
+void Account::fetch_ahead_holder(LeaseId id) const {
+  const LeaseEntry* const entry = leases_.find(id);
+  if (entry == nullptr) return;
+  fetch_ahead(*entry->holder);
+  holders_.fetch_ahead(entry->lease.holder);
+}
+
 Lease* Account::find(LeaseId id) {
-  LeaseTable::Entry* const entry = leases_.find(id);
+  LeaseEntry* const entry = leases_.find(id);
   return entry == nullptr ? nullptr : &entry->lease;
 }
 
 const Lease* Account::find(LeaseId id) const {
-  const LeaseTable::Entry* const entry = leases_.find(id);
+  const LeaseEntry* const entry = leases_.find(id);
   return entry == nullptr ? nullptr : &entry->lease;
 }
 
 std::vector<LeaseId> Account::leases_of(SessionId holder) const {
-  auto it = holders_.find(holder);
-  return it == holders_.end() ? std::vector<LeaseId>{} : it->second.leases;
+  const LeaseHolder* const found = holders_.find(holder);
+  return found == nullptr ? std::vector<LeaseId>{} : found->leases.ids();
 }
 
 const Lease* Account::oldest_of(SessionId holder) const {
-  auto it = holders_.find(holder);
-  return it == holders_.end() || it->second.leases.empty() ? nullptr : find(it->second.leases.front());
+  const LeaseHolder* const found = holders_.find(holder);
+  const LeaseEntry* const oldest = found == nullptr ? nullptr : found->leases.front();
+  return oldest == nullptr ? nullptr : &oldest->lease;
 }
 
 std::uint64_t Account::held_by(SessionId holder) const {
-  auto it = holders_.find(holder);
-  return it == holders_.end() ? 0 : it->second.tasks;
+  const LeaseHolder* const found = holders_.find(holder);
+  return found == nullptr ? 0 : found->tasks;
 }
 
 std::size_t Account::lease_count_of(SessionId holder) const {
-  auto it = holders_.find(holder);
-  return it == holders_.end() ? 0 : it->second.leases.size();
+  const LeaseHolder* const found = holders_.find(holder);
+  return found == nullptr ? 0 : found->leases.size();
 }
 
 void Account::forget(SessionId holder) {
   if (lease_count_of(holder) == 0) holders_.erase(holder);
 }
 
-void Account::end_if_empty(LeaseTable::Entry* entry) {
+void Account::end_if_empty(LeaseEntry* entry) {
   if (entry == nullptr || !entry->lease.remaining.empty()) return;
-  std::erase(entry->holder->leases, entry->lease.id);
+  entry->holder->leases.erase(entry);
   leases_.erase(entry->lease.id);
 }
 
-std::uint64_t Account::take_from(LeaseTable::Entry& entry, Range range) {
+std::uint64_t Account::take_from(LeaseEntry& entry, Range range) {
   Lease& lease = entry.lease;
   if (!doubled_.empty())  // The other holder has them still.
     for (const Range part : lease.remaining.present(range)) doubled_.erase(part);
@@ -150,7 +163,7 @@ std::uint64_t Account::take_from(LeaseTable::Entry& entry, Range range) {
   return removed;
 }
 
-std::uint64_t Account::withdraw_from(LeaseTable::Entry& entry, Range range) {
+std::uint64_t Account::withdraw_from(LeaseEntry& entry, Range range) {
   const std::uint64_t removed = take_from(entry, range);
   entry.lease.total -= removed;
   return removed;
@@ -181,14 +194,14 @@ std::vector<Account::Loser> Account::take_from_others(Range range, std::uint64_t
 std::vector<Account::Loser> Account::settle(Range range, const std::vector<RangeOutcome>& exceptions, LeaseId winner) {
   ledger_.record(range, exceptions);
   const bool doubled = doubled_.intersects(range);
-  LeaseTable::Entry* const entry = leases_.find(winner);
+  LeaseEntry* const entry = leases_.find(winner);
   const std::uint64_t taken = entry == nullptr ? 0 : take_from(*entry, range);
   end_if_empty(entry);
   return take_from_others(range, taken, doubled);
 }
 
 std::uint64_t Account::release(LeaseId id, Range range, const History& history, std::optional<TimePoint> due) {
-  LeaseTable::Entry* const entry = leases_.find(id);
+  LeaseEntry* const entry = leases_.find(id);
   if (entry == nullptr) return 0;
   const Lease& lease = entry->lease;
   std::uint64_t returned = 0;
@@ -290,7 +303,7 @@ std::vector<Range> Account::propose(Range range, LeaseId holder) {
   for (const Range part : awaiting_.present(range)) proposed.erase(part);
   for (const Range part : proposed.ranges()) {
     const bool doubled = doubled_.intersects(part);
-    LeaseTable::Entry* const entry = leases_.find(holder);
+    LeaseEntry* const entry = leases_.find(holder);
     const std::uint64_t taken = entry == nullptr ? 0 : withdraw_from(*entry, part);
     end_if_empty(entry);
     take_from_others(part, taken, doubled);
@@ -371,7 +384,7 @@ bool Account::is_whole() const {
   const auto add = [&places](Range range) { places.add(range); };
   std::uint64_t held = 0;
   bool one_is_empty = false;
-  leases_.for_each([&](const LeaseTable::Entry& entry) {
+  leases_.for_each([&](const LeaseEntry& entry) {
     one_is_empty = one_is_empty || entry.lease.remaining.empty();
     held += entry.lease.remaining.count();
     entry.lease.remaining.for_each(add);
@@ -389,7 +402,7 @@ bool Account::is_whole() const {
   delayed_numbers_.for_each([&waiting](Range range) { waiting.subtract(range); });
   lost_numbers_.for_each([&lost](Range range) { lost.subtract(range); });
   std::uint64_t of_holders = 0;
-  for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
+  holders_.for_each([&](const LeaseHolder& holder) { of_holders += holder.tasks; });
   return !one_is_empty && held == held_ && of_holders == held_ && places == submitted && waiting == Coverage{} &&
          lost == Coverage{};
 }
@@ -399,7 +412,7 @@ std::string Account::what_is_wrong() const {
   std::vector<Range> leased;
   std::uint64_t held = 0;
   bool one_is_empty = false;
-  leases_.for_each([&](const LeaseTable::Entry& entry) {
+  leases_.for_each([&](const LeaseEntry& entry) {
     one_is_empty = one_is_empty || entry.lease.remaining.empty();
     held += entry.lease.remaining.count();
     append(leased, entry.lease.remaining.ranges());
@@ -425,7 +438,7 @@ std::string Account::what_is_wrong() const {
   if (united(std::move(delayed)) != delayed_numbers_.ranges() || united(std::move(lost)) != lost_numbers_.ranges())
     return "the numbers that are delayed are not those that wait";
   std::uint64_t of_holders = 0;
-  for (const auto& [session, holder] : holders_) of_holders += holder.tasks;
+  holders_.for_each([&](const LeaseHolder& holder) { of_holders += holder.tasks; });
   if (of_holders != held_) return "what the holders have is not what is leased";
   return {};
 }

@@ -7,7 +7,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -15,7 +14,7 @@
 #include <ventile/base/ids.hpp>
 #include <ventile/base/interval_set.hpp>
 #include <ventile/queue/backlog.hpp>
-#include <ventile/queue/lease_table.hpp>
+#include <ventile/queue/lease.hpp>
 #include <ventile/queue/ledger.hpp>
 #include <ventile/queue/suspects.hpp>
 
@@ -73,6 +72,11 @@ public:
   // In an earlier life of the dispatcher workers died with these: of what is queued.
   void accuse(const Suspect& suspect);
 
+  // A lease will be looked up: asks for the memory in which it is found, and when that has come, for the lease itself,
+  // and when that has come, for what its holder has.
+  void fetch_ahead_place(LeaseId id) const { leases_.fetch_ahead(id); }
+  void fetch_ahead_lease(LeaseId id) const;
+  void fetch_ahead_holder(LeaseId id) const;
   Lease* find(LeaseId id);
   const Lease* find(LeaseId id) const;
   // Those that are wanted, oldest first. Looks at every lease.
@@ -136,17 +140,17 @@ private:
   IntervalSet delayed_numbers_;
   IntervalSet lost_numbers_;  // Of these.
   LeaseTable leases_;
-  std::unordered_map<SessionId, LeaseHolder> holders_;
+  FlatTable<SessionId, LeaseHolder> holders_;
   std::uint64_t held_ = 0;  // Sum of all leases' remaining.
   IntervalSet doubled_;     // Numbers with two leases, while copies run. (Of a copy there is never another.)
   IntervalSet awaiting_;
   Ledger ledger_;
 
   Lease& insert_lease(LeaseId id, SessionId holder, const Pending& pending, TimePoint now);
-  void end_if_empty(LeaseTable::Entry* entry);
+  void end_if_empty(LeaseEntry* entry);
   std::vector<Loser> take_from_leases(Range range);
-  std::uint64_t take_from(LeaseTable::Entry& entry, Range range);  // Its holder has finished them; returns how many.
-  std::uint64_t withdraw_from(LeaseTable::Entry& entry, Range range);  // Its holder will not, or in vain; the same.
+  std::uint64_t take_from(LeaseEntry& entry, Range range);      // Its holder has finished them; returns how many.
+  std::uint64_t withdraw_from(LeaseEntry& entry, Range range);  // Its holder will not, or in vain; the same.
   std::vector<Loser> take_from_others(Range range, std::uint64_t taken, bool doubled);
   void delay(const Pending& pending, TimePoint due);
   std::uint64_t remove_delayed(Range range);
@@ -158,7 +162,7 @@ private:
 template <class Wanted>
 std::vector<LeaseId> Account::leases_where(Wanted wanted) const {
   std::vector<std::pair<TimePoint, LeaseId>> found;
-  leases_.for_each([&](const LeaseTable::Entry& entry) {
+  leases_.for_each([&](const LeaseEntry& entry) {
     if (wanted(entry.lease)) found.emplace_back(entry.lease.granted, entry.lease.id);
   });
   std::sort(found.begin(), found.end());

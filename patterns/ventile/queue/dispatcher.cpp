@@ -284,7 +284,7 @@ std::string Dispatcher::check() const {
   std::size_t workers = 0;
   std::size_t leases = 0;
   for (const auto& [id, peer] : peers_) {
-    if (sessions_.at(peer->session) != peer.get() || incarnations_.at(peer->incarnation) != peer.get())
+    if (sessions_.find(peer->session) != peer.get() || incarnations_.find(peer->incarnation) != peer.get())
       return "a peer is not where it is looked for";
     if (peer->hunger.has_value() != hungry_.contains({peer->hunger.value_or(0), id}))
       return "the hungry are not those who say so";

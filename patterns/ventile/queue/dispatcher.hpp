@@ -51,6 +51,7 @@
 #include <vector>
 
 #include <ventile/base/clock.hpp>
+#include <ventile/base/flat_table.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/queue/account.hpp>
 #include <ventile/queue/client_job.hpp>
@@ -354,8 +355,8 @@ private:
   Actions actions_;
   FunctionSets function_sets_;  // Outlives the peers and jobs.
   std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
-  std::unordered_map<SessionId, Peer*> sessions_;
-  std::unordered_map<IncarnationId, Peer*> incarnations_;  // Workers: where verdicts go.
+  FlatIndex<SessionId, Peer> sessions_;
+  FlatIndex<IncarnationId, Peer> incarnations_;  // Workers: where verdicts go.
   std::set<IncarnationId> worker_incarnations_;
   std::map<JobId, std::unique_ptr<Job>> jobs_;
   std::vector<Job*> order_;  // By priority, the highest first; of the same, the oldest.
@@ -416,6 +417,7 @@ private:
   void on_closed(Peer& sink, Job& job, const Closed& closed, TimePoint now);
   void finish_job(Job& job, TimePoint now);
   void close_job(Job& job, TimePoint now);
+  void fetch_ahead(const Job& job, const std::vector<Settlement>& settlements, std::size_t at) const;
   void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
   void remember_stored(Job& job, const Settlement& settlement);
   void take_in_beyond_end(Job& job);

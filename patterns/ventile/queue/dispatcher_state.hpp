@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include <ventile/base/little_map.hpp>
 #include <ventile/queue/dispatcher.hpp>
 
 namespace ventile {
@@ -43,7 +44,7 @@ struct Dispatcher::Peer {
   std::uint32_t retracts_open = 0;               // RETRACTs without an answer.
   std::size_t leases_kept = 0;                   // That it had when it came, and may keep.
   std::shared_ptr<const FunctionSet> functions;  // None of a sink or client.
-  std::map<JobId, IncarnationId> opened;         // Jobs it knows, and the sink it was routed to.
+  LittleMap<JobId, IncarnationId> opened;        // Jobs it knows, and the sink it was routed to.
   std::vector<HeldRange> undecided;              // What it held when it came, of jobs that have no sink yet.
   std::uint64_t finished = 0;                    // Tasks, as it last said.
   std::vector<Milestone> milestones;             // The same.

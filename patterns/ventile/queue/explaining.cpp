@@ -130,13 +130,13 @@ std::string Dispatcher::explain_task(const Job& job, Number number, TimePoint no
   for (const LeaseId id :
        job.account.leases_where([number](const Lease& lease) { return lease.remaining.contains(number); })) {
     const Lease* const lease = job.account.find(id);
-    const auto holder = sessions_.find(lease->holder);
-    std::string text = task + " is with worker " + (holder == sessions_.end() ? "?" : holder->second->name) + " for " +
+    const Peer* const holder = sessions_.find(lease->holder);
+    std::string text = task + " is with worker " + (holder == nullptr ? "?" : holder->name) + " for " +
                        seconds_text(now - lease->granted) + ", in a batch of " + std::to_string(lease->total);
     if (lease->finished_since) return text + " that has run and waits for its verdicts";
     text += lease->begun ? ", which it has begun" : ", which it has not begun";
-    if (holder != sessions_.end())
-      for (const Milestone& milestone : holder->second->milestones)
+    if (holder != nullptr)
+      for (const Milestone& milestone : holder->milestones)
         if (milestone.job == job.id && milestone.task == number) text += ", and is at " + to_text(milestone);
     if (lease->history.tries > 0) text += "; it failed " + std::to_string(lease->history.tries) + " times before";
     return text;

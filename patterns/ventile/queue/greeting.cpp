@@ -37,10 +37,10 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   if (hello.role == Role::worker && std::any_of(hello.held.begin(), hello.held.end(),
                                                 [this](const HeldRange& held) { return !was_given(held.lease); }))
     return refuse(from, nullptr, "its HELLO names a lease that was never given");
-  if (auto it = incarnations_.find(envelope.incarnation); it != incarnations_.end()) {
+  if (Peer* const same = incarnations_.find(envelope.incarnation); same != nullptr) {
     // Others know a peer's incarnation, but not its node: nobody ends a session by taking its owner's name.
-    if (it->second->node != hello.node) return refuse(from, nullptr, "its HELLO takes the name of another");
-    end_earlier(*it->second, "it has connected anew");
+    if (same->node != hello.node) return refuse(from, nullptr, "its HELLO takes the name of another");
+    end_earlier(*same, "it has connected anew");
   }
   const PeerIdentity identity = options_.identity_of ? options_.identity_of(from) : PeerIdentity{};
   const std::uint32_t slots = hello.role == Role::worker ? hello.slots : 0;
@@ -60,8 +60,8 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   quota_.begin(identity.key, slots);
   peer.heard = peer.spoken = now;
   peers_.emplace(from, std::move(owned));
-  sessions_.emplace(peer.session, &peer);
-  incarnations_.emplace(peer.incarnation, &peer);
+  sessions_.insert(peer.session, peer);
+  incarnations_.insert(peer.incarnation, peer);
   welcome(peer, hello.greeting);
   if (hello.role == Role::client) {
     peer.results_address = hello.results_address;
@@ -213,8 +213,7 @@ void Dispatcher::end_session(Peer& peer, const std::string& why, bool crashed, T
   if (peer.hunger) hungry_.erase({*peer.hunger, peer.id});
   quota_.end(peer.identity.key, peer.slots + peer.waiting);
   sessions_.erase(peer.session);
-  if (auto it = incarnations_.find(peer.incarnation); it != incarnations_.end() && it->second == &peer)
-    incarnations_.erase(it);
+  incarnations_.erase(peer.incarnation);
   actions_.push_back(Forget{peer.id});
   peers_.erase(peer.id);  // Destroys `peer`.
 }

@@ -136,7 +136,7 @@ void Dispatcher::on_kept_whole(Job& job, const Closed& closed) {
   if (job.whole) return;
   job.whole = closed;
   for (const auto& [id, peer] : peers_)
-    if (peer->role == Role::worker && peer->opened.erase(job.id) > 0) send(*peer, job.id, Close{});
+    if (peer->role == Role::worker && peer->opened.erase(job.id)) send(*peer, job.id, Close{});
   if (job.fetcher != nullptr) send(*job.fetcher, job.id, End{job.account.submitted()});
   notice(Level::info, "job " + quoted(job.options.name) + " has run; its results are kept until they are fetched");
 }
@@ -186,8 +186,8 @@ void Dispatcher::finish_discarded(Job& job) {
   const std::string name = job.options.name.empty() ? to_string(job.id) : job.options.name;
   notice(Level::info, "job " + quoted(name) + " is removed: " + job.discarded);
   for (const Job::Asker& asker : std::exchange(job.askers, {}))
-    if (auto it = sessions_.find(asker.session); it != sessions_.end())
-      send(*it->second, {},
+    if (const Peer* const peer = sessions_.find(asker.session); peer != nullptr)
+      send(*peer, {},
            Explanation{true, "job " + quoted(name) + " is cancelled" + (job.kept ? ", and its results are gone" : "")});
   for (Peer* const client : {job.source, job.fetcher})
     if (client != nullptr) send(*client, job.id, Close{});

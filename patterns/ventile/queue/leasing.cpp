@@ -155,14 +155,14 @@ void Dispatcher::send_tasks(const Peer& worker, const Job& job, const Lease& lea
 // The disk knows of it. Perhaps it is over by now, or a part of it.
 void Dispatcher::send_lease(Job& job, const Unsent& unsent, TimePoint now) {
   Lease* const lease = job.account.find(unsent.lease);
-  const auto holder = sessions_.find(unsent.holder);
-  if (holder == sessions_.end()) return;
+  Peer* const holder = sessions_.find(unsent.holder);
+  if (holder == nullptr) return;
   const std::uint64_t left = lease != nullptr && !job.closed ? lease->remaining.count() : 0;
-  return_credit(*holder->second, unsent, left);
+  return_credit(*holder, unsent, left);
   if (left == 0) return;
   lease->unsent = false;
   lease->granted = lease->renewed = now;
-  send_tasks(*holder->second, job, *lease);
+  send_tasks(*holder, job, *lease);
 }
 
 // The worker will never hear of what is not `left`, and can give no credit for it again.
@@ -176,8 +176,7 @@ void Dispatcher::return_credit(Peer& worker, const Unsent& unsent, std::uint64_t
 
 void Dispatcher::forget_unsent(Job& job) {
   for (const Unsent& unsent : std::exchange(job.unsent, {}))
-    if (const auto holder = sessions_.find(unsent.holder); holder != sessions_.end())
-      return_credit(*holder->second, unsent, 0);
+    if (Peer* const holder = sessions_.find(unsent.holder); holder != nullptr) return_credit(*holder, unsent, 0);
 }
 
 // The worker has not entered its session, for it names another one, and never will: the WELCOME answered an older
@@ -297,11 +296,11 @@ void Dispatcher::expire_leases(Job& job, TimePoint now) {
     const bool unacknowledged = lease.finished_since && job.last_settled > *lease.finished_since &&
                                 now - *lease.finished_since > options_.finished_lease;
     if (lease.finished_since || now - lease.renewed <= options_.lease) return unacknowledged;
-    return now - lease.renewed > standstill_max(job, *sessions_.at(lease.holder));
+    return now - lease.renewed > standstill_max(job, *sessions_.find(lease.holder));
   };
   for (const LeaseId id : job.account.leases_where(has_expired)) {
     const Lease lease = *job.account.find(id);
-    Peer& worker = *sessions_.at(lease.holder);
+    Peer& worker = *sessions_.find(lease.holder);
     notice(Level::warning, "worker " + worker.name + " makes no progress on a batch of " +
                                std::to_string(lease.remaining.count()) + " tasks; " +
                                (fails_lost(job, worker) ? "given up" : "requeued"));

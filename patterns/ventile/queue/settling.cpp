@@ -46,11 +46,11 @@ void Dispatcher::give_sink(Job& job, TimePoint now) {
 }
 
 void Dispatcher::open_on(Peer& worker, Job& job) {
-  auto [it, fresh] = worker.opened.try_emplace(job.id);
+  const auto [sink, fresh] = worker.opened.emplace(job.id);
   if (fresh) send(worker, job.id, open_message(job, job.fold));
-  if (it->second == job.sink->incarnation) return;
+  if (*sink == job.sink->incarnation) return;
   if (job.owner && !job.kept) introduce(worker, *job.sink);
-  it->second = job.sink->incarnation;
+  *sink = job.sink->incarnation;
   send(worker, job.id, Route{job.sink->incarnation, job.sink->results_address});
 }
 
@@ -100,8 +100,8 @@ bool Dispatcher::attach(Peer& sink, Job& job, const std::vector<Range>& have,
   if (!planted("a proposal is made once only"))
     for (const Propose& proposal : job.proposals) send(sink, job.id, proposal);
   for (const auto& [id, peer] : peers_) {
-    if (auto it = peer->opened.find(job.id); it != peer->opened.end()) {
-      it->second = {};  // Verdicts may have been lost with the sink's session: the route is said again.
+    if (IncarnationId* const sink_known = peer->opened.find(job.id); sink_known != nullptr) {
+      *sink_known = {};  // Verdicts may have been lost with the sink's session: the route is said again.
       open_on(*peer, job);
     }
     reconcile(*peer, std::exchange(peer->undecided, {}), now);
@@ -148,9 +148,9 @@ void Dispatcher::close_job(Job& job, TimePoint now) {
   job.closed = true;
   forget_unsent(job);
   for (const auto& [id, peer] : peers_)
-    if (peer->opened.erase(job.id) +
-            std::erase_if(peer->undecided, [&job](const HeldRange& held) { return held.job == job.id; }) >
-        0)
+    if (const auto undecided =
+            std::erase_if(peer->undecided, [&job](const HeldRange& held) { return held.job == job.id; });
+        peer->opened.erase(job.id) || undecided > 0)
       send(*peer, job.id, Close{});
   if (job.sink != nullptr) {
     send(*job.sink, job.id, Close{});
@@ -166,11 +166,34 @@ void Dispatcher::close_job(Job& job, TimePoint now) {
 
 // --- Results -----------------------------------------------------------------------------------------------------
 
+// Of ten thousand workers neither they nor their leases are in a cache. So what later settlements name is asked for
+// while this one is dealt with, in three steps, each of which needs what the one before it has brought.
+void Dispatcher::fetch_ahead(const Job& job, const std::vector<Settlement>& settlements, std::size_t at) const {
+  constexpr std::size_t step = 4;
+  const auto upcoming = [&](std::size_t steps, auto ask) {
+    const std::size_t last = at + steps * step;
+    for (std::size_t i = at == 0 ? 0 : last; i <= last && i < settlements.size(); ++i) ask(settlements[i]);
+  };
+  upcoming(3, [&](const Settlement& settlement) {
+    incarnations_.fetch_ahead(settlement.worker);
+    job.account.fetch_ahead_place(settlement.lease);
+  });
+  upcoming(2, [&](const Settlement& settlement) {
+    if (const Peer* const worker = incarnations_.find(settlement.worker); worker != nullptr)
+      ventile::fetch_ahead(*worker);
+    job.account.fetch_ahead_lease(settlement.lease);
+  });
+  upcoming(1, [&](const Settlement& settlement) { job.account.fetch_ahead_holder(settlement.lease); });
+}
+
 void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now) {
   job.credit = {std::max(job.credit.tasks, stored.credit.tasks), std::max(job.credit.bytes, stored.credit.bytes),
                 std::max(job.credit.number_limit, stored.credit.number_limit)};
   std::map<IncarnationId, Verdicts> verdicts;
-  for (const Settlement& settlement : stored.settlements) {
+  const std::vector<Settlement>& settlements = stored.settlements;
+  for (std::size_t i = 0; i < settlements.size(); ++i) {
+    fetch_ahead(job, settlements, i);
+    const Settlement& settlement = settlements[i];
     const bool known = !settlement.range.empty() && settlement.range.end() <= job.account.submitted();
     const bool waits = settlement.range.end() <= job.accepted;  // For the disk.
     if (!known && (settlement.range.empty() || !(waits || job.options.resumed)))
@@ -182,8 +205,8 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
       verdicts[settlement.worker].verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
   }
   for (auto& [incarnation, message] : verdicts)
-    if (auto it = incarnations_.find(incarnation); it != incarnations_.end())
-      send(*it->second, job.id, std::move(message));
+    if (const Peer* const worker = incarnations_.find(incarnation); worker != nullptr)
+      send(*worker, job.id, std::move(message));
   if (job.owner) give_room(job, false);
   maybe_end(job);
   feed_hungry(now);
@@ -218,11 +241,8 @@ void Dispatcher::take_in_beyond_end(Job& job) {
 
 void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
   const Range range = settlement.range;
-  const auto known = incarnations_.find(settlement.worker);
-  Peer* const worker = known == incarnations_.end() ? nullptr : known->second;
-  if (worker != nullptr) fetch_ahead(*worker);
+  Peer* const worker = incarnations_.find(settlement.worker);
   Lease* const lease = job.account.find(settlement.lease);
-  if (lease != nullptr) fetch_ahead(*lease);
   const History history = lease != nullptr ? lease->history : History{};
   const SessionId holder = lease != nullptr ? lease->holder : SessionId{};
   if (lease != nullptr) job.slowest_batch = std::max(job.slowest_batch, now - lease->granted);
@@ -257,7 +277,7 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
     job.account.release(settlement.lease, range, history);
   }
   if (worker != nullptr && worker->session == holder) return lease_ended(*worker);  // As ever, but for a late result.
-  if (auto it = sessions_.find(holder); it != sessions_.end()) lease_ended(*it->second);
+  if (Peer* const other = sessions_.find(holder); other != nullptr) lease_ended(*other);
 }
 
 // The sink had outcomes for these numbers before it could tell us.
@@ -280,10 +300,10 @@ void Dispatcher::count_duplicates(Job& job, const Peer* worker, std::uint64_t co
 }
 
 void Dispatcher::cancel_loser(const Job& job, const Account::Loser& loser) {
-  auto it = sessions_.find(loser.holder);
-  if (it == sessions_.end()) return;
-  send(*it->second, job.id, Cancel{loser.lease, loser.range});
-  lease_ended(*it->second);
+  Peer* const holder = sessions_.find(loser.holder);
+  if (holder == nullptr) return;
+  send(*holder, job.id, Cancel{loser.lease, loser.range});
+  lease_ended(*holder);
 }
 
 void Dispatcher::propose(Job& job, const std::vector<Range>& ranges, Outcome outcome, std::uint32_t tries,
