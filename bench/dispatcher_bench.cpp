@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <ventile/base/memory.hpp>
+#include <ventile/base/mixed.hpp>
 #include <ventile/queue/dispatcher.hpp>
 
 namespace ventile {
@@ -117,7 +118,7 @@ private:
   std::minstd_rand random_{1};
 
   static PeerId peer_of(std::uint64_t worker) { return {sink_peer.value + 1 + worker}; }
-  static IncarnationId incarnation_of(PeerId peer) { return {1'000'000 + peer.value}; }
+  static IncarnationId incarnation_of(PeerId peer) { return {mixed(peer.value)}; }
 
   void hello(PeerId peer, Hello hello) { say(peer, {}, std::move(hello)); }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -10,13 +11,17 @@
 
 namespace ventile {
 
+// A hash of what was counted up: those that follow each other are neighbours, with a gap behind each, so that whoever
+// is left over from an earlier round of the table finds room beside them. (Without gaps he pushed on everybody behind
+// him: a thousand of those made a search a thousand steps.)
+constexpr std::size_t hash_of_counted(std::uint64_t number) { return 2 * number; }
+
 // Keys and pointers to objects that are somebody else's. Open addressing with linear probing, in which whoever is
 // farther from home goes first (Celis, Larson, Munro: Robin Hood Hashing, FOCS 1985), so that a search ends where its
 // key would be, and a removal moves up no more than stands in a wrong place. At most half of the slots are in use.
 //
-// Hash may be the identity: of keys that were counted up, those that follow each other are neighbours, and ten thousand
-// of them cost no more than two. Of keys that strangers choose it should be one that they cannot know, or their number
-// be small. Not thread-safe.
+// Of keys that strangers choose the hash should be one that they cannot know, or their number be small. Not
+// thread-safe.
 template <class Key, class T, class Hash = std::hash<Key>>
 class FlatIndex {
 public:
@@ -33,8 +38,8 @@ public:
   // The key has none yet.
   void insert(const Key& key, T& object) {
     if (2 * (size_ + 1) > slots_.size()) grow();
-    place({key, &object});
     ++size_;
+    if (place({key, &object}) > far && slots_.size() < sparse * size_) grow();
   }
 
   // Returns what it was the key of; null if there was none.
@@ -69,6 +74,8 @@ public:
 
 private:
   static constexpr std::size_t smallest = 16;
+  static constexpr std::size_t far = 64;     // From home. Then there is more room, unless
+  static constexpr std::size_t sparse = 32;  // there is so much for each already.
 
   struct Slot {
     Key key;
@@ -83,11 +90,14 @@ private:
   std::size_t home_of(const Key& key) const { return Hash{}(key)&mask(); }
   std::size_t distance_of(const Slot& slot, std::size_t at) const { return (at - home_of(slot.key)) & mask(); }
 
-  void place(Slot slot) {
+  // Returns how far from home whoever had to go farthest is now.
+  std::size_t place(Slot slot) {
+    std::size_t farthest = 0;
     for (std::size_t at = home_of(slot.key), distance = 0;; at = next(at), ++distance) {
+      farthest = std::max(farthest, distance);
       if (slots_[at].object == nullptr) {
         slots_[at] = slot;
-        return;
+        return farthest;
       }
       if (const std::size_t other = distance_of(slots_[at], at); other < distance) {
         std::swap(slot, slots_[at]);

@@ -140,7 +140,7 @@ private:
   IntervalSet delayed_numbers_;
   IntervalSet lost_numbers_;  // Of these.
   LeaseTable leases_;
-  FlatTable<SessionId, LeaseHolder> holders_;
+  LeaseHolders holders_;
   std::uint64_t held_ = 0;  // Sum of all leases' remaining.
   IntervalSet doubled_;     // Numbers with two leases, while copies run. (Of a copy there is never another.)
   IntervalSet awaiting_;

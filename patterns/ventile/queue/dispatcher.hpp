@@ -355,7 +355,7 @@ private:
   Actions actions_;
   FunctionSets function_sets_;  // Outlives the peers and jobs.
   std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
-  FlatIndex<SessionId, Peer> sessions_;
+  FlatIndex<SessionId, Peer, CountedHash> sessions_;
   FlatIndex<IncarnationId, Peer> incarnations_;  // Workers: where verdicts go.
   std::set<IncarnationId> worker_incarnations_;
   std::map<JobId, std::unique_ptr<Job>> jobs_;
@@ -421,7 +421,7 @@ private:
   void on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now);
   void remember_stored(Job& job, const Settlement& settlement);
   void take_in_beyond_end(Job& job);
-  void settle(Job& job, const Settlement& settlement, TimePoint now);
+  void settle(Job& job, const Settlement& settlement, Peer* worker, TimePoint now);
   void settle_known(Job& job, Range range);
   void count_duplicates(Job& job, const Peer* worker, std::uint64_t count);
   void cancel_loser(const Job& job, const Account::Loser& loser);

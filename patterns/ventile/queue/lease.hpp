@@ -67,11 +67,13 @@ struct alignas(64) LeaseHolder {
   LeaseList leases;
 };
 
-// A dispatcher counts its leases: those of one time are neighbours.
-struct LeaseCounter {
-  std::size_t operator()(LeaseId id) const { return id.counter + id.dispatcher.value; }
+// A dispatcher counts its leases, and its sessions.
+struct CountedHash {
+  std::size_t operator()(LeaseId id) const { return hash_of_counted(id.counter + id.dispatcher.value); }
+  std::size_t operator()(SessionId id) const { return hash_of_counted(id.value); }
 };
 
-using LeaseTable = FlatTable<LeaseId, LeaseEntry, LeaseCounter>;
+using LeaseTable = FlatTable<LeaseId, LeaseEntry, CountedHash>;
+using LeaseHolders = FlatTable<SessionId, LeaseHolder, CountedHash>;
 
 }  // namespace ventile

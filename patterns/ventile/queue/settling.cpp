@@ -189,7 +189,7 @@ void Dispatcher::fetch_ahead(const Job& job, const std::vector<Settlement>& sett
 void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now) {
   job.credit = {std::max(job.credit.tasks, stored.credit.tasks), std::max(job.credit.bytes, stored.credit.bytes),
                 std::max(job.credit.number_limit, stored.credit.number_limit)};
-  std::map<IncarnationId, Verdicts> verdicts;
+  std::map<IncarnationId, std::pair<const Peer*, Verdicts>> verdicts;  // In an order that is the same every time.
   const std::vector<Settlement>& settlements = stored.settlements;
   for (std::size_t i = 0; i < settlements.size(); ++i) {
     fetch_ahead(job, settlements, i);
@@ -198,15 +198,16 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
     const bool waits = settlement.range.end() <= job.accepted;  // For the disk.
     if (!known && (settlement.range.empty() || !(waits || job.options.resumed)))
       return refuse(sink.id, &sink, "STORED names numbers that were never submitted");
-    known ? settle(job, settlement, now) : remember_stored(job, settlement);
+    Peer* const worker = incarnations_.find(settlement.worker);
+    known ? settle(job, settlement, worker, now) : remember_stored(job, settlement);
     const bool lost = planted("verdicts are lost") ||
                       (planted("verdicts of duplicates are lost") && settlement.verdict == Verdict::duplicate);
-    if (settlement.worker && !lost)
-      verdicts[settlement.worker].verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
+    if (worker == nullptr || lost) continue;
+    auto& [to, message] = verdicts[settlement.worker];
+    to = worker;
+    message.verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
   }
-  for (auto& [incarnation, message] : verdicts)
-    if (const Peer* const worker = incarnations_.find(incarnation); worker != nullptr)
-      send(*worker, job.id, std::move(message));
+  for (auto& [incarnation, verdict] : verdicts) send(*verdict.first, job.id, std::move(verdict.second));
   if (job.owner) give_room(job, false);
   maybe_end(job);
   feed_hungry(now);
@@ -239,9 +240,8 @@ void Dispatcher::take_in_beyond_end(Job& job) {
           "the job was ended before this task ran");
 }
 
-void Dispatcher::settle(Job& job, const Settlement& settlement, TimePoint now) {
+void Dispatcher::settle(Job& job, const Settlement& settlement, Peer* worker, TimePoint now) {
   const Range range = settlement.range;
-  Peer* const worker = incarnations_.find(settlement.worker);
   Lease* const lease = job.account.find(settlement.lease);
   const History history = lease != nullptr ? lease->history : History{};
   const SessionId holder = lease != nullptr ? lease->holder : SessionId{};
