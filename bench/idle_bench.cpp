@@ -58,6 +58,7 @@ public:
               if (std::holds_alternative<Bye>(received.message)) std::quick_exit(0);
               session_.on_message(received, reactor_.now());
               act();
+              if (session_.next_tick() <= reactor_.now()) tick();
             },
             [](const Error& error, auto) { throw std::runtime_error(error.message); }, [] {}) {
     if (const Status connected = link_.connect(dispatcher); !connected)
@@ -75,6 +76,7 @@ private:
   Reactor& reactor_;
   Session session_;
   Link link_;
+  TimerId tick_;
 
   void act() {
     for (Session::Action& action : session_.take_actions())
@@ -84,7 +86,8 @@ private:
   void tick() {
     session_.on_tick(reactor_.now(), {});
     act();
-    reactor_.call_at(std::max(session_.next_tick(), reactor_.now() + 1ms), [this] { tick(); });
+    reactor_.cancel(tick_);
+    tick_ = reactor_.call_at(std::max(session_.next_tick(), reactor_.now() + 1ms), [this] { tick(); });
   }
 };
 

@@ -13,7 +13,8 @@
 
 namespace ventile {
 
-inline constexpr Duration pulse_interval = std::chrono::seconds{1};
+// A little less, so that who looks once a second writes each time.
+inline constexpr Duration pulse_interval = std::chrono::milliseconds{800};
 
 struct Beat {
   bool serving = false;  // It has a session with its dispatcher; else it waits for one.

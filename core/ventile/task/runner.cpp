@@ -54,6 +54,7 @@ public:
 
   std::vector<SlotStatus> status() const;
   std::uint32_t idle_slots() const;
+  std::uint32_t slot_count() const { return slot_count_.load(); }
   std::uint64_t unbegun() const;
 
   // On a slot's thread, within a task.
@@ -431,6 +432,7 @@ std::vector<RunnerEvent> Runner::cancel(JobId job) { return state_->cancel({.job
 std::vector<RunnerEvent> Runner::tick(TimePoint now) { return state_->tick(now); }
 std::vector<SlotStatus> Runner::status() const { return state_->status(); }
 std::uint32_t Runner::idle_slots() const { return state_->idle_slots(); }
+std::uint32_t Runner::slot_count() const { return state_->slot_count(); }
 std::uint64_t Runner::queued() const { return state_->unbegun(); }
 
 }  // namespace ventile

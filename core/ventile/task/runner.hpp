@@ -84,7 +84,8 @@ public:
 
   std::vector<SlotStatus> status() const;
   std::uint32_t idle_slots() const;
-  std::uint64_t queued() const;  // Tasks that have not begun.
+  std::uint32_t slot_count() const;  // With those that were lent to tasks which wait, and those that were given up.
+  std::uint64_t queued() const;      // Tasks that have not begun.
 
 private:
   friend class BlockingScope;

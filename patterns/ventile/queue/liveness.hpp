@@ -30,6 +30,13 @@ public:
   // The dispatcher has said something.
   void on_heard(TimePoint now) { heard_ = std::max(heard_, now); }
 
+  // It has said that it lives, and does not mind a word in return, unless there was one just now: whoever is woken by
+  // it need not be woken again for his own. (Where the interval is long, as among many; at half a second it comes just
+  // after the word.)
+  void answer(TimePoint now) {
+    if (next_word_ - now <= heartbeat_ / 2) next_word_ = std::min(next_word_, now);
+  }
+
   // From now on its silence counts as if it had begun so long ago that only `grace` is left, if that is less.
   void leave_only(Duration grace, TimePoint now) { heard_ = std::min(heard_, now - dead_after_ + grace); }
 

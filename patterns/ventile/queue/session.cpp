@@ -120,6 +120,8 @@ void Session::on_message(const Received& received, TimePoint now) {
   liveness_.on_heard(now);
   if (const auto* pace = std::get_if<Pace>(&received.message)) {
     liveness_.keep_pace(pace->heartbeat_milliseconds, pace->dead_after_milliseconds, now);
+  } else if (std::holds_alternative<Heartbeat>(received.message)) {
+    liveness_.answer(now);
   } else if (const auto* tasks = std::get_if<Tasks>(&received.message)) {
     on_tasks(job, *tasks);
   } else if (const auto* verdicts = std::get_if<Verdicts>(&received.message)) {

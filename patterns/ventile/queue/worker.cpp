@@ -21,7 +21,9 @@
 namespace ventile {
 namespace {
 
-constexpr Duration tick_longest = std::chrono::milliseconds{100};
+// How often a worker looks after its slots: of a thousand workers on a machine each look counts.
+constexpr Duration tick_longest = std::chrono::seconds{1};
+constexpr Duration tick_with_slots = std::chrono::milliseconds{100};  // What one holds up another may take.
 constexpr Duration tick_with_timeouts = std::chrono::milliseconds{10};
 constexpr Duration silence_max = std::chrono::seconds{3};  // Then whoever waits says what for.
 constexpr Duration shut_out_pause = std::chrono::seconds{1};
@@ -69,7 +71,11 @@ public:
 
   Status start(std::function<void(const WorkerReport&)> on_left) {
     on_left_ = std::move(on_left);
-    if (options_.stop_when_alone) link_.on_disconnected([this] { session_.on_disconnected(reactor_.now()); });
+    if (options_.stop_when_alone)
+      link_.on_disconnected([this] {
+        session_.on_disconnected(reactor_.now());
+        schedule_tick();
+      });
     if (Status connected = link_.connect(options_.connect, log_); !connected) return connected.error();
     reactor_.post([this] {
       started_ = reactor_.now();
@@ -94,6 +100,7 @@ public:
       deadline_ = reactor_.now() + options_.drain_timeout;
       session_.drain(reactor_.now());
       carry_out();
+      schedule_tick();
     });
   }
 
@@ -103,6 +110,7 @@ public:
       deadline_ = std::min(deadline_, reactor_.now() + std::chrono::seconds{3});
       session_.abandon(reactor_.now());
       carry_out();
+      schedule_tick();
     });
   }
 
@@ -141,6 +149,7 @@ private:
   std::uint64_t sequence_ = 0;
   TimePoint started_;
   TimePoint deadline_ = never;
+  TimerId tick_;
   TimePoint gather_until_ = never;
   bool said_waiting_ = false;
   bool leaving_ = false;
@@ -186,9 +195,12 @@ private:
     if (session_.draining() && deadline_ == never) deadline_ = reactor_.now() + options_.drain_timeout;
     const auto* tasks = std::get_if<Tasks>(&received.message);
     carry_out(tasks != nullptr ? &tasks->payloads : nullptr, memory);
+    if (session_.next_tick() <= reactor_.now()) return tick();  // Awake now, it need not be woken again for its word.
+    schedule_tick();  // What has come may have brought a time-out, or a deadline.
   }
 
   void tick() {
+    reactor_.cancel(std::exchange(tick_, {}));
     if (left_) return;
     const TimePoint now = reactor_.now();
     on_events(runner_.tick(now));
@@ -209,10 +221,27 @@ private:
       session_.leave_now(now);
     }
     carry_out();
+    schedule_tick();
+  }
+
+  Duration tick_interval() const {
+    if (session_.running_tasks() == 0) return tick_longest;
     const bool timeouts =
         std::any_of(jobs_.begin(), jobs_.end(), [](const auto& job) { return job.second->timeout.count() > 0; });
-    const TimePoint next = std::min(session_.next_tick(), now + (timeouts ? tick_with_timeouts : tick_longest));
-    reactor_.call_at(std::max(next, now + std::chrono::milliseconds{1}), [this] { tick(); });
+    if (timeouts) return tick_with_timeouts;
+    return runner_.slot_count() > 1 ? tick_with_slots : tick_longest;
+  }
+
+  // An earlier tick that was set stays.
+  void schedule_tick() {
+    if (left_) return;
+    const TimePoint now = reactor_.now();
+    const TimePoint deadline = leaving_ ? never : deadline_;
+    const TimePoint due = std::min({session_.next_tick(), deadline, now + tick_interval()});
+    const TimePoint next = std::max(due, now + std::chrono::milliseconds{1});
+    if (tick_ && tick_.when <= next) return;
+    reactor_.cancel(tick_);
+    tick_ = reactor_.call_at(next, [this] { tick(); });
   }
 
   // --- What the slots say ---
@@ -222,6 +251,7 @@ private:
     on_events(std::move(drained_));
     drained_.clear();
     carry_out();
+    schedule_tick();  // A task that waits has perhaps been lent a slot.
   }
 
   void on_events(std::vector<RunnerEvent>&& events) {

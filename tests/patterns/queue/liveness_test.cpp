@@ -52,6 +52,22 @@ TEST_F(LivenessTest, a_new_conversation_owes_nothing_of_the_last) {
   EXPECT_FALSE(liveness.word_is_due(now + 13s));
 }
 
+TEST_F(LivenessTest, a_sign_of_life_is_answered_at_once_but_not_twice_within_half_an_interval) {
+  liveness.answer(now + 200ms);
+  EXPECT_FALSE(liveness.word_is_due(now + 200ms)) << "it has spoken just now";
+  liveness.answer(now + 300ms);
+  EXPECT_TRUE(liveness.word_is_due(now + 300ms));
+  EXPECT_EQ(liveness.next_tick(), now + 300ms);
+  liveness.answer(now + 700ms);
+  EXPECT_EQ(liveness.next_tick(), now + 300ms) << "what is due stays due";
+}
+
+TEST_F(LivenessTest, whoever_has_not_been_told_an_interval_answers_nothing) {
+  Liveness fresh;
+  fresh.answer(now);
+  EXPECT_FALSE(fresh.word_is_due(now));
+}
+
 TEST_F(LivenessTest, the_next_tick_is_whatever_comes_first) {
   EXPECT_EQ(liveness.next_tick(), now + 500ms);
   liveness.speak_by(now + 100ms);
