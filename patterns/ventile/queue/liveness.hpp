@@ -34,7 +34,7 @@ public:
   // it need not be woken again for his own. (Where the interval is long, as among many; at half a second it comes just
   // after the word.)
   void answer(TimePoint now) {
-    if (next_word_ - now <= heartbeat_ / 2) next_word_ = std::min(next_word_, now);
+    if (next_word_ - now <= heartbeat_ / 2) speak_by(now);
   }
 
   // From now on its silence counts as if it had begun so long ago that only `grace` is left, if that is less.

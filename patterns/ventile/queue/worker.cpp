@@ -191,11 +191,14 @@ private:
       if (std::holds_alternative<Bye>(received.message)) stop();
       return;
     }
+    const bool was_open = session_.open();
     session_.on_message(received, reactor_.now());
     if (session_.draining() && deadline_ == never) deadline_ = reactor_.now() + options_.drain_timeout;
     const auto* tasks = std::get_if<Tasks>(&received.message);
     carry_out(tasks != nullptr ? &tasks->payloads : nullptr, memory);
-    if (session_.next_tick() <= reactor_.now()) return tick();  // Awake now, it need not be woken again for its word.
+    // It is awake now, and need not be woken again for its word; and whoever watches on_tick learns of a session at
+    // once.
+    if (session_.next_tick() <= reactor_.now() || session_.open() != was_open) return tick();
     schedule_tick();  // What has come may have brought a time-out, or a deadline.
   }
 
