@@ -21,6 +21,14 @@ function(ventile_options target)
   endif()
 endfunction()
 
+# ventile_runs_long(TARGET): the sanitizers' tests spend their time in it, so that it is optimised a little even where
+# the build type asks for nothing. The rest of such a build takes half as long to compile without.
+function(ventile_runs_long target)
+  if(VENTILE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
+endfunction()
+
 # ventile_sources_with_regex(FILE …): these use std::regex. g++ 12 takes its moves for reads of what was never written,
 # once a sanitizer has instrumented them.
 function(ventile_sources_with_regex)
@@ -39,6 +47,7 @@ function(ventile_library name)
   add_library(ventile_${name} STATIC ${arg_SOURCES})
   add_library(ventile::${name} ALIAS ventile_${name})
   ventile_options(ventile_${name})
+  ventile_runs_long(ventile_${name})
   target_sources(ventile_${name} PUBLIC FILE_SET HEADERS BASE_DIRS "${include_root}" FILES ${arg_HEADERS})
   set_target_properties(ventile_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
   target_link_libraries(ventile_${name} PUBLIC ${arg_USES} PRIVATE ${arg_USES_PRIVATELY})

@@ -5,15 +5,12 @@
 #include <cstdint>
 
 #include "tests/simulation/world.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace ventile::simulation {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t seeds = 30;
-#else
-constexpr std::uint64_t seeds = 300;
-#endif
+constexpr std::uint64_t seeds = sanitized ? 30 : 300;
 
 TEST(SimulatedClients, get_one_outcome_for_every_task_though_workers_and_the_broker_die) {
   std::uint64_t restarts = 0;

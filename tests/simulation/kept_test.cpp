@@ -5,15 +5,12 @@
 #include <cstdint>
 
 #include "tests/simulation/world.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace ventile::simulation {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t seeds = 30;
-#else
-constexpr std::uint64_t seeds = 300;
-#endif
+constexpr std::uint64_t seeds = sanitized ? 30 : 300;
 
 TEST(SimulatedKeeping, gives_every_result_to_whoever_comes_for_it_though_clients_workers_and_the_broker_die) {
   std::uint64_t restarts = 0;

@@ -7,15 +7,12 @@
 #include <string>
 
 #include "tests/simulation/world.hpp"
+#include "tests/support/sanitized.hpp"
 
 namespace ventile::simulation {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t seeds = 50;
-#else
-constexpr std::uint64_t seeds = 500;
-#endif
+constexpr std::uint64_t seeds = sanitized ? 50 : 500;
 
 PipelineOutcome run(std::uint64_t seed, bool poison) {
   try {

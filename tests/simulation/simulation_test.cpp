@@ -8,14 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/sanitized.hpp"
+
 namespace ventile::simulation {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t seeds_each = 5;  // They are some ten times slower.
-#else
-constexpr std::uint64_t seeds_each = 60;
-#endif
+constexpr std::uint64_t seeds_each = sanitized ? 5 : 60;  // They are some ten times slower.
 constexpr std::size_t trace_lines = 60;
 
 std::string trace_of(std::uint64_t seed) {
