@@ -116,8 +116,9 @@ def a_project_builds_with_pkg_config(package):
     environment = os.environ | {"PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "LD_LIBRARY_PATH": str(libraries)}
     flags = run("pkg-config", "--cflags", "--libs", "ventile", env=environment).split()
     sanitize = [f"-fsanitize={package.cache['VENTILE_SANITIZE']}"] if package.cache.get("VENTILE_SANITIZE") else []
-    run("c++", "-std=c++20", *sanitize, package.consumer / "squares.cpp", "-o", package.scratch / "squares", *flags)
-    run("c++", "-std=c++20", *sanitize, "-shared", "-fPIC", package.consumer / "triple.cpp",
+    compiler = package.cache["CMAKE_CXX_COMPILER"] if sanitize else "c++"  # Sanitizers of two compilers do not mix.
+    run(compiler, "-std=c++20", *sanitize, package.consumer / "squares.cpp", "-o", package.scratch / "squares", *flags)
+    run(compiler, "-std=c++20", *sanitize, "-shared", "-fPIC", package.consumer / "triple.cpp",
         "-o", package.scratch / "triple.so", *flags)
     package.check_runs(package.scratch, prefix / "bin/ventile", env=environment)
 
