@@ -76,6 +76,7 @@ Context::~Context() {
   }
   state_->ended = true;
   zmq_ctx_shutdown(state_->handle);
+  state_->switchboard.ring_all();
 }
 
 int Context::open_sockets() const {

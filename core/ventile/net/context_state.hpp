@@ -8,11 +8,11 @@
 #include <string>
 
 #include <ventile/net/context.hpp>
+#include <ventile/net/switchboard.hpp>
 
 namespace ventile {
 
 class Gatekeeper;
-class LocalEnd;
 
 struct Context::State {
   State(ContextOptions options, Log log);
@@ -31,7 +31,7 @@ struct Context::State {
   const Log log;
   mutable std::mutex mutex;
   std::map<const void*, std::string> open_sockets;  // Owner to name. Guarded by mutex.
-  std::map<std::string, LocalEnd*> local_ends;      // By address; of sockets that are bound. Guarded by mutex.
+  Switchboard switchboard;
   std::atomic<bool> ended = false;
   std::unique_ptr<Gatekeeper> keeper;  // Null before anybody wants one. Guarded by mutex.
 };

@@ -1,17 +1,14 @@
 #include <ventile/net/reactor.hpp>
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include <ventile/base/turns.hpp>
+#include <ventile/net/alarm.hpp>
 
 namespace ventile {
 
@@ -47,22 +44,23 @@ struct Reactor::Watch {
   bool removed = false;
 };
 
-Reactor::Reactor() : now_(Clock::now()), wake_descriptor_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (wake_descriptor_ < 0)
-    throw std::system_error(errno, std::generic_category(), "A reactor cannot make its eventfd");
-}
-
-Reactor::~Reactor() { ::close(wake_descriptor_); }
+Reactor::Reactor() : now_(Clock::now()), alarm_(std::make_shared<Alarm>()) {}
+Reactor::~Reactor() = default;
 
 void Reactor::add(Socket& socket, OnReadable on_readable, Function on_writable) {
   assert(owner_.permits() && find(socket) == nullptr);
   sources_.push_back(std::make_unique<Source>(
       Source{&socket, socket.descriptor(), std::move(on_readable), std::move(on_writable), {}}));
+  socket.used_ = true;  // Whoever had it before may have heard what its descriptor had to say.
+  socket.attend(alarm_);
 }
 
 void Reactor::remove(Socket& socket) {
   assert(owner_.permits());
-  if (Source* const source = find(socket)) source->removed = true;
+  Source* const source = find(socket);
+  if (source == nullptr) return;
+  source->removed = true;
+  socket.attend(nullptr);
 }
 
 void Reactor::want_write(Socket& socket, bool wanted) {
@@ -99,21 +97,19 @@ void Reactor::cancel(TimerId timer) {
 }
 
 void Reactor::post(Function function) {
-  std::unique_lock lock(mutex_);
-  posted_.push_back(std::move(function));
-  wake(lock);
+  {
+    const std::lock_guard lock(mutex_);
+    posted_.push_back(std::move(function));
+  }
+  alarm_->ring();
 }
 
 void Reactor::stop() {
-  std::unique_lock lock(mutex_);
-  stopping_ = true;
-  wake(lock);
-}
-
-void Reactor::wake(std::unique_lock<std::mutex>& lock) {
-  const bool was_asleep = std::exchange(asleep_, false);
-  lock.unlock();
-  if (was_asleep) eventfd_write(wake_descriptor_, 1);
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  alarm_->ring();
 }
 
 void Reactor::on_turn_end(Function function) { turn_end_ = std::move(function); }
@@ -126,6 +122,8 @@ void Reactor::run() {
     now_ = Clock::now();
     if (polled) polled_ = now_;
     stopping = call_posted();
+    if (!called_.empty() && turn_end_) turn_end_();  // Before system calls look into sockets: see the header.
+    called_.clear();
     for (std::size_t i = 0, count = sources_.size(); i < count; ++i) call_source(*sources_[i]);
     for (std::size_t i = 0, count = watches_.size(); i < count; ++i) call_watch(*watches_[i]);
     call_timers();  // Last: a reactor that was held up must hear its peers before it judges them by the time.
@@ -144,7 +142,8 @@ void Reactor::run() {
 bool Reactor::wait() {
   std::erase_if(sources_, [](const auto& source) { return source->removed; });
   std::erase_if(watches_, [](const auto& watch) { return watch->removed; });
-  bool ready = false;
+  alarm_->listen();
+  bool ready = was_called_for();
   bool elsewhere = false;  // Somebody who is not local is ready.
   for (const auto& source : sources_) {
     if (source->is_local() || source->waits_for_room() || (source->socket->used() && source->on_readable))
@@ -152,11 +151,11 @@ bool Reactor::wait() {
     ready = ready || source->is_ready(now_);
     elsewhere = elsewhere || (!source->is_local() && source->is_ready(now_));
   }
-  if (!ready && fall_asleep()) {
+  if (!ready) alarm_->forget();
+  if (!ready && alarm_->fall_asleep()) {
     const TimePoint deadline = next_deadline();
     poll(deadline == never ? forever : std::max(deadline - Clock::now(), Duration{0}));
-    std::lock_guard lock(mutex_);
-    asleep_ = false;
+    alarm_->wake_up();
   } else if (elsewhere || now_ - polled_ >= poll_interval) {
     poll(Duration{0});  // So that who is busy does not keep the others waiting.
   } else {
@@ -166,13 +165,13 @@ bool Reactor::wait() {
 }
 
 void Reactor::refresh(Source& source) {
-  source.events = source.socket->events();
+  source.events = source.socket->events(source.wants_write);
   if (source.events.ended) stop();
 }
 
 // Waits for any descriptor and notes what is ready.
 void Reactor::poll(Duration patience) {
-  poll_set_.assign(1, {wake_descriptor_, POLLIN, 0});
+  poll_set_.assign(1, {alarm_->descriptor(), POLLIN, 0});
   for (const auto& source : sources_) poll_set_.push_back({source->is_local() ? -1 : source->descriptor, POLLIN, 0});
   for (const auto& watch : watches_) poll_set_.push_back({watch->descriptor, watch->interest, 0});
 
@@ -181,9 +180,13 @@ void Reactor::poll(Duration patience) {
   if (ppoll(poll_set_.data(), poll_set_.size(), patience == forever ? nullptr : &timeout, nullptr) <= 0) return;
 
   auto result = poll_set_.begin();
-  if (eventfd_t count = 0; (result++)->revents != 0) eventfd_read(wake_descriptor_, &count);
+  if ((result++)->revents != 0) alarm_->on_descriptor_readable();
   for (const auto& source : sources_) {
-    if ((result++)->revents != 0) refresh(*source);
+    if ((result++)->revents == 0) continue;
+    if (source->on_readable && !source->waits_for_room())
+      source->events.readable = true;  // Or so it seems: to receive looks into what came, as events() would.
+    else
+      refresh(*source);
   }
   for (const auto& watch : watches_) watch->happened = (result++)->revents;
 }
@@ -196,11 +199,10 @@ TimePoint Reactor::next_deadline() const {
   return deadline;
 }
 
-// False if there is something to do at once.
-bool Reactor::fall_asleep() {
+// Whether something was posted, or it is to stop.
+bool Reactor::was_called_for() {
   std::lock_guard lock(mutex_);
-  asleep_ = posted_.empty() && !stopping_;
-  return asleep_;
+  return !posted_.empty() || stopping_;
 }
 
 // True if it is time to stop.
@@ -212,7 +214,6 @@ bool Reactor::call_posted() {
     stopping = stopping_;
   }
   for (const Function& function : called_) function();
-  called_.clear();
   return stopping;
 }
 

@@ -17,6 +17,8 @@
 
 namespace ventile {
 
+class Alarm;
+
 // What a callback that reads one message from its socket answers.
 enum class Reading : std::uint8_t {
   more,     // There may be another: call again.
@@ -35,13 +37,15 @@ struct TimerId {
 // One turn of the loop: wait until something is ready (or not at all, if something still is), read the clock, run what
 // was posted, the sockets, the descriptors and the timers that are due, and then the turn ends: time to send what was
 // gathered. Timers come after the sockets so that a reactor that was held up hears its peers before it judges them.
+// If anything was posted, the turn ends once more behind that: another thread waits for what comes of it, and looking
+// into a socket of libzmq takes some eight system calls.
 //
 //   post, stop <- any thread.  Everything else <- the thread of run(), or before it runs.
 //
 // Callbacks may add, remove and cancel anything, themselves included; what was removed or cancelled is not called
 // again, not even in the same turn. Callbacks must not throw and must not block. A turn costs a few system calls plus a
-// constant for each socket, however many peers it has; one in which only local sockets have something to say costs
-// none, but for one every `poll_interval`.
+// constant for each socket, however many peers it has; one in which only inproc has something to say costs none, but
+// for one every `poll_interval`.
 class Reactor {
 public:
   using Function = std::function<void()>;
@@ -76,7 +80,7 @@ public:
   // woken it yet. What is still waiting when the reactor is destroyed is not called.
   void post(Function function);
 
-  // Replaces the function that ends every turn. Not from within that function.
+  // Replaces the function that ends every turn, and what was posted in it. Not from within that function.
   void on_turn_end(Function function);
 
   // The time at which this turn began.
@@ -107,21 +111,19 @@ private:
   std::uint64_t timer_counter_ = 0;
   Function turn_end_;
   std::vector<Function> called_;  // What was posted, while it is called. Kept for its memory.
-  int wake_descriptor_;
+  std::shared_ptr<Alarm> alarm_;
 
   std::mutex mutex_;  // Guards what follows.
   std::vector<Function> posted_;
-  bool asleep_ = false;  // The reactor waits, or is about to, and nobody has woken it.
   bool stopping_ = false;
 
   Source* find(const Socket& socket);
-  void wake(std::unique_lock<std::mutex>& lock);
 
   bool wait();  // Returns whether it has asked the descriptors.
   void refresh(Source& source);
   void poll(Duration patience);
   TimePoint next_deadline() const;
-  bool fall_asleep();
+  bool was_called_for();
 
   bool call_posted();
   void call_timers();

@@ -13,6 +13,7 @@
 #include <ventile/net/listener.hpp>
 #include <ventile/net/local_end.hpp>
 #include <ventile/net/porter.hpp>
+#include <ventile/net/switchboard.hpp>
 #include <ventile/net/trial.hpp>
 
 namespace ventile {
@@ -82,10 +83,7 @@ Socket::Socket(Context& context, int kind)
 }
 
 Socket::~Socket() {
-  if (local_ != nullptr) {
-    const std::lock_guard lock(context_->mutex);
-    std::erase_if(context_->local_ends, [this](const auto& entry) { return entry.second == local_.get(); });
-  }
+  leave_local();
   context_->close(this, handle_);
   if (!domain_.empty()) context_->gatekeeper().close(domain_);
 }
@@ -98,7 +96,7 @@ void Socket::set_option(int option, int value) {
 void Socket::set_high_water(int option, int messages) {
   assert(messages > 0);
   set_option(option, messages);
-  if (option == ZMQ_RCVHWM) high_water_ = messages;
+  (option == ZMQ_RCVHWM ? receive_high_water_ : send_high_water_) = static_cast<std::size_t>(messages);
 }
 
 void Socket::linger(Duration longest) {
@@ -161,7 +159,8 @@ Status Socket::show_keys(const Endpoint& endpoint) {
 
 Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
   assert(owner_.permits());
-  if (local_ != nullptr) return cannot_bind(endpoint, "the socket is bound locally");
+  if (endpoint.transport == Transport::inproc) return bind_within(endpoint);
+  if (local_ != nullptr) return cannot_bind(endpoint, "its socket is bound over inproc, and to nothing else");
   used_ = true;
   Result<Endpoint> address = is_interface(endpoint) ? endpoint : resolve(endpoint);
   if (!address) return cannot_bind(endpoint, address.error().message);
@@ -190,24 +189,43 @@ Result<Endpoint> Socket::bind(const Endpoint& endpoint) {
     return refused.error();
   }
   employ_porter(*listening);
+  has_libzmq_address_ = true;
   return listening;
 }
 
-Result<Endpoint> Socket::bind_locally(const Endpoint& endpoint) {
-  assert(owner_.permits());
-  if (endpoint.transport != Transport::inproc || local_ != nullptr || !connected_to_.empty())
-    return Error{Code::invalid, "Cannot bind " + endpoint.to_string() + " for one thread alone."};
-  auto end = std::make_unique<LocalEnd>(static_cast<std::size_t>(high_water_));
+// --- Within the process ------------------------------------------------------------------------------------------
+
+Result<Endpoint> Socket::bind_within(const Endpoint& endpoint) {
+  if (has_libzmq_address_ || !connected_to_.empty())
+    return cannot_bind(endpoint, "its socket has another address already, and over inproc it has no other");
   const std::string address = endpoint.to_string();
-  {
-    const std::lock_guard lock(context_->mutex);
-    if (!context_->local_ends.emplace(address, end.get()).second)
-      return cannot_bind(endpoint, "it is in use by this process");
+  const bool fresh = local_ == nullptr;
+  go_local();
+  if (!context_->switchboard.bind(address, local_)) {
+    if (fresh) leave_local();
+    return cannot_bind(endpoint, "it is in use by a socket of this process");
   }
-  local_ = std::move(end);
-  used_ = false;
   context_->describe(this, "bound to " + address);
   return endpoint;
+}
+
+void Socket::go_local() {
+  if (local_ != nullptr) return;
+  local_ = std::make_shared<LocalEnd>(receive_high_water_, send_high_water_);
+  local_->attend(alarm_);
+  used_ = false;
+}
+
+void Socket::leave_local() {
+  if (local_ == nullptr) return;
+  context_->switchboard.close(local_);
+  local_.reset();
+  used_ = true;
+}
+
+void Socket::attend(std::shared_ptr<Alarm> alarm) {
+  alarm_ = std::move(alarm);
+  if (local_ != nullptr) local_->attend(alarm_);
 }
 
 LocalEnd* Socket::local() {
@@ -232,15 +250,11 @@ Status Socket::connect(const Endpoint& endpoint) {
   if (!address) return address.error();
   set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
   const std::string text = address->to_string();
-  LocalEnd* host = nullptr;
-  {
-    const std::lock_guard lock(context_->mutex);
-    if (const auto it = context_->local_ends.find(text); it != context_->local_ends.end()) host = it->second;
-  }
-  if (host != nullptr) {
-    local_ = std::make_unique<LocalEnd>(static_cast<std::size_t>(high_water_));
-    local_->connect(*host);
-    used_ = false;
+  if (address->transport == Transport::inproc) {
+    if (has_libzmq_address_ || local_ != nullptr)
+      return Error{Code::invalid, "Cannot connect to " + text + ": the socket is bound already."};
+    go_local();
+    context_->switchboard.connect(text, local_);
     connected_to_ = text;
     context_->describe(this, "connected to " + text);
     return {};
@@ -258,7 +272,7 @@ void Socket::disconnect() {
   if (connected_to_.empty()) return;
   used_ = true;
   if (local_ == nullptr) zmq_disconnect(handle_, connected_to_.c_str());
-  local_.reset();
+  leave_local();
   connected_to_.clear();
 }
 
@@ -314,11 +328,11 @@ void Socket::drop_message() {
   }
 }
 
-Socket::Events Socket::events() {
+Socket::Events Socket::events(bool wants_write) {
   assert(owner_.claim());
   used_ = false;
   if (local_ != nullptr)
-    return {.readable = local_->is_readable(), .writable = local_->has_room(), .ended = has_ended()};
+    return {.readable = local_->is_readable(), .writable = wants_write && local_->has_room(), .ended = has_ended()};
   int events = 0;
   std::size_t size = sizeof events;
   while (zmq_getsockopt(handle_, ZMQ_EVENTS, &events, &size) != 0) {

@@ -22,6 +22,7 @@
 
 namespace ventile {
 
+class Alarm;
 class LocalEnd;
 class Porter;
 
@@ -45,8 +46,9 @@ struct ConnectionOptions {
   Curve curve;  // On every transport but inproc.
 };
 
-// High waters are counted in messages per connection; on inproc both ends' add up. 0, which libzmq reads as unlimited,
-// is not allowed. Sending at the high water answers would_block; receiving at it leaves messages with the sender.
+// High waters are counted in messages per connection; on inproc both ends' add up, and what all peers have sent counts.
+// 0, which libzmq reads as unlimited, is not allowed. Sending at the high water answers would_block; receiving at it
+// leaves messages with the sender.
 struct RouterOptions {
   int send_high_water = 1000;
   int receive_high_water = 1000;
@@ -66,14 +68,14 @@ struct PullOptions {
   ConnectionOptions connection;
 };
 
-// `sent` means handed to libzmq, never delivered: a connection that breaks takes what it held with it.
+// `sent` means handed to the transport, never delivered: a connection that breaks takes what it held with it.
 enum class SendOutcome : std::uint8_t {
   sent,         // The frame is empty now.
   would_block,  // No room, or nobody connected: the caller keeps the frame and tries again later.
   unreachable,  // ROUTER only: no such peer (any more). The caller keeps the frame.
 };
 
-// Names one connection of a ROUTER for as long as it lives. At most 255 bytes; libzmq's own take five.
+// Names one connection of a ROUTER for as long as it lives. At most 255 bytes; libzmq's own take five, inproc's eight.
 class RoutingId {
 public:
   RoutingId() = default;
@@ -84,7 +86,7 @@ public:
 
 private:
   friend struct std::hash<RoutingId>;
-  std::string bytes_;  // Five bytes fit without an allocation.
+  std::string bytes_;  // Few enough fit without an allocation.
 };
 
 // Which thread may use a thing: the first that claims it. Costs nothing unless asserted.
@@ -111,6 +113,9 @@ private:
 // thread may use it (asserted). Nothing blocks, nothing returns EINTR, and a message that is not exactly one frame is
 // read to its end, dropped and counted. When the context has ended, nothing is received and every send answers
 // would_block.
+//
+// tcp and ipc are libzmq's. Over inproc, sockets of one context, on one thread or many, hand their frames over by
+// themselves: see local_end.hpp. A socket that is bound or connected over inproc is not to anything else.
 class Socket {
 public:
   Socket(const Socket&) = delete;
@@ -126,12 +131,6 @@ public:
   // of our own has knocked and was refused; if it was let in, the address is given up again and the answer is
   // Code::failed.
   Result<Endpoint> bind(const Endpoint& endpoint);
-
-  // Binds an inproc address for sockets of the same reactor alone, whose messages then cost no system call; see
-  // local_end.hpp. It cannot be bound to anything else. Code::unavailable if the address is taken, Code::invalid if it
-  // is none of inproc or the socket is connected or bound so already. Nobody must connect to it from another thread
-  // (asserted).
-  Result<Endpoint> bind_locally(const Endpoint& endpoint);
 
   // Looks the name up, once, which may take the name service's time, and from then on connects in the background, again
   // and again; success says nothing about the peer. To look the name up anew, disconnect and connect. One address at a
@@ -162,10 +161,9 @@ protected:
   SendOutcome send_whole(Frame& frame);
   bool receive_part(Frame& frame, bool& more_follow);
   bool receive_whole(Frame& frame);  // Exactly one frame; drops what is not.
-  // Null unless it is bound or connected locally.
-  LocalEnd* local();
-  bool has_ended() const;  // The context.
-  void drop_message();     // Reads the current message to its end and counts it.
+  LocalEnd* local();                 // Null unless it is bound or connected over inproc.
+  bool has_ended() const;            // The context.
+  void drop_message();               // Reads the current message to its end and counts it.
 
 private:
   friend class Monitor;
@@ -179,23 +177,32 @@ private:
   std::shared_ptr<Context::State> context_;
   void* handle_;
   int kind_;
-  std::string connected_to_;  // Empty if to nothing.
+  std::string connected_to_;         // Empty if to nothing.
+  bool has_libzmq_address_ = false;  // It is bound over tcp or ipc.
   Curve curve_;
   std::vector<std::unique_ptr<Porter>> porters_;  // One for each tcp address, with keys.
   std::string domain_;                            // The gatekeeper's, once it is bound with keys.
   std::uint64_t malformed_count_ = 0;
-  int high_water_ = 1000;  // Of what it receives.
-  std::unique_ptr<LocalEnd> local_;
+  std::size_t receive_high_water_ = 0;  // Stays so if its kind does not receive.
+  std::size_t send_high_water_ = 0;
+  std::shared_ptr<Alarm> alarm_;  // Of the reactor that it was added to.
+  std::shared_ptr<LocalEnd> local_;
   bool used_ = true;
   OwnerThread owner_;
+
+  Result<Endpoint> bind_within(const Endpoint& endpoint);
+  void go_local();
+  void leave_local();
+  void attend(std::shared_ptr<Alarm> alarm);
 
   void employ_porter(const Endpoint& bound);
   void set_key(int option, const char* raw, std::size_t size);
   Status guard(const Endpoint& endpoint);               // Before binding, so that nobody comes in unasked.
   Status try_as_stranger(const Endpoint& bound) const;  // After it.
   Status show_keys(const Endpoint& endpoint);           // Before connecting.
-  // Forgets what the descriptor had to say, so call it after any other use, before waiting for the descriptor.
-  Events events();
+  // Forgets what the descriptor had to say, so call it after any other use, before waiting for the descriptor. Whether
+  // a local socket is writable is worth asking only if that matters, for then the alarm rings when it has become so.
+  Events events(bool wants_write);
   int descriptor() const;              // Readable when events() is worth a call, as long as the socket is not used().
   bool used() const { return used_; }  // Since events() was called. A local socket has no descriptor that could forget.
   bool is_local() const { return local_ != nullptr; }

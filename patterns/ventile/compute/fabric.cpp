@@ -104,10 +104,9 @@ Fabric::Fabric(const TaskRegistry& tasks, const std::optional<std::string>& addr
     const std::string unique = "ventile-pool-" + to_string(random_incarnation());
     client.connect = {Transport::inproc, unique, 0};
     client.results = Endpoint{Transport::inproc, unique + "-results", 0};
-    client.local = true;
     DispatcherOptions dispatcher;
     dispatcher.speculate = false;  // One worker: there is nobody to race with.
-    roles.broker = std::make_unique<Broker>(*context, roles.reactor, BrokerOptions{client.connect, true, dispatcher});
+    roles.broker = std::make_unique<Broker>(*context, roles.reactor, BrokerOptions{client.connect, dispatcher});
     if (const Result<Endpoint> bound = roles.broker->bind(); !bound) refuse(bound.error());
     roles.broker->start();
     roles.worker_options.connect = client.connect;

@@ -38,7 +38,7 @@ Broker::~Broker() = default;
 
 Result<Endpoint> Broker::bind() {
   if (Status opened = open_journal(); !opened) return opened.error();
-  return options_.local ? exchange_.bind_locally(options_.bind) : exchange_.bind(options_.bind);
+  return exchange_.bind(options_.bind);
 }
 
 void Broker::start() {

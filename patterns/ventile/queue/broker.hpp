@@ -25,7 +25,6 @@ namespace ventile {
 
 struct BrokerOptions {
   Endpoint bind;
-  bool local = false;  // For clients and workers of the same reactor alone: Socket::bind_locally.
   DispatcherOptions dispatcher;
   std::size_t frame_bytes_max = frame_bytes_default;
   Keys keys;            // A dispatcher's. None: whoever connects may take part.

@@ -39,8 +39,7 @@ Status Client::start() {
   if (options_.results) {
     PullOptions pull{.connection = {.frame_bytes_max = static_cast<std::int64_t>(options_.frame_bytes_max)}};
     pull_ = std::make_unique<PullSocket>(context_, pull);
-    const Result<Endpoint> bound =
-        options_.local ? pull_->bind_locally(*options_.results) : pull_->bind(*options_.results);
+    const Result<Endpoint> bound = pull_->bind(*options_.results);
     if (!bound) return bound.error();
     submission.results_address = bound->to_string();
     reactor_.add(*pull_, [this] { return receive(); });

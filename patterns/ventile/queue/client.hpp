@@ -30,7 +30,6 @@ struct ClientOptions {
   // Where workers send results; none: by way of the broker, so that nobody need reach this process.
   // With keys always so, for workers know the key of no client.
   std::optional<Endpoint> results;
-  bool local = false;  // The workers are of the same reactor: Socket::bind_locally.
   std::size_t frame_bytes_max = frame_bytes_default;
   std::uint64_t window_tasks = std::uint64_t{1} << 22;
   std::uint64_t window_bytes = std::uint64_t{64} << 20;

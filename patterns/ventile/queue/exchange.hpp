@@ -59,8 +59,6 @@ public:
   Exchange& operator=(const Exchange&) = delete;
 
   Result<Endpoint> bind(const Endpoint& endpoint);
-  // For peers of the same reactor alone: Socket::bind_locally.
-  Result<Endpoint> bind_locally(const Endpoint& endpoint) { return socket_.bind_locally(endpoint); }
 
   void send(PeerId peer, JobId job, SessionId session, const Message& message);
   // TASKS with payloads from the store, in as many messages as its size asks for; without any if there is no store.

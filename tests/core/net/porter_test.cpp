@@ -183,8 +183,8 @@ TEST_F(PorterTest, who_says_too_much_after_a_long_silence_is_thrown_out) {
   EXPECT_TRUE(turn_until([&] { return silent.is_closed(); }));
 }
 
+// There is room for three, of whom one may have ended a moment ago: libzmq says so before it closes the descriptor.
 TEST_F(PorterTest, those_who_come_and_go_take_nobodys_place) {
-  stranger();
   stranger();
   for (std::ptrdiff_t i = 0; i < 50; ++i) {
     const std::ptrdiff_t before = ended();

@@ -7,11 +7,13 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -127,11 +129,52 @@ TEST_F(ReactorTest, posts_come_in_order_and_before_the_stop_that_follows_them) {
 }
 
 TEST_F(ReactorTest, a_stop_before_the_run_lets_it_turn_once) {
-  reactor.post(say("posted"));
   reactor.on_turn_end(say("turn"));
   reactor.stop();
   reactor.run();
-  EXPECT_THAT(said, ElementsAre("posted", "turn"));
+  EXPECT_THAT(said, ElementsAre("turn"));
+}
+
+// Looking into a socket takes system calls, and another thread waits for what comes of its post.
+TEST_F(ReactorTest, what_is_gathered_by_posts_is_sent_before_sockets_are_read) {
+  PullSocket pull(context);
+  PushSocket push(context);
+  ASSERT_TRUE(pull.bind(endpoint("inproc://quiet")));
+  ASSERT_TRUE(push.connect(endpoint("inproc://quiet")));
+  send(push, "x");
+  reactor.add(pull, [&] {
+    Frame message;
+    if (!pull.receive(message)) return Reading::drained;
+    said.emplace_back("message");
+    reactor.stop();
+    return Reading::more;
+  });
+  reactor.post(say("posted"));
+  reactor.on_turn_end(say("turn"));
+  reactor.run();
+  ASSERT_GE(said.size(), 4U);
+  EXPECT_THAT(std::vector(said.begin(), said.begin() + 4), ElementsAre("posted", "turn", "message", "turn"));
+}
+
+// Its descriptor is read only when it falls asleep again.
+TEST_F(ReactorTest, a_reactor_that_was_woken_sleeps_again_and_is_woken_again) {
+  int called = 0;
+  int turns = 0;
+  reactor.on_turn_end([&] { ++turns; });
+  std::jthread other([&] {
+    for (int i = 0; i < 100; ++i) {
+      std::promise<void> seen;
+      reactor.post([&] {
+        ++called;
+        seen.set_value();
+      });
+      seen.get_future().wait();
+    }
+    reactor.stop();
+  });
+  reactor.run();
+  EXPECT_EQ(called, 100);
+  EXPECT_LE(turns, 1000);  // A descriptor that stays readable would have it turn all the time.
 }
 
 TEST_F(ReactorTest, runs_again_after_a_stop) {
@@ -386,6 +429,35 @@ TEST_F(ReactorTest, a_socket_may_be_removed_and_destroyed_by_its_own_callback) {
   });
   reactor.run();
   EXPECT_THAT(said, ElementsAre("one"));
+}
+
+// A stage of a pipeline stops pulling while it has no room. What its socket had said in that turn was forgotten with
+// the entry that was removed.
+TEST_F(ReactorTest, a_socket_that_is_removed_and_added_again_is_still_read) {
+  PullSocket pull(context);
+  PushSocket push(context);
+  const Result<Endpoint> bound = pull.bind(endpoint("tcp://127.0.0.1:0"));
+  ASSERT_TRUE(bound);
+  ASSERT_TRUE(push.connect(*bound));
+  constexpr int messages = 10;
+  for (int i = 0; i < messages; ++i) send(push, "x");
+  int received = 0;
+  const auto read_one = [&] {
+    Frame message;
+    if (pull.receive(message)) ++received;
+    return Reading::drained;  // The next turn has the rest.
+  };
+  reactor.add(pull, read_one);
+  bool odd = false;
+  const std::function<void()> again = [&] {
+    if (std::exchange(odd, !odd)) {
+      reactor.remove(pull);
+      reactor.add(pull, read_one);
+    }
+    if (received < messages) reactor.post(again);
+  };
+  reactor.post(again);
+  EXPECT_TRUE(turn_until([&] { return received == messages; }));
 }
 
 TEST_F(ReactorTest, what_another_callback_removed_is_not_called_in_the_same_turn) {

@@ -50,17 +50,7 @@ protected:
 // The same for every way in which two sockets may meet.
 class TransportTest : public SocketTest, public testing::WithParamInterface<std::string> {
 protected:
-  std::string address() const {
-    if (GetParam() == "local") return "inproc://meeting";
-    return GetParam() == "ipc" ? "ipc://" + folder.path("socket") : GetParam();
-  }
-
-  static Endpoint bound(Socket& socket, const std::string& address) {
-    if (GetParam() != "local") return SocketTest::bound(socket, address);
-    const Result<Endpoint> result = socket.bind_locally(endpoint(address));
-    if (!result) throw std::runtime_error(result.error().message);
-    return *result;
-  }
+  std::string address() const { return GetParam() == "ipc" ? "ipc://" + folder.path("socket") : GetParam(); }
 
   // The same address with a port, if it is one of tcp, that was free a moment ago.
   static Endpoint with_port(Endpoint address) {
@@ -174,10 +164,7 @@ TEST_P(TransportTest, a_shared_buffer_is_sent_without_being_given_away) {
   EXPECT_THAT(pulled, ElementsAre(std::string(100'000, 's'), std::string(100'000, 's')));
 }
 
-// Not locally: who is bound there must be there first.
-using EarlyTest = TransportTest;
-
-TEST_P(EarlyTest, what_has_not_connected_yet_is_not_needed_to_start) {
+TEST_P(TransportTest, what_has_not_connected_yet_is_not_needed_to_start) {
   const std::string meeting = with_port(endpoint(address())).to_string();
   PushSocket push(context);
   ASSERT_TRUE(push.connect(endpoint(meeting)));
@@ -189,16 +176,12 @@ TEST_P(EarlyTest, what_has_not_connected_yet_is_not_needed_to_start) {
 }
 
 std::string transport_name(const testing::TestParamInfo<std::string>& parameter) {
-  if (parameter.param == "local") return parameter.param;
   const Endpoint address = endpoint(parameter.param == "ipc" ? "ipc:///x" : parameter.param);
   if (address.transport == Transport::tcp) return address.host == "::1" ? "tcp6" : "tcp4";
   return address.transport == Transport::ipc ? "ipc" : "inproc";
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
-                         testing::Values("local", "inproc://meeting", "ipc", "tcp://127.0.0.1:0", "tcp://[::1]:0"),
-                         transport_name);
-INSTANTIATE_TEST_SUITE_P(Transports, EarlyTest,
                          testing::Values("inproc://meeting", "ipc", "tcp://127.0.0.1:0", "tcp://[::1]:0"),
                          transport_name);
 
@@ -214,31 +197,45 @@ protected:
 TEST_F(LocalTest, an_address_serves_one_socket_until_it_is_gone) {
   {
     RouterSocket first(context);
-    ASSERT_TRUE(first.bind_locally(meeting));
+    ASSERT_TRUE(first.bind(meeting));
     RouterSocket second(context);
-    const Result<Endpoint> taken = second.bind_locally(meeting);
+    const Result<Endpoint> taken = second.bind(meeting);
     ASSERT_FALSE(taken);
     EXPECT_EQ(taken.error().code, Code::unavailable);
     EXPECT_THAT(taken.error().message, HasSubstr("inproc://meeting"));
-    EXPECT_FALSE(first.bind(endpoint("tcp://127.0.0.1:0"))) << "it is bound locally, and to nothing else";
+    EXPECT_TRUE(second.bind(endpoint("tcp://127.0.0.1:0"))) << "nothing was kept of it";
   }
   RouterSocket third(context);
-  EXPECT_TRUE(third.bind_locally(meeting));
-  EXPECT_FALSE(RouterSocket(context).bind_locally(endpoint("tcp://127.0.0.1:0")));
+  EXPECT_TRUE(third.bind(meeting));
+}
+
+TEST_F(LocalTest, a_socket_of_inproc_is_one_of_nothing_else) {
+  const Endpoint elsewhere = endpoint("tcp://127.0.0.1:0");
+  RouterSocket inside(context);
+  ASSERT_TRUE(inside.bind(meeting));
+  EXPECT_TRUE(inside.bind(endpoint("inproc://another-name")));
+  EXPECT_THAT(inside.bind(elsewhere).error().message, HasSubstr("bound over inproc, and to nothing else"));
+  RouterSocket outside(context);
+  ASSERT_TRUE(outside.bind(elsewhere));
+  EXPECT_THAT(outside.bind(endpoint("inproc://third-name")).error().message, HasSubstr("another address already"));
+  EXPECT_EQ(outside.connect(meeting).error().code, Code::invalid);
+  DealerSocket dealer(context);
+  ASSERT_TRUE(dealer.connect(meeting));
+  EXPECT_FALSE(dealer.bind(endpoint("inproc://third-name")));
 }
 
 TEST_F(LocalTest, who_has_lost_its_host_or_left_it_waits_for_room) {
   DealerSocket dealer(context);
   {
     RouterSocket router(context);
-    ASSERT_TRUE(router.bind_locally(meeting));
+    ASSERT_TRUE(router.bind(meeting));
     ASSERT_TRUE(dealer.connect(meeting));
     EXPECT_EQ(offer(dealer), SendOutcome::sent);
   }
   EXPECT_EQ(offer(dealer), SendOutcome::would_block);
   dealer.disconnect();
   RouterSocket router(context);
-  ASSERT_TRUE(router.bind_locally(meeting));
+  ASSERT_TRUE(router.bind(meeting));
   ASSERT_TRUE(dealer.connect(meeting));
   const RoutingId peer = introduce(router, dealer);
   dealer.disconnect();
@@ -249,7 +246,7 @@ TEST_F(LocalTest, who_has_lost_its_host_or_left_it_waits_for_room) {
 TEST_F(LocalTest, nothing_goes_on_once_the_context_has_ended) {
   auto short_lived = std::make_unique<Context>();
   RouterSocket router(*short_lived);
-  ASSERT_TRUE(router.bind_locally(meeting));
+  ASSERT_TRUE(router.bind(meeting));
   DealerSocket dealer(*short_lived);
   ASSERT_TRUE(dealer.connect(meeting));
   ASSERT_EQ(offer(dealer), SendOutcome::sent);
@@ -263,10 +260,93 @@ TEST_F(LocalTest, nothing_goes_on_once_the_context_has_ended) {
   reactor.remove(router);
 }
 
+TEST_F(LocalTest, who_has_lost_its_host_finds_the_next_one) {
+  DealerSocket dealer(context);
+  ASSERT_TRUE(dealer.connect(meeting));
+  for (int life = 0; life < 3; ++life) {
+    EXPECT_EQ(offer(dealer), SendOutcome::would_block);
+    RouterSocket router(context);
+    ASSERT_TRUE(router.bind(meeting));
+    introduce(router, dealer);
+  }
+}
+
+TEST_F(LocalTest, what_is_pushed_by_a_host_goes_to_those_who_pull_in_turn_and_passes_over_the_full_ones) {
+  PushSocket push(context, {.send_high_water = 1});
+  ASSERT_TRUE(push.bind(meeting));
+  PullSocket slow(context, {.receive_high_water = 1});
+  PullSocket quick(context, {.receive_high_water = 10});
+  ASSERT_TRUE(slow.connect(meeting));
+  ASSERT_TRUE(quick.connect(meeting));
+  for (int i = 0; i < 13; ++i) {
+    Frame outgoing = frame(std::to_string(i));
+    ASSERT_EQ(push.send(outgoing), SendOutcome::sent) << i;
+  }
+  Frame thirteenth = frame("one more");
+  EXPECT_EQ(push.send(thirteenth), SendOutcome::would_block);
+  EXPECT_EQ(text(thirteenth), "one more");
+  const auto& to_slow = collect(slow);
+  const auto& to_quick = collect(quick);
+  ASSERT_TRUE(turn_until([&] { return to_slow.size() + to_quick.size() == 13; }));
+  EXPECT_THAT(to_slow, ElementsAre("0", "2"));
+  EXPECT_EQ(to_quick.size(), 11U);
+}
+
+// Reactors that sleep are woken by what comes, by room that is there again and by whoever connects; a wake-up that is
+// missed hangs.
+TEST_F(LocalTest, messages_go_from_thread_to_thread_and_back_however_little_room_there_is) {
+  constexpr int guests = 3;
+  constexpr int rounds = 3000;
+  RouterSocket router(context, {.send_high_water = 1, .receive_high_water = 1});
+  int answered = 0;
+  reactor.add(router, [&] {
+    RoutingId peer;
+    Frame message;
+    if (!router.receive(peer, message)) return Reading::drained;
+    EXPECT_EQ(router.send(peer, message), SendOutcome::sent);
+    if (++answered == guests * rounds) reactor.stop();
+    return Reading::more;
+  });
+  std::vector<std::jthread> threads;
+  for (int guest = 0; guest < guests; ++guest) {
+    threads.emplace_back([&, guest] {
+      Reactor own;
+      DealerSocket dealer(context, {.send_high_water = 1, .receive_high_water = 2 * rounds});
+      ASSERT_TRUE(dealer.connect(meeting));
+      int sent = 0;
+      int received = 0;
+      own.add(
+          dealer,
+          [&] {
+            Frame message;
+            if (!dealer.receive(message)) return Reading::drained;
+            EXPECT_EQ(text(message), std::to_string(guest) + '/' + std::to_string(received));
+            if (++received == rounds) own.stop();
+            return Reading::more;
+          },
+          [&] {
+            for (; sent < rounds; ++sent) {
+              Frame message = frame(std::to_string(guest) + '/' + std::to_string(sent));
+              if (dealer.send(message) != SendOutcome::sent) return;
+            }
+            own.want_write(dealer, false);
+          });
+      own.want_write(dealer, true);
+      own.run();
+      own.remove(dealer);
+      EXPECT_EQ(received, rounds);
+    });
+  }
+  ASSERT_TRUE(router.bind(meeting));  // Perhaps after they have connected, perhaps before.
+  reactor.run();
+  threads.clear();
+  EXPECT_EQ(answered, guests * rounds);
+}
+
 // While two talk with each other without a pause and without a system call, everybody else is heard too.
 TEST_F(LocalTest, who_talks_locally_does_not_keep_the_others_waiting) {
   RouterSocket router(context);
-  ASSERT_TRUE(router.bind_locally(meeting));
+  ASSERT_TRUE(router.bind(meeting));
   echo(router);
   DealerSocket dealer(context);
   ASSERT_TRUE(dealer.connect(meeting));
