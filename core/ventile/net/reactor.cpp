@@ -165,7 +165,7 @@ bool Reactor::wait() {
 }
 
 void Reactor::refresh(Source& source) {
-  source.events = source.socket->events(source.wants_write);
+  source.events = source.socket->events(source.waits_for_room());
   if (source.events.ended) stop();
 }
 

@@ -242,6 +242,8 @@ Status Socket::connect(const Endpoint& endpoint) {
     return Error{Code::invalid,
                  "Cannot connect to " + endpoint.to_string() + ": already connected to " + connected_to_ + "."};
   }
+  if (local_ != nullptr)
+    return Error{Code::invalid, "Cannot connect to " + endpoint.to_string() + ": the socket is bound over inproc."};
   if (endpoint.is_wildcard() || (endpoint.transport == Transport::tcp && endpoint.port == 0)) {
     return Error{Code::invalid, "Cannot connect to " + endpoint.to_string() + ": expected one host and its port."};
   }
@@ -251,7 +253,7 @@ Status Socket::connect(const Endpoint& endpoint) {
   set_option(ZMQ_IPV6, is_ipv6(*address) ? 1 : 0);
   const std::string text = address->to_string();
   if (address->transport == Transport::inproc) {
-    if (has_libzmq_address_ || local_ != nullptr)
+    if (has_libzmq_address_)
       return Error{Code::invalid, "Cannot connect to " + text + ": the socket is bound already."};
     go_local();
     context_->switchboard.connect(text, local_);

@@ -215,6 +215,7 @@ TEST_F(LocalTest, a_socket_of_inproc_is_one_of_nothing_else) {
   ASSERT_TRUE(inside.bind(meeting));
   EXPECT_TRUE(inside.bind(endpoint("inproc://another-name")));
   EXPECT_THAT(inside.bind(elsewhere).error().message, HasSubstr("bound over inproc, and to nothing else"));
+  EXPECT_EQ(inside.connect(endpoint("tcp://127.0.0.1:5570")).error().code, Code::invalid);
   RouterSocket outside(context);
   ASSERT_TRUE(outside.bind(elsewhere));
   EXPECT_THAT(outside.bind(endpoint("inproc://third-name")).error().message, HasSubstr("another address already"));
