@@ -14,12 +14,12 @@
 
 namespace ventile {
 
-// A socket that is bound or connected over inproc hands its frames over by itself: two locks for a message, and a
+// A socket that is bound or connected over inproc hands its frames over by itself: a few locks for a message, and a
 // system call only to wake a reactor that sleeps. Through libzmq's inproc a message that wakes a thread costs it about
 // eight, most of them to find out that there is nothing more, and whoever sends it two; where a system call takes a
 // microsecond, that was half of what a lone task took.
 //
-// From any thread. No lock is held while another is taken. Switchboard says who is connected with whom.
+// From any thread. None of these takes a lock while it holds another. Switchboard says who is connected with whom.
 class LocalEnd {
 public:
   LocalEnd(std::size_t receive_high_water, std::size_t send_high_water)

@@ -238,7 +238,7 @@ public:
   [[nodiscard]] SendOutcome send(Frame& frame);
 };
 
-// Receives one way, fairly from all who push.
+// Receives one way, fairly from all who push; over inproc in the order in which it came.
 class PullSocket : public Socket {
 public:
   explicit PullSocket(Context& context, const PullOptions& options = {});
