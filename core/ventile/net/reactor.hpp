@@ -57,8 +57,9 @@ public:
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  // Calls on_readable while there is, or may be, something to read, at most `burst_max` times in a row before others get
-  // their turn. The socket must be removed before it is destroyed, unless the reactor is destroyed or never runs again.
+  // Calls on_readable while there is, or may be, something to read, at most `burst_max` times in a row before others
+  // get their turn. The socket must be removed before it is destroyed, unless the reactor is destroyed or never runs
+  // again.
   void add(Socket& socket, OnReadable on_readable, Function on_writable = {});
   void remove(Socket& socket);
 
