@@ -12,6 +12,7 @@
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/queue/broker.hpp>
 
@@ -39,6 +40,7 @@ int serve(const BrokerCommand& command, const std::string& program) {
     return to_int(ExitCode::internal);
   }
   raise_descriptor_limit();
+  if (!command.shared_memory) switch_off_lending();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) {
     console.error(ExitCode::usage, opened.error().message);

@@ -58,6 +58,7 @@ struct VentilatorCommand {
   std::optional<Endpoint> stream_bind;  // Of a pipeline; unset: any port beside `bind`.
   std::string keys;                     // A folder; empty: none.
   bool insecure = false;
+  bool shared_memory = true;  // Between processes of one machine, for large messages.
   std::string function = "exec";
   std::string args = "[]";  // A JSON array: arguments before each task's own.
   std::string input = "-";
@@ -101,6 +102,7 @@ struct WorkerCommand {
   Pattern pattern = Pattern::queue;
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
+  bool shared_memory = true;           // Between processes of one machine, for large messages.
   std::optional<std::uint32_t> slots;  // Unset: what the machine gives.
   SlotChoice isolation;
   std::vector<std::string> plugins;
@@ -125,6 +127,7 @@ struct SinkCommand {
   Pattern pattern = Pattern::queue;  // A sink is the same in both.
   std::string keys;                  // A folder; empty: none.
   bool insecure = false;
+  bool shared_memory = true;  // Between processes of one machine, for large messages.
   std::string output = "-";
   OutputFormat format = OutputFormat::jsonl;
   std::string separator = "\n";  // After each raw value.
@@ -146,6 +149,7 @@ struct BrokerCommand {
   Endpoint bind = loopback_endpoint(dispatcher_port);
   std::string keys;  // A folder; empty: none.
   bool insecure = false;
+  bool shared_memory = true;                           // Between processes of one machine, for large messages.
   std::string durable;                                 // A folder for the journal of clients' jobs; empty: none.
   std::uint64_t keep_bytes = std::uint64_t{10} << 30;  // Of kept results.
   Duration keep_for = std::chrono::hours{24 * 7};      // Those that nobody fetches.

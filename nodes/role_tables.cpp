@@ -96,8 +96,9 @@ void add_metrics(OptionTable& table, std::string& metrics) {
   table.text("metrics", "FILE", metrics, "Keep its figures here, for Prometheus' textfile collector.");
 }
 
-void add_frame_bytes_max(OptionTable& table, std::uint64_t& frame_bytes_max) {
+void add_frames(OptionTable& table, std::uint64_t& frame_bytes_max, bool& shared_memory) {
   table.size("frame-bytes-max", frame_bytes_max, 4096, "The largest frame accepted from a peer.");
+  table.flag("shared-memory", shared_memory, "Send large messages to processes of this machine through sockets, too.");
 }
 
 void add_strangers_max(OptionTable& table, std::uint32_t& strangers_max) {
@@ -119,7 +120,7 @@ void add_broker_journal(OptionTable& table, BrokerCommand& options) {
 
 void add_serving(OptionTable& table, BrokerCommand& options) {
   add_metrics(table, options.metrics);
-  add_frame_bytes_max(table, options.frame_bytes_max);
+  add_frames(table, options.frame_bytes_max, options.shared_memory);
   add_strangers_max(table, options.strangers_max);
   add_key_limits(table, options.key_limits);
   table.duration("heartbeat", options.timings.heartbeat, shortest, "Between two signs of life of a worker.");
@@ -164,7 +165,7 @@ OptionTable table_of(VentilatorCommand& options) {
                  "End the whole job after this time, with exit code 124.");
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
-  add_frame_bytes_max(table, options.frame_bytes_max);
+  add_frames(table, options.frame_bytes_max, options.shared_memory);
   add_strangers_max(table, options.strangers_max);
   add_key_limits(table, options.key_limits);
   table.size("window-bytes", options.window_bytes, 4096, "Input read ahead of what is settled.");
@@ -198,7 +199,7 @@ OptionTable table_of(WorkerCommand& options) {
   table.size("kept-bytes-max", options.kept_bytes_max, 4096, "Results kept until they are acknowledged.");
   table.integer("credit-tasks", options.credit_tasks, 1, any_count, "Tasks that may be on their way to this worker.");
   table.size("credit-bytes", options.credit_bytes, 4096, "Bytes of tasks that may be on their way to this worker.");
-  add_frame_bytes_max(table, options.frame_bytes_max);
+  add_frames(table, options.frame_bytes_max, options.shared_memory);
   add_common(table, options.common);
   return table;
 }
@@ -223,7 +224,7 @@ OptionTable table_of(SinkCommand& options) {
   add_drain_timeout(table, options.drain_timeout);
   table.section("Advanced");
   add_pulse(table, options.pulse);
-  add_frame_bytes_max(table, options.frame_bytes_max);
+  add_frames(table, options.frame_bytes_max, options.shared_memory);
   add_strangers_max(table, options.strangers_max);
   table.size("window-bytes", options.window_bytes, 4096, "Results held while they wait for their turn.");
   add_common(table, options.common);

@@ -13,6 +13,7 @@
 #include <nodes/signal_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/sink.hpp>
 #include <ventile/queue/sink_journal.hpp>
 
@@ -121,6 +122,7 @@ int collect(const SinkCommand& command, const std::string& program) {
                        .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_descriptor_limit();
+  if (!command.shared_memory) switch_off_lending();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::sink}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);

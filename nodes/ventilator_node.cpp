@@ -13,6 +13,7 @@
 #include <nodes/stream_thread.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/ventilator.hpp>
 
 namespace ventile {
@@ -78,6 +79,7 @@ int ventilate(const VentilatorCommand& command, const Invocation& invocation, co
                        .reload = [&] { reload_keys(keys, console.log()); }});
   if (!signals) return fail(ExitCode::internal, signals.error().message);
   raise_descriptor_limit();
+  if (!command.shared_memory) switch_off_lending();
   Result<Keys> opened = open_keys(command.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) return fail(ExitCode::usage, opened.error().message);
   keys = *std::move(opened);

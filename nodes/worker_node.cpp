@@ -16,6 +16,7 @@
 #include <nodes/stage_node.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/queue/worker.hpp>
 
@@ -94,6 +95,7 @@ int work(const WorkerCommand& command, const std::string& program) {
     return to_int(ExitCode::internal);
   }
   raise_descriptor_limit();
+  if (!command.shared_memory) switch_off_lending();
   Result<Keys> keys = open_keys(command.keys, {KeyRole::worker}, console.log());
   if (!keys) {
     console.error(ExitCode::usage, keys.error().message);

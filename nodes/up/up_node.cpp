@@ -22,6 +22,7 @@
 #include <nodes/up/crew.hpp>
 #include <nodes/versions.hpp>
 #include <ventile/net/context.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/queue/broker.hpp>
 
@@ -66,6 +67,7 @@ std::vector<std::string> worker_words(const UpCommand& command, const Endpoint& 
                                  common.verbose ? "--no-quiet" : "--quiet",  // What they are, we say.
                                  common.verbose ? "--verbose" : "--no-verbose",
                                  common.json ? "--json" : "--no-json"};
+  words.emplace_back(command.broker.shared_memory ? "--shared-memory" : "--no-shared-memory");
   if (command.broker.insecure) words.emplace_back("--insecure");
   if (!command.broker.keys.empty()) words.push_back("--keys=" + command.broker.keys);
   if (!common.config.empty()) words.push_back("--config=" + common.config);
@@ -127,6 +129,7 @@ int up(const UpCommand& command) {
     return to_int(ExitCode::internal);
   }
   raise_descriptor_limit();
+  if (!command.broker.shared_memory) switch_off_lending();
   Result<Keys> opened = open_keys(command.broker.keys, {KeyRole::dispatcher}, console.log());
   if (!opened) {
     console.error(ExitCode::usage, opened.error().message);

@@ -22,7 +22,7 @@ CLOSE, BYE = 0x42, 0x43
 NOT_BEGUN, FAILED, CANCELLED, UNKNOWN = range(4)  # Why a RETURN.
 DONE, LEAVING = range(2)  # Why a BYE.
 OUTCOME_FAILED = 1
-NONE = (0, 0)  # No job, no lease.
+NONE = (0, 0)  # No job, no lease, no machine.
 FRAME_BYTES_MAX, SECTION_BYTES_MAX = 2 << 20, 1 << 18
 TASKS_MAX, BYTES_MAX = 1 << 16, 1 << 26  # Credit.
 TEXT = {"unicode_errors": "surrogateescape"}  # Text may be any bytes.
@@ -157,7 +157,7 @@ class Worker:
         self.next_word, self.pause = now + self.pause, min(2 * self.pause, 8.0)
         self.dispatcher.queue.clear()
         self.say(HELLO, [0, self.node, f"python:{os.getpid()}", "foreign", 1, [["upper", True]], "", self.credit(), [],
-                         self.greeting])
+                         self.greeting, NONE])
 
     def credit(self):
         held = len(self.queue) + sum(len(result.open) for result in self.kept)

@@ -21,6 +21,12 @@ class Buffer {
 public:
   Buffer() = default;
   explicit Buffer(std::size_t capacity) { reserve(capacity); }
+  // Whose memory, once it is large, comes from the process's SharedArena if that is open and has some.
+  static Buffer shareable() {
+    Buffer buffer;
+    buffer.shareable_ = true;
+    return buffer;
+  }
   ~Buffer();
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -55,22 +61,26 @@ public:
   }
   void append(std::byte byte) { *extend(1) = byte; }
 
-  // Gives the memory away, to be freed with std::free, and is empty afterwards.
+  // Gives the memory away, to be freed with dispose() on any thread, and is empty afterwards.
   std::byte* release() {
     size_ = capacity_ = 0;
     return std::exchange(data_, nullptr);
   }
+  static void dispose(std::byte* memory);
 
 private:
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
+  bool shareable_ = false;
 
+  bool grow_shared(std::size_t capacity);
   void grow(std::size_t capacity);  // At least doubles. Throws std::bad_alloc.
   void swap(Buffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(capacity_, other.capacity_);
+    std::swap(shareable_, other.shareable_);
   }
 };
 

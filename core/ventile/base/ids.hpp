@@ -34,6 +34,8 @@ using IncarnationId = Id<struct IncarnationTag>;  // One life of a role; random 
 using SessionId = Id<struct SessionTag>;          // One conversation between a dispatcher and a peer.
 using SealCode = WideId<struct SealTag>;          // Proves that a range was leased: see keys/seal.hpp. None: no keys.
 
+// What processes have in common that can read each other's memory. None: nobody can.
+using MachineId = WideId<struct MachineTag>;
 // One life of a client's job at a dispatcher: another one says that the dispatcher knew nothing of the job any more.
 using LifeId = WideId<struct LifeTag>;
 

@@ -2,7 +2,6 @@
 
 #include <zmq.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -25,12 +24,12 @@ std::string_view property(const zmq_msg_t* message, const char* name) {
 
 void free_memory(void* memory, void*) {
   take_over(memory);
-  std::free(memory);
+  Buffer::dispose(static_cast<std::byte*>(memory));
 }
 
 void release_reference(void* memory, void* reference) {
   take_over(memory);
-  delete static_cast<std::shared_ptr<const Buffer>*>(reference);
+  delete static_cast<std::shared_ptr<const void>*>(reference);
 }
 
 }  // namespace
@@ -43,17 +42,21 @@ Frame::Frame(Buffer&& buffer) {
   const std::size_t size = buffer.size();
   std::byte* const memory = buffer.release();
   if (zmq_msg_init_data(message_in(message_), memory, size, free_memory, nullptr) != 0) {
-    std::free(memory);
+    Buffer::dispose(memory);
     throw std::bad_alloc();
   }
 }
 
 Frame Frame::shared(std::shared_ptr<const Buffer> buffer) {
+  const Bytes bytes = buffer->bytes();
+  return in(std::move(buffer), bytes);
+}
+
+Frame Frame::in(std::shared_ptr<const void> memory, Bytes bytes) {
   Frame frame;
-  auto* const memory = const_cast<std::byte*>(buffer->data());  // libzmq only reads it.
-  const std::size_t size = buffer->size();
-  auto reference = std::make_unique<std::shared_ptr<const Buffer>>(std::move(buffer));
-  if (zmq_msg_init_data(message_in(frame.message_), memory, size, release_reference, reference.get()) != 0) {
+  auto* const begin = const_cast<std::byte*>(bytes.data());  // libzmq only reads it.
+  auto reference = std::make_unique<std::shared_ptr<const void>>(std::move(memory));
+  if (zmq_msg_init_data(message_in(frame.message_), begin, bytes.size(), release_reference, reference.get()) != 0) {
     zmq_msg_init(message_in(frame.message_));
     throw std::bad_alloc();
   }

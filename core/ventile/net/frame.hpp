@@ -19,6 +19,8 @@ public:
   // Sends memory that the caller keeps as well, without a copy. The reference is given up, on any thread, when libzmq
   // no longer needs it, so nobody may write to the buffer any more.
   static Frame shared(std::shared_ptr<const Buffer> buffer);
+  // The same for bytes in any memory, which `memory` keeps.
+  static Frame in(std::shared_ptr<const void> memory, Bytes bytes);
   static Frame copy_of(Bytes bytes);
 
   ~Frame();

@@ -78,10 +78,11 @@ struct Hello {
   Credit credit;
   std::vector<HeldRange> held;  // A sink's: just the job that it has results of.
   std::uint64_t greeting = 0;   // Counts the sender's HELLOs.
+  MachineId machine;            // Frames may be lent to it by processes of the same; none: not to it.
 
   static auto fields(auto& m) {
     return std::tie(m.role, m.node, m.name, m.build, m.slots, m.functions, m.results_address, m.credit, m.held,
-                    m.greeting);
+                    m.greeting, m.machine);
   }
   bool operator==(const Hello&) const = default;
 };
@@ -190,8 +191,9 @@ struct Route {
   static constexpr std::uint8_t type = 0x12;
   IncarnationId sink;
   std::string address;
+  MachineId machine;  // The sink's, as it said in its HELLO.
 
-  static auto fields(auto& m) { return std::tie(m.sink, m.address); }
+  static auto fields(auto& m) { return std::tie(m.sink, m.address, m.machine); }
   bool operator==(const Route&) const = default;
 };
 

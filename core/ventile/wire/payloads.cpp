@@ -56,7 +56,7 @@ Buffer PayloadWriter::take() && {
 }
 
 void PayloadWriter::reset() {
-  buffer_ = Buffer{};
+  buffer_ = headroom_ > 0 ? Buffer::shareable() : Buffer{};  // It becomes a frame.
   buffer_.extend(headroom_);
   ends_.clear();
 }

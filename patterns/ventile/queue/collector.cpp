@@ -49,7 +49,14 @@ void Collector::hello(TimePoint now) {
                                options_.results_address,
                                {},
                                held,
-                               greetings_}});
+                               greetings_,
+                               options_.machine}});
+}
+
+void Collector::on_unreadable(const Error& error, TimePoint now) {
+  if (state_ == State::gone || !std::exchange(options_.machine, {})) return;
+  actions_.push_back(Notice{Level::warning, error.message + " Nothing is lent to this sink from now on."});
+  hello(now);
 }
 
 void Collector::on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint) {

@@ -38,7 +38,8 @@ struct CollectorOptions {
   std::string name;
   std::string build;
   std::string results_address;
-  std::string fold;  // Name of the reducer, or empty.
+  MachineId machine;  // None: nothing is lent to it.
+  std::string fold;   // Name of the reducer, or empty.
   bool ordered = false;
   bool stay = false;                                      // Wait for the next job when one is over.
   bool durable = false;                                   // Acknowledge what is on the disk and nothing else.
@@ -123,6 +124,10 @@ public:
   void start(TimePoint now);
   void on_message(const Received& received, TimePoint now);  // From the dispatcher.
   void on_part(TimePoint now) { liveness_.on_heard(now); }   // A piece of a message: the dispatcher lives.
+  // A result that was lent to this sink cannot be read: it is lost, and what follows shall not be lent. Workers send
+  // again what has no verdict, for the sink introduces itself anew. Only once; then notes are to be refused.
+  void on_unreadable(const Error& error, TimePoint now);
+  bool borrows() const { return bool{options_.machine}; }
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   // From a worker. The frame is kept by the driver at least until the Release that follows, perhaps at once.
   void on_results(FrameId frame, const Envelope& envelope, const Results& results);

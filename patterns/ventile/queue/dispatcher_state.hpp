@@ -61,6 +61,7 @@ struct Dispatcher::Peer {
   std::string results_address;
 
   // A sink's or client's.
+  MachineId machine;
   JobId serves;
   JobId claims;  // The job it says that it has results of.
 

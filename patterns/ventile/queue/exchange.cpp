@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/rights.hpp>
 #include <ventile/queue/sealed.hpp>
 
@@ -140,6 +141,11 @@ void Exchange::take(PeerId peer, Frame& frame) {
   if (guarded_)
     if (const std::string why = objection_to(peers_.at(peer).role, received->message); !why.empty())
       return handlers_.on_unauthorized(peer, RefusedFor::unauthorized, why);
+  if (const auto* hello = std::get_if<Hello>(&received->message); hello != nullptr && !guarded_) {
+    const bool lends = hello->machine && hello->machine == machine_of_process();
+    peers_.at(peer).lends = lends;
+    if (lends) start_lending();
+  }
   const auto* part = std::get_if<Part>(&received->message);
   if (part == nullptr) return handlers_.on_message(peer, *received);
   Result<Buffer> whole = peers_.at(peer).parts.add(*part);
@@ -264,8 +270,10 @@ void Exchange::enqueue(PeerId peer, Frame frame) {
 
 void Exchange::flush(PeerId peer) {
   Link& link = peers_.at(peer);
+  const auto send = [&](Frame& frame) { return socket_.send(link.routing_id, frame); };
   while (!link.queue.empty()) {
-    const SendOutcome outcome = socket_.send(link.routing_id, link.queue.front());
+    Frame& next = link.queue.front();
+    const SendOutcome outcome = link.lends ? send_or_lend(next, send) : send(next);
     if (outcome == SendOutcome::would_block) return reactor_.want_write(socket_, true);
     if (outcome == SendOutcome::unreachable) {
       forget(peer);

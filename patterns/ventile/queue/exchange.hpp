@@ -86,6 +86,7 @@ private:
     std::deque<Frame> queue;  // What the transport had no room for, in order.
     std::uint64_t sequence = 0;
     int descriptor = -1;
+    bool lends = false;  // Large messages, in place of sending them: it is on this machine.
     Assembler parts;
     std::string key;  // With keys: the public one, and what it is for.
     KeyRole role = KeyRole::worker;

@@ -62,6 +62,7 @@ void Dispatcher::on_hello(PeerId from, const Envelope& envelope, const Hello& he
   peers_.emplace(from, std::move(owned));
   sessions_.insert(peer.session, peer);
   incarnations_.insert(peer.incarnation, peer);
+  peer.machine = hello.machine;
   welcome(peer, hello.greeting);
   if (hello.role == Role::client) {
     peer.results_address = hello.results_address;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <ventile/net/lending.hpp>
+
 namespace ventile {
 
 Link::Link(Context& context, Reactor& reactor, IncarnationId incarnation, std::size_t frame_bytes_max,
@@ -105,6 +107,11 @@ Reading Link::receive() {
   auto frame = std::make_shared<Frame>();
   if (!socket_.receive(*frame)) return Reading::drained;
   heard_ = reactor_.now();
+  if (borrows_ && borrows_())
+    if (const Status borrowed = borrow(*frame, frame_bytes_max_); !borrowed) {
+      on_unreadable_(borrowed.error());
+      return Reading::more;
+    }
   const Bytes bytes = frame->bytes();
   take(bytes, std::move(frame));
   return Reading::more;

@@ -42,7 +42,8 @@ void Session::hello(TimePoint now) {
             {},
             granted_,
             held(),
-            greetings_});
+            greetings_,
+            options_.machine});
   session_ = {};
 }
 
@@ -77,6 +78,11 @@ void Session::on_disconnected(TimePoint now) {
 void Session::forget_session(TimePoint now, const std::string& why) {
   if (!why.empty()) actions_.push_back(Notice{Level::warning, why});
   hello(now);
+}
+
+void Session::on_unreadable(const Error& error, TimePoint now) {
+  if (state_ == State::gone || !std::exchange(options_.machine, {})) return;
+  forget_session(now, error.message + " Nothing is lent to this worker from now on.");
 }
 
 void Session::on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint) {
@@ -164,7 +170,7 @@ void Session::on_message(const Received& received, TimePoint now) {
 
 void Session::on_route(JobId job, const Route& route) {
   const IncarnationId before = std::exchange(routes_[job], route.sink);
-  actions_.push_back(ConnectSink{route.sink, route.address});
+  actions_.push_back(ConnectSink{route.sink, route.address, route.machine});
   outbox_.on_route(job, route.sink);
   if (!routed_.insert(job).second && !planted("a route that is said again is ignored")) outbox_.send_again(job);
   const bool used =

@@ -34,6 +34,7 @@ struct SessionOptions {
   IncarnationId incarnation;
   std::string name;
   std::string build;
+  MachineId machine;  // None: nothing is lent to it.
   std::uint32_t slots = 1;
   std::vector<FunctionOffer> functions;
   std::uint64_t credit_tasks = std::uint64_t{1} << 32;   // Tasks held at once, running or kept. Those of an index job
@@ -104,6 +105,7 @@ public:
   struct ConnectSink {
     IncarnationId sink;
     std::string address;
+    MachineId machine;
   };
   struct DisconnectSink {
     IncarnationId sink;
@@ -129,6 +131,10 @@ public:
   void on_message(const Received& received, TimePoint now);
   void on_part(TimePoint now) { liveness_.on_heard(now); }  // A piece of a message: the dispatcher lives.
   void on_disconnected(TimePoint now);
+  // A message that was lent to this worker cannot be read: it is lost, and what follows shall not be lent. Only once;
+  // then notes are to be refused.
+  void on_unreadable(const Error& error, TimePoint now);
+  bool borrows() const { return bool{options_.machine}; }
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);
   void on_tick(TimePoint now, const std::vector<RunningTask>& running);
   TimePoint next_tick() const;

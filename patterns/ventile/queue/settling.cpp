@@ -51,7 +51,7 @@ void Dispatcher::open_on(Peer& worker, Job& job) {
   if (*sink == job.sink->incarnation) return;
   if (job.owner && !job.kept) introduce(worker, *job.sink);
   *sink = job.sink->incarnation;
-  send(worker, job.id, Route{job.sink->incarnation, job.sink->results_address});
+  send(worker, job.id, Route{job.sink->incarnation, job.sink->results_address, job.sink->machine});
 }
 
 void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint now) {

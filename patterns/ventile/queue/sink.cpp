@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <ventile/net/lending.hpp>
 #include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
@@ -179,6 +180,7 @@ private:
     collector.name = options_.name.empty() ? host_and_process() : options_.name;
     collector.build = options_.build;
     collector.results_address = address_->to_string();
+    if (!guarded_ && address_->transport != Transport::inproc) collector.machine = machine_of_process();
     collector.fold = options_.fold;
     collector.ordered = options_.ordered;
     collector.stay = options_.stay;
@@ -287,6 +289,12 @@ private:
       refuse(RefusedFor::revoked, "the key of their sender is not on the list any more");
       return Reading::more;
     }
+    if (collector_->borrows())
+      if (const Status borrowed = borrow(held->frame, options_.frame_bytes_max); !borrowed) {
+        collector_->on_unreadable(borrowed.error(), reactor_.now());
+        carry_out();
+        return Reading::more;
+      }
     const Bytes bytes = held->frame.bytes();
     take(std::move(held), bytes);
     return Reading::more;

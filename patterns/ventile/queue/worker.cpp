@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <ventile/net/channel.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/net/monitor.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/net/socket.hpp>
@@ -71,6 +72,11 @@ public:
 
   Status start(std::function<void(const WorkerReport&)> on_left) {
     on_left_ = std::move(on_left);
+    link_.borrow_if([this] { return session_.borrows(); },
+                    [this](const Error& error) {
+                      session_.on_unreadable(error, reactor_.now());
+                      carry_out();
+                    });
     if (options_.stop_when_alone)
       link_.on_disconnected([this] {
         session_.on_disconnected(reactor_.now());
@@ -126,6 +132,7 @@ private:
     Monitor monitor;
     std::deque<Frame> queue;  // Parts of one result, in order.
     bool blocked = false;
+    bool lends = false;  // Large results, in place of sending them.
     std::string address;
     bool connected = false;
     TimePoint apart_since;
@@ -165,6 +172,7 @@ private:
     session.incarnation = incarnation_;
     session.name = options_.name.empty() ? host_and_process() : options_.name;
     session.build = options_.build;
+    if (!options_.keys && options_.connect.transport != Transport::inproc) session.machine = machine_of_process();
     session.slots = options_.slots;
     for (const std::string& name : tasks_.names())
       session.functions.push_back({name, tasks_.find(name)->traits().repeatable});
@@ -354,7 +362,7 @@ private:
   void act(Session::CancelLease& cancel, Payloads, Memory) { on_events(runner_.cancel(cancel.lease, cancel.range)); }
   void act(Session::CancelJob& cancel, Payloads, Memory) { on_events(runner_.cancel(cancel.job)); }
   void act(Session::ForgetJob& forget, Payloads, Memory) { jobs_.erase(forget.job); }
-  void act(Session::ConnectSink& connect, Payloads, Memory) { connect_sink(connect.sink, connect.address); }
+  void act(Session::ConnectSink& connect, Payloads, Memory) { connect_sink(connect); }
   void act(Session::DisconnectSink& disconnect, Payloads, Memory) { disconnect_sink(disconnect.sink); }
   void act(Session::DropResult& drop, Payloads, Memory) { kept_.erase(drop.result); }
   void act(Notice& notice, Payloads, Memory) { log_.write(notice.level, notice.text); }
@@ -383,17 +391,24 @@ private:
 
   // --- Results ---
 
-  void connect_sink(IncarnationId sink, const std::string& address) {
-    if (address.empty()) {
+  void connect_sink(const Session::ConnectSink& connect) {
+    const IncarnationId sink = connect.sink;
+    if (connect.address.empty()) {
       passed_on_.insert(sink);
       return;
     }
-    if (sinks_.contains(sink)) return;
-    const Result<Endpoint> endpoint = Endpoint::parse(address);
+    const bool lends = !options_.keys && connect.machine && connect.machine == machine_of_process();
+    if (lends) start_lending();
+    if (const auto it = sinks_.find(sink); it != sinks_.end()) {
+      it->second->lends = lends;
+      return;
+    }
+    const Result<Endpoint> endpoint = Endpoint::parse(connect.address);
     if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
     auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max),
                                            options_.keys.to_meet(KeyRole::sink));
     SinkLink& opened = *link;
+    opened.lends = lends;
     opened.address = endpoint->to_string();
     opened.connected = endpoint->transport == Transport::inproc;  // Nothing is said of these.
     opened.apart_since = reactor_.now();
@@ -495,8 +510,10 @@ private:
 
   // Until the transport has no room: the rest waits until it has.
   void flush(SinkLink& link) {
+    const auto send = [&](Frame& frame) { return link.socket.send(frame); };
     while (!link.queue.empty() && !link.blocked) {
-      if (link.socket.send(link.queue.front()) == SendOutcome::sent) {
+      Frame& next = link.queue.front();
+      if ((link.lends ? send_or_lend(next, send) : send(next)) == SendOutcome::sent) {
         link.queue.pop_front();
       } else {
         link.blocked = true;

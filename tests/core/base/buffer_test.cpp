@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
 
 namespace ventile {
@@ -32,7 +31,7 @@ TEST(Buffer, released_memory_belongs_to_the_caller) {
   std::byte* memory = buffer.release();
   EXPECT_EQ(std::to_integer<char>(memory[2]), 'c');
   EXPECT_EQ(buffer.capacity(), 0U);
-  std::free(memory);
+  Buffer::dispose(memory);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ std::string type_name() {
   if constexpr (std::is_same_v<T, std::vector<std::byte>>) return "bytes";
   if constexpr (std::is_same_v<T, IncarnationId>) return "id";
   if constexpr (std::is_same_v<T, JobId> || std::is_same_v<T, NodeId> || std::is_same_v<T, SealCode> ||
-                std::is_same_v<T, LifeId>)
+                std::is_same_v<T, LifeId> || std::is_same_v<T, MachineId>)
     return "wide id";
   if constexpr (std::is_same_v<T, LeaseId>) return "lease id";
   if constexpr (std::is_same_v<T, Range>) return "range";

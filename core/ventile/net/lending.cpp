@@ -1,0 +1,386 @@
+#include <ventile/net/lending.hpp>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <ventile/base/mixed.hpp>
+#include <ventile/base/shared_arena.hpp>
+
+namespace ventile {
+namespace {
+
+using lending::lent_max;
+
+std::atomic<std::uint64_t> lent_total = 0;
+std::atomic<std::uint64_t> borrowed_total = 0;
+
+// --- What is shared -----------------------------------------------------------------------------------------------
+
+// A ticket: how often it was used, in the upper half, and what has become of it in the lower.
+constexpr std::uint32_t free_state = 0;
+constexpr std::uint32_t sent_state = 1;
+constexpr std::uint32_t borrowed_flag = 0x80000000;  // And the borrower's process id.
+
+constexpr std::uint64_t word_of(std::uint32_t use, std::uint32_t state) { return std::uint64_t{use} << 32 | state; }
+constexpr std::uint32_t state_of(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
+
+struct Register {
+  std::uint64_t key_high = 0;
+  std::uint64_t key_low = 0;
+  std::array<std::atomic<std::uint64_t>, lent_max> tickets{};
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// In place of a frame. Little-endian, as everything that is sent.
+struct Note {
+  std::array<char, 8> magic{'l', 'e', 'n', 't', 'V', 'N', 'T', 'L'};
+  std::uint64_t key_high = 0;  // Of the lender's register.
+  std::uint64_t key_low = 0;
+  std::int32_t process = 0;
+  std::int32_t arena = -1;  // Descriptors of that process.
+  std::int32_t registered = -1;
+  std::uint32_t ticket = 0;
+  std::uint32_t use = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t offset = 0;  // Bytes, in the arena.
+  std::uint64_t size = 0;
+};
+static_assert(sizeof(Note) == 64 && std::is_trivially_copyable_v<Note>);
+
+std::optional<Note> note_in(const Frame& frame) {
+  const Bytes bytes = frame.bytes();
+  if (bytes.size() != sizeof(Note) || std::memcmp(bytes.data(), Note{}.magic.data(), Note{}.magic.size()) != 0)
+    return std::nullopt;
+  Note note;
+  std::memcpy(&note, bytes.data(), sizeof note);
+  return note;
+}
+
+std::string path_of(pid_t process, int descriptor) {
+  return "/proc/" + std::to_string(process) + "/fd/" + std::to_string(descriptor);
+}
+
+bool is_alive(pid_t process) { return ::kill(process, 0) == 0 || errno != ESRCH; }
+
+void* map(int descriptor, std::size_t bytes, int protection) {
+  void* const memory = mmap(nullptr, bytes, protection, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
+
+// --- The lender ---------------------------------------------------------------------------------------------------
+
+class Lender {
+public:
+  static Lender& of_process() {
+    static auto* const lender = new Lender;  // For as long as the process: frames may still be lent at its end.
+    return *lender;
+  }
+
+  bool open() {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(tried_, true)) return register_ != nullptr;
+    SharedArena& arena = SharedArena::of_process();
+    arena.on_exhausted([this] { collect(Clock::now()); });
+    if (!arena.open()) return false;
+    descriptor_ = memfd_create("ventile-tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (descriptor_ < 0 || ftruncate(descriptor_, sizeof(Register)) != 0 ||
+        fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+      return false;
+    void* const memory = map(descriptor_, sizeof(Register), PROT_READ | PROT_WRITE);
+    if (memory == nullptr) return false;
+    register_ = new (memory) Register{random_u64(), random_u64()};
+    for (std::uint32_t ticket = lent_max; ticket > 0; --ticket) free_.push_back(ticket - 1);
+    return true;
+  }
+
+  std::optional<lending::Loan> lend(Frame& frame) {
+    const Bytes bytes = frame.bytes();
+    const SharedArena& arena = SharedArena::of_process();
+    if (bytes.size() < SharedArena::smallest || !arena.owns(bytes.data())) return std::nullopt;
+    const std::lock_guard lock(mutex_);
+    if (register_ == nullptr) return std::nullopt;
+    const TimePoint now = Clock::now();
+    collect_locked(now);
+    if (free_.empty()) return std::nullopt;
+    lending::Loan loan{.ticket = free_.back()};
+    free_.pop_back();
+    Lent& lent = lent_[loan.ticket];
+    Note note;
+    note.key_high = register_->key_high;
+    note.key_low = register_->key_low;
+    note.process = getpid();
+    note.arena = arena.descriptor();
+    note.registered = descriptor_;
+    note.ticket = loan.ticket;
+    note.use = ++lent.use;
+    note.offset = arena.offset_of(bytes.data());
+    note.size = bytes.size();
+    loan.note = Frame::copy_of(std::as_bytes(std::span{&note, 1}));
+    lent.frame = std::move(frame);
+    lent.since = lent.looked = now;
+    lent_now_.push_back(loan.ticket);
+    register_->tickets[loan.ticket].store(word_of(lent.use, sent_state), std::memory_order_release);
+    ++lent_total;
+    return loan;
+  }
+
+  void take_back(const lending::Loan& loan, Frame& frame) {
+    const std::lock_guard lock(mutex_);
+    Lent& lent = lent_[loan.ticket];
+    register_->tickets[loan.ticket].store(word_of(lent.use, free_state), std::memory_order_relaxed);
+    frame = std::move(lent.frame);
+    std::erase(lent_now_, loan.ticket);
+    free_.push_back(loan.ticket);
+    --lent_total;
+  }
+
+  void collect(TimePoint now) {
+    const std::lock_guard lock(mutex_);
+    if (register_ != nullptr) collect_locked(now);
+  }
+
+private:
+  struct Lent {
+    Frame frame;
+    std::uint32_t use = 0;
+    TimePoint since;
+    TimePoint looked;  // For its borrower.
+  };
+
+  std::mutex mutex_;
+  bool tried_ = false;
+  int descriptor_ = -1;
+  Register* register_ = nullptr;
+  std::array<Lent, lent_max> lent_;
+  std::vector<std::uint32_t> free_;      // Tickets.
+  std::vector<std::uint32_t> lent_now_;  // The others.
+
+  void collect_locked(TimePoint now) {
+    std::erase_if(lent_now_, [&](std::uint32_t ticket) {
+      Lent& lent = lent_[ticket];
+      if (!is_over(lent, register_->tickets[ticket], now)) return false;
+      lent.frame = Frame{};
+      free_.push_back(ticket);
+      return true;
+    });
+  }
+
+  static bool is_over(Lent& lent, std::atomic<std::uint64_t>& ticket, TimePoint now) {
+    std::uint64_t word = ticket.load(std::memory_order_acquire);
+    const std::uint32_t state = state_of(word);
+    if (state == free_state) return true;
+    if (now - lent.looked < lending::borrower_looked_after) return false;
+    lent.looked = now;
+    const bool lost = state == sent_state ? now - lent.since > lending::unread_max
+                                          : !is_alive(static_cast<pid_t>(state & ~borrowed_flag));
+    return lost && ticket.compare_exchange_strong(word, word_of(lent.use, free_state));
+  }
+};
+
+// --- The borrower -------------------------------------------------------------------------------------------------
+
+// A lender's memory, as this process sees it.
+class Mapping {
+public:
+  static Result<std::shared_ptr<Mapping>> of(const Note& note) {
+    auto mapping = std::make_shared<Mapping>();
+    mapping->process_ = note.process;
+    const Result<void*> arena = map_of(note.process, note.arena, O_RDONLY, mapping->bytes_);
+    if (!arena) return arena.error();
+    mapping->memory_ = static_cast<const std::byte*>(*arena);
+    std::size_t register_bytes = 0;
+    const Result<void*> tickets = map_of(note.process, note.registered, O_RDWR, register_bytes);
+    if (!tickets) return tickets.error();
+    mapping->register_ = static_cast<Register*>(*tickets);
+    if (register_bytes != sizeof(Register) || mapping->register_->key_high != note.key_high ||
+        mapping->register_->key_low != note.key_low)
+      return cannot(note, "it is not the one that the note names");
+    return mapping;
+  }
+
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (memory_ != nullptr) munmap(const_cast<std::byte*>(memory_), bytes_);
+    if (register_ != nullptr) munmap(register_, sizeof(Register));
+  }
+
+  static Error cannot(const Note& note, const std::string& why) {
+    return {Code::unavailable, "Cannot read what process " + std::to_string(note.process) + " lends: " + why + "."};
+  }
+
+  pid_t process() const { return process_; }
+  std::size_t bytes() const { return bytes_; }
+  const std::byte* memory() const { return memory_; }
+  std::atomic<std::uint64_t>& ticket(std::uint32_t ticket) { return register_->tickets[ticket]; }
+
+private:
+  pid_t process_ = 0;
+  const std::byte* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+  Register* register_ = nullptr;
+
+  // Opens nothing but sealed memory of Ventile's: what stands in a note may come from anybody.
+  static Result<void*> map_of(pid_t process, int descriptor, int mode, std::size_t& bytes) {
+    const std::string path = path_of(process, descriptor);
+    const auto failed = [&](const std::string& why) {
+      return Error{Code::unavailable, "Cannot read what another process lends: " + path + " " + why + "."};
+    };
+    std::array<char, 64> target{};
+    if (readlink(path.c_str(), target.data(), target.size() - 1) < 0)
+      return failed("cannot be looked at: " + std::string{std::strerror(errno)});
+    if (!std::string_view{target.data()}.starts_with("/memfd:ventile-")) return failed("is something else");
+    const int file = ::open(path.c_str(), mode | O_CLOEXEC);
+    if (file < 0) return failed("cannot be opened: " + std::string{std::strerror(errno)});
+    struct stat status {};
+    void* memory = nullptr;
+    if ((fcntl(file, F_GET_SEALS) & F_SEAL_SHRINK) != 0 && fstat(file, &status) == 0 && status.st_size > 0) {
+      bytes = static_cast<std::size_t>(status.st_size);
+      memory = map(file, bytes, mode == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ);
+    }
+    ::close(file);
+    if (memory == nullptr) return failed("cannot be mapped");
+    return memory;
+  }
+};
+
+class Borrower {
+public:
+  static Borrower& of_process() {
+    static auto* const borrower = new Borrower;
+    return *borrower;
+  }
+
+  Status borrow(const Note& note, Frame& frame, std::size_t bytes_max) {
+    Result<std::shared_ptr<Mapping>> mapping = mapping_of(note);
+    if (!mapping) return mapping.error();
+    if (note.ticket >= lent_max || note.size > bytes_max || note.size > (*mapping)->bytes() ||
+        note.offset > (*mapping)->bytes() - note.size)
+      return Mapping::cannot(note, "its note is malformed");
+    std::uint64_t expected = word_of(note.use, sent_state);
+    const std::uint64_t mine = word_of(note.use, borrowed_flag | static_cast<std::uint32_t>(getpid()));
+    if (!(*mapping)->ticket(note.ticket).compare_exchange_strong(expected, mine, std::memory_order_acq_rel))
+      return Mapping::cannot(note, "it was lent too long ago");
+    const Bytes bytes{(*mapping)->memory() + note.offset, note.size};
+    frame = Frame::in(std::make_shared<Borrowed>(std::move(*mapping), note.ticket, note.use), bytes);
+    ++borrowed_total;
+    return {};
+  }
+
+private:
+  // Gives the frame back when nobody here needs it any more.
+  struct Borrowed {
+    std::shared_ptr<Mapping> mapping;
+    std::uint32_t ticket;
+    std::uint32_t use;
+
+    Borrowed(std::shared_ptr<Mapping> from, std::uint32_t with, std::uint32_t used)
+        : mapping(std::move(from)), ticket(with), use(used) {}
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+    ~Borrowed() { mapping->ticket(ticket).store(word_of(use, free_state), std::memory_order_release); }
+  };
+  using Key = std::pair<std::uint64_t, std::uint64_t>;
+
+  std::mutex mutex_;
+  std::map<Key, std::shared_ptr<Mapping>> mappings_;
+
+  Result<std::shared_ptr<Mapping>> mapping_of(const Note& note) {
+    const std::lock_guard lock(mutex_);
+    const Key key{note.key_high, note.key_low};
+    if (const auto it = mappings_.find(key); it != mappings_.end()) return it->second;
+    Result<std::shared_ptr<Mapping>> mapping = Mapping::of(note);
+    if (!mapping) return mapping;
+    forget_some();
+    mappings_.emplace(key, *mapping);
+    return mapping;
+  }
+
+  // A lender that is dead, whose memory only we still hold; and others, if there are too many.
+  void forget_some() {
+    std::erase_if(mappings_, [&](const auto& entry) {
+      const std::shared_ptr<Mapping>& mapping = entry.second;
+      return mapping.use_count() == 1 && (mappings_.size() >= lending::lenders_max || !is_alive(mapping->process()));
+    });
+  }
+};
+
+// --- Who can read whose memory ------------------------------------------------------------------------------------
+
+std::atomic<bool> switched_off = false;
+
+void add(MachineId& machine, std::string_view text) {
+  for (const char c : text) {
+    machine.high = mixed(machine.high + static_cast<unsigned char>(c) + 1);
+    machine.low = mixed(machine.low ^ (machine.high + 0x9e3779b97f4a7c15ULL));
+  }
+}
+
+// Whether what this process opens can be opened by way of /proc, and by others.
+bool can_be_read() {
+  if (prctl(PR_GET_DUMPABLE) != 1) return false;
+  const int file = memfd_create("ventile-probe", MFD_CLOEXEC);
+  if (file < 0) return false;
+  const int again = ::open(path_of(getpid(), file).c_str(), O_RDWR | O_CLOEXEC);
+  if (again >= 0) ::close(again);
+  ::close(file);
+  return again >= 0;
+}
+
+MachineId look_at_machine() {
+  if (!can_be_read()) return {};
+  std::string boot;
+  if (!std::getline(std::ifstream{"/proc/sys/kernel/random/boot_id"}, boot)) return {};
+  MachineId machine;
+  add(machine, boot);
+  for (const char* const space : {"/proc/self/ns/pid", "/proc/self/ns/user"}) {
+    struct stat status {};
+    if (::stat(space, &status) != 0) return {};
+    add(machine, ' ' + std::to_string(status.st_dev) + ' ' + std::to_string(status.st_ino));
+  }
+  add(machine, ' ' + std::to_string(geteuid()) + ' ' + std::to_string(getegid()));
+  return machine;
+}
+
+}  // namespace
+
+MachineId machine_of_process() {
+  static const MachineId machine = look_at_machine();
+  return switched_off ? MachineId{} : machine;
+}
+
+void switch_off_lending() { switched_off = true; }
+
+void start_lending() {
+  if (!switched_off) (void)Lender::of_process().open();
+}
+
+std::optional<lending::Loan> lending::lend(Frame& frame) { return Lender::of_process().lend(frame); }
+void lending::take_back(const Loan& loan, Frame& frame) { Lender::of_process().take_back(loan, frame); }
+void lending::collect(TimePoint now) { Lender::of_process().collect(now); }
+std::uint64_t lending::lent_count() { return lent_total; }
+std::uint64_t lending::borrowed_count() { return borrowed_total; }
+
+Status borrow(Frame& frame, std::size_t bytes_max) {
+  const std::optional<Note> note = note_in(frame);
+  return note ? Borrower::of_process().borrow(*note, frame, bytes_max) : Status{};
+}
+
+}  // namespace ventile
