@@ -372,6 +372,30 @@ TEST_F(CollectorTest, what_comes_while_it_has_no_session_is_acknowledged_once) {
   EXPECT_EQ(stored.settlements[0].verdict, Verdict::stored);
 }
 
+TEST_F(CollectorTest, says_where_it_is_until_something_that_was_lent_cannot_be_read) {
+  CollectorOptions options;
+  options.node = {5, 5};
+  options.incarnation = {5};
+  options.machine = {7, 8};
+  collector.emplace(std::move(options));
+  collector->start(now);
+  collect();
+  EXPECT_EQ(said<Hello>().machine, (MachineId{7, 8}));
+  tell(Welcome{500, 2000, 1});
+  open();
+  collector->on_unreadable({Code::unavailable, "It is gone."}, now);
+  collect();
+  did<Notice>();
+  const auto hello = said<Hello>();
+  EXPECT_EQ(hello.machine, MachineId{});
+  ASSERT_EQ(hello.held.size(), 1U) << "it keeps its job";
+  EXPECT_EQ(hello.held[0].job, job);
+  tell(Welcome{500, 2000, 2});
+  collector->on_unreadable({Code::unavailable, "It is gone."}, now);
+  collect();
+  EXPECT_TRUE(collector->open()) << "whoever sends notes could end one session after another";
+}
+
 TEST_F(CollectorTest, speaks_as_often_as_it_was_told_last) {
   welcome();
   tell(Pace{4000, 16'000}, {});

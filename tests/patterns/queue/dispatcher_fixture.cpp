@@ -74,7 +74,8 @@ Sink& Sink::hello(std::vector<HeldRange> held) {
             "tcp://sink:5571",
             {},
             std::move(held),
-            ++greetings});
+            ++greetings,
+            machine});
   EXPECT_EQ(next<Welcome>().greeting, greetings);
   return *this;
 }

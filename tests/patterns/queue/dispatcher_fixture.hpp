@@ -88,6 +88,7 @@ public:
 
   SinkCredit credit{1'000'000, 1'000'000'000, UINT64_MAX};
   bool ordered = false;
+  MachineId machine;
 };
 
 class DispatcherTest : public ::testing::Test {

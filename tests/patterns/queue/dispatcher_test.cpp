@@ -60,6 +60,21 @@ TEST_F(DispatcherTest, a_peer_is_told_how_often_to_say_something) {
   EXPECT_EQ(alice.next<Welcome>(), (Welcome{500, 2000, 0}));
 }
 
+TEST_F(DispatcherTest, a_worker_learns_where_its_sink_is_and_that_nothing_may_be_lent_to_it_any_more) {
+  open_job();
+  Sink& there = new_sink();
+  there.machine = {7, 8};
+  there.hello().opens();
+  Worker& alice = worker();
+  offer(1);
+  alice.next<Open>();
+  EXPECT_EQ(alice.next<Route>(), (Route{there.incarnation, "tcp://sink:5571", {7, 8}}));
+  alice.tasks();
+  there.machine = {};
+  there.hello({{.job = job}}).opens();
+  EXPECT_EQ(alice.next<Route>(), (Route{there.incarnation, "tcp://sink:5571", {}}));
+}
+
 TEST_F(DispatcherTest, a_worker_learns_what_a_job_is_before_its_first_tasks) {
   open_job({.name = "squares",
             .function = "square",

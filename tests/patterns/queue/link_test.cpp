@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include <tests/core/net/fixture.hpp>
+#include <ventile/base/shared_arena.hpp>
+#include <ventile/net/lending.hpp>
 
 namespace ventile {
 namespace {
@@ -31,10 +33,10 @@ protected:
   // True once `host` was spoken to.
   bool hears(Host& host) {
     RoutingId peer;
-    Frame heard;
+    Frame word;
     return turn_until([&] {
       link.send({}, {}, Heartbeat{});
-      return host.router.receive(peer, heard);
+      return host.router.receive(peer, word);
     });
   }
 
@@ -48,12 +50,13 @@ protected:
   std::atomic<Endpoint*> now_at{nullptr};
   std::atomic<int> lookups{0};
   std::vector<std::string> said;
+  std::vector<std::string> heard;  // Names of messages.
   Link link{context,
             reactor,
             incarnation,
             frame_bytes_default,
-            [](const Received&, const auto&) {},
-            [](const Error&, auto) {},
+            [this](const Received& received, const auto&) { heard.emplace_back(name_of(received.message)); },
+            [this](const Error&, auto) { heard.emplace_back("malformed"); },
             [] {},
             {},
             [this](const Endpoint&) { return look_up(); }};
@@ -95,6 +98,67 @@ TEST_F(LinkTest, a_dispatcher_that_was_moved_without_a_word_is_found_when_nothin
   now_at = &after.address;
   EXPECT_TRUE(hears(after)) << "though the connection to the other stands";
   EXPECT_THAT(said, ElementsAre("tcp://head:5570 is now at " + after.address.to_string()));
+}
+
+// Messages of a dispatcher on this machine, in place of which it sends notes.
+class LentToLink : public LinkTest {
+protected:
+  LentToLink() {
+    start_lending();
+    now_at = &host.address;
+    EXPECT_TRUE(connect());
+    EXPECT_TRUE(turn_until([&] {
+      link.send({}, {}, Heartbeat{});
+      Frame hello;
+      return host.router.receive(peer, hello);
+    }));
+  }
+
+  static Frame large_message() {
+    PayloadWriter payloads{frame_header_size};
+    payloads.append(std::vector<std::byte>(SharedArena::smallest));
+    return Frame{encode({{1, 1}, {9}, {8}, 1}, Tasks{.range = {0, 1}}, std::move(payloads))};
+  }
+  void lend(Frame message) {
+    EXPECT_EQ(send_or_lend(message,
+                           [&](Frame& note) {
+                             EXPECT_EQ(note.size(), 64U);
+                             return host.router.send(peer, note);
+                           }),
+              SendOutcome::sent);
+  }
+
+  Host host{*this};
+  RoutingId peer;
+};
+
+TEST_F(LentToLink, what_is_lent_is_heard_as_if_it_was_sent) {
+  link.borrow_if([] { return true; }, [](const Error& error) { ADD_FAILURE() << error.message; });
+  lend(large_message());
+  ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+  EXPECT_THAT(heard, ElementsAre("TASKS"));
+}
+
+TEST_F(LentToLink, what_cannot_be_had_is_said_and_then_notes_are_malformed) {
+  std::string why;
+  bool borrows = true;
+  link.borrow_if([&] { return borrows; },
+                 [&](const Error& error) {
+                   why = error.message;
+                   borrows = false;
+                 });
+  lend(large_message());
+  lend(large_message());
+  lending::collect(Clock::now() + 2 * lending::unread_max);  // Nobody has read them for too long.
+  ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+  EXPECT_THAT(why, HasSubstr("it was lent too long ago"));
+  EXPECT_THAT(heard, ElementsAre("malformed"));
+}
+
+TEST_F(LentToLink, who_borrows_nothing_takes_a_note_for_what_it_is) {
+  lend(large_message());
+  ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+  EXPECT_THAT(heard, ElementsAre("malformed"));
 }
 
 }  // namespace

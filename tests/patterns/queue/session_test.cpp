@@ -154,6 +154,26 @@ TEST_F(SessionTest, introduces_itself_again_when_told_to_and_once_only) {
   EXPECT_TRUE(actions.empty());
 }
 
+TEST_F(SessionTest, says_where_it_is_until_something_that_was_lent_cannot_be_read) {
+  SessionOptions options = SessionTest::options();
+  options.machine = {7, 8};
+  session = Session{options};
+  session.start(now);
+  collect();
+  EXPECT_EQ(said<Hello>().machine, (MachineId{7, 8}));
+  tell(Welcome{500, 2000, 1});
+  session.on_unreadable({Code::unavailable, "It is gone."}, now);
+  collect();
+  did<Notice>();
+  EXPECT_FALSE(session.open()) << "what was lent to it before may be lost, too";
+  EXPECT_EQ(said<Hello>().machine, MachineId{});
+  tell(Welcome{500, 2000, 2});
+  session.on_unreadable({Code::unavailable, "It is gone."}, now);
+  collect();
+  EXPECT_TRUE(session.open()) << "whoever sends notes could end one session after another";
+  EXPECT_TRUE(actions.empty());
+}
+
 TEST_F(SessionTest, introduces_itself_again_when_the_dispatcher_is_silent) {
   open();
   pass(2100ms);
