@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <utility>
@@ -124,8 +125,11 @@ TEST_P(Lending, a_note_that_leads_to_nothing_ends_it_and_loses_no_result) {
   Context context;
   PushSocket push{context};
   ASSERT_TRUE(push.connect(*Endpoint::parse(results)));
+  std::string forged = "lentVNTL" + std::string(40, '\1');
+  const pid_t lender = getpid();
+  std::memcpy(forged.data() + 24, &lender, sizeof lender);
   for (int i = 0; i < 2; ++i) {
-    Frame note = Frame::copy_of(as_bytes(std::string{"lentVNTL"} + std::string(56, '\1')));
+    Frame note = Frame::copy_of(as_bytes(forged));
     while (push.send(note) == SendOutcome::would_block) std::this_thread::yield();
   }
   sink.line_with("Nothing is lent to this sink from now on.");
@@ -134,6 +138,15 @@ TEST_P(Lending, a_note_that_leads_to_nothing_ends_it_and_loses_no_result) {
   EXPECT_EQ(exact_summary(ventilator).done, std::uint64_t{tasks});
   EXPECT_EQ(sink.wait(), 0);
   expect_all_results();
+}
+
+// A sink that took notes for results only never opened such a job.
+TEST_P(Lending, what_a_job_says_to_its_sink_may_be_large_too) {
+  Process& ventilator = start_job({"--args", "[\"" + std::string(100'000, 'x') + "\"]", "--range", "0:3"});
+  Process& sink = start_sink();
+  start_worker();
+  EXPECT_EQ(exact_summary(ventilator).done, 3U);
+  EXPECT_EQ(sink.wait(), 0);
 }
 
 TEST_P(Lending, can_be_switched_off_by_any_side) {

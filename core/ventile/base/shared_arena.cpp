@@ -33,7 +33,7 @@ SharedArena& SharedArena::of_process() {
 bool SharedArena::open() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(tried_, true) || forked) return is_open();
-  descriptor_ = memfd_create("ventile-lent", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  descriptor_ = memfd_create(file_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (descriptor_ < 0) return false;
   void* memory = MAP_FAILED;
   if (ftruncate(descriptor_, bytes_all) == 0 && fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0)

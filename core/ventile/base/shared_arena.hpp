@@ -12,7 +12,7 @@ namespace ventile {
 
 // A process has one. It is a file of the kernel's memory (memfd_create), which has no name and ends with the last
 // process that has it open or mapped, so that nothing is left behind by a crash. Whoever may look into this process's
-// descriptors may read it; nobody else can write to it, nor make it shorter.
+// descriptors may read it; nobody can make it shorter and, since Linux 5.1, nobody else can write to it.
 //
 // It consists of blocks of one size. The one that was given back last is taken next, for its memory is there already,
 // perhaps in a cache; memory is never given back to the kernel, so that it holds as many blocks as were ever in use at
@@ -39,9 +39,10 @@ public:
   // Called, without a lock, when there is no block left: perhaps others have read some. One, before open().
   void on_exhausted(std::function<void()> call) { on_exhausted_ = std::move(call); }
 
-  static constexpr std::size_t smallest = std::size_t{128} << 10;   // Fewer bytes are copied faster than lent.
+  static constexpr const char* file_name = "ventile-lent";
+  static constexpr std::size_t smallest = std::size_t{64} << 10;    // Fewer bytes are copied faster than lent.
   static constexpr std::size_t block_bytes = std::size_t{2} << 20;  // The largest frame.
-  static constexpr std::size_t block_count = 128;
+  static constexpr std::size_t block_count = 256;
   static constexpr std::size_t bytes_all = block_bytes * block_count;
 
 private:

@@ -173,4 +173,18 @@ Result<std::string> local_address_towards(const Endpoint& remote) {
   return numeric(reinterpret_cast<const sockaddr*>(&own), own_size);
 }
 
+bool is_own_address(std::string_view address) {
+  const std::string host{address};
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST;
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
+  const Addresses owned(found, &freeaddrinfo);
+  const int probe = ::socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool own = probe >= 0 && ::bind(probe, found->ai_addr, found->ai_addrlen) == 0;  // Nobody else's can be bound.
+  if (probe >= 0) ::close(probe);
+  return own;
+}
+
 }  // namespace ventile

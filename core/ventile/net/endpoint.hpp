@@ -40,4 +40,7 @@ Result<Endpoint> resolve(const Endpoint& endpoint);
 // announce, so that whoever is there can connect here. Sends nothing. Code::unavailable if there is no way to it.
 Result<std::string> local_address_towards(const Endpoint& remote);
 
+// Whether a numeric IP address, without a port, is one of this machine's, as seen from this network namespace.
+bool is_own_address(std::string_view address);
+
 }  // namespace ventile

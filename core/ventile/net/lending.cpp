@@ -1,9 +1,11 @@
 #include <ventile/net/lending.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,6 +29,8 @@ namespace {
 
 using lending::lent_max;
 
+constexpr const char* register_name = "ventile-tickets";
+
 std::atomic<std::uint64_t> lent_total = 0;
 std::atomic<std::uint64_t> borrowed_total = 0;
 
@@ -37,15 +41,22 @@ constexpr std::uint32_t free_state = 0;
 constexpr std::uint32_t sent_state = 1;
 constexpr std::uint32_t borrowed_flag = 0x80000000;  // And the borrower's process id.
 
+constexpr std::uint32_t borrowed_by(pid_t process) { return borrowed_flag | static_cast<std::uint32_t>(process); }
 constexpr std::uint64_t word_of(std::uint32_t use, std::uint32_t state) { return std::uint64_t{use} << 32 | state; }
 constexpr std::uint32_t state_of(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 
+struct Ticket {
+  std::atomic<std::uint64_t> word = 0;
+  std::uint64_t offset = 0;  // Of the frame, in the arena; bytes. Set before the ticket is sent.
+  std::uint64_t size = 0;
+};
 struct Register {
   std::uint64_t key_high = 0;
   std::uint64_t key_low = 0;
-  std::array<std::atomic<std::uint64_t>, lent_max> tickets{};
+  std::array<Ticket, lent_max> tickets{};
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(sizeof(Register) == 16 + 24 * lent_max);
 
 // In place of a frame. Little-endian, as everything that is sent.
 struct Note {
@@ -58,10 +69,8 @@ struct Note {
   std::uint32_t ticket = 0;
   std::uint32_t use = 0;
   std::uint32_t reserved = 0;
-  std::uint64_t offset = 0;  // Bytes, in the arena.
-  std::uint64_t size = 0;
 };
-static_assert(sizeof(Note) == 64 && std::is_trivially_copyable_v<Note>);
+static_assert(sizeof(Note) == lending::note_bytes && std::is_trivially_copyable_v<Note>);
 
 std::optional<Note> note_in(const Frame& frame) {
   const Bytes bytes = frame.bytes();
@@ -76,7 +85,16 @@ std::string path_of(pid_t process, int descriptor) {
   return "/proc/" + std::to_string(process) + "/fd/" + std::to_string(descriptor);
 }
 
-bool is_alive(pid_t process) { return ::kill(process, 0) == 0 || errno != ESRCH; }
+// A process that has ended is not, though its parent has not asked for it yet.
+bool is_alive(pid_t process) {
+  if (process <= 0) return false;
+  const auto descriptor = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+  if (descriptor < 0) return errno != ESRCH && (::kill(process, 0) == 0 || errno == EPERM);
+  pollfd ended{descriptor, POLLIN, 0};
+  const bool alive = ::poll(&ended, 1, 0) == 0;
+  ::close(descriptor);
+  return alive;
+}
 
 void* map(int descriptor, std::size_t bytes, int protection) {
   void* const memory = mmap(nullptr, bytes, protection, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
@@ -98,13 +116,17 @@ public:
     SharedArena& arena = SharedArena::of_process();
     arena.on_exhausted([this] { collect(Clock::now()); });
     if (!arena.open()) return false;
-    descriptor_ = memfd_create("ventile-tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    descriptor_ = memfd_create(register_name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor_ < 0 || ftruncate(descriptor_, sizeof(Register)) != 0 ||
         fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
       return false;
     void* const memory = map(descriptor_, sizeof(Register), PROT_READ | PROT_WRITE);
     if (memory == nullptr) return false;
-    register_ = new (memory) Register{random_u64(), random_u64()};
+    register_ = new (memory) Register;
+    register_->key_high = random_u64();
+    register_->key_low = random_u64();
+    for (Lent& lent : lent_) lent.use = static_cast<std::uint32_t>(random_u64());  // So that nobody can guess it.
+    lent_now_.reserve(lent_max);
     for (std::uint32_t ticket = lent_max; ticket > 0; --ticket) free_.push_back(ticket - 1);
     return true;
   }
@@ -119,7 +141,6 @@ public:
     collect_locked(now);
     if (free_.empty()) return std::nullopt;
     lending::Loan loan{.ticket = free_.back()};
-    free_.pop_back();
     Lent& lent = lent_[loan.ticket];
     Note note;
     note.key_high = register_->key_high;
@@ -128,14 +149,17 @@ public:
     note.arena = arena.descriptor();
     note.registered = descriptor_;
     note.ticket = loan.ticket;
-    note.use = ++lent.use;
-    note.offset = arena.offset_of(bytes.data());
-    note.size = bytes.size();
+    note.use = lent.use + 1;
     loan.note = Frame::copy_of(std::as_bytes(std::span{&note, 1}));
+    free_.pop_back();  // From here on nothing throws.
+    lent.use = note.use;
     lent.frame = std::move(frame);
     lent.since = lent.looked = now;
     lent_now_.push_back(loan.ticket);
-    register_->tickets[loan.ticket].store(word_of(lent.use, sent_state), std::memory_order_release);
+    Ticket& ticket = register_->tickets[loan.ticket];
+    ticket.offset = arena.offset_of(bytes.data());
+    ticket.size = bytes.size();
+    ticket.word.store(word_of(lent.use, sent_state), std::memory_order_release);
     ++lent_total;
     return loan;
   }
@@ -143,7 +167,7 @@ public:
   void take_back(const lending::Loan& loan, Frame& frame) {
     const std::lock_guard lock(mutex_);
     Lent& lent = lent_[loan.ticket];
-    register_->tickets[loan.ticket].store(word_of(lent.use, free_state), std::memory_order_relaxed);
+    register_->tickets[loan.ticket].word.store(word_of(lent.use, free_state), std::memory_order_relaxed);
     frame = std::move(lent.frame);
     std::erase(lent_now_, loan.ticket);
     free_.push_back(loan.ticket);
@@ -174,7 +198,7 @@ private:
   void collect_locked(TimePoint now) {
     std::erase_if(lent_now_, [&](std::uint32_t ticket) {
       Lent& lent = lent_[ticket];
-      if (!is_over(lent, register_->tickets[ticket], now)) return false;
+      if (!is_over(lent, register_->tickets[ticket].word, now)) return false;
       lent.frame = Frame{};
       free_.push_back(ticket);
       return true;
@@ -183,8 +207,8 @@ private:
 
   static bool is_over(Lent& lent, std::atomic<std::uint64_t>& ticket, TimePoint now) {
     std::uint64_t word = ticket.load(std::memory_order_acquire);
+    if (word == word_of(lent.use, free_state)) return true;
     const std::uint32_t state = state_of(word);
-    if (state == free_state) return true;
     if (now - lent.looked < lending::borrower_looked_after) return false;
     lent.looked = now;
     const bool lost = state == sent_state ? now - lent.since > lending::unread_max
@@ -201,11 +225,11 @@ public:
   static Result<std::shared_ptr<Mapping>> of(const Note& note) {
     auto mapping = std::make_shared<Mapping>();
     mapping->process_ = note.process;
-    const Result<void*> arena = map_of(note.process, note.arena, O_RDONLY, mapping->bytes_);
+    const Result<void*> arena = map_of(note, note.arena, SharedArena::file_name, O_RDONLY, mapping->bytes_);
     if (!arena) return arena.error();
     mapping->memory_ = static_cast<const std::byte*>(*arena);
     std::size_t register_bytes = 0;
-    const Result<void*> tickets = map_of(note.process, note.registered, O_RDWR, register_bytes);
+    const Result<void*> tickets = map_of(note, note.registered, register_name, O_RDWR, register_bytes);
     if (!tickets) return tickets.error();
     mapping->register_ = static_cast<Register*>(*tickets);
     if (register_bytes != sizeof(Register) || mapping->register_->key_high != note.key_high ||
@@ -223,13 +247,14 @@ public:
   }
 
   static Error cannot(const Note& note, const std::string& why) {
-    return {Code::unavailable, "Cannot read what process " + std::to_string(note.process) + " lends: " + why + "."};
+    return {is_alive(note.process) ? Code::failed : Code::disconnected,
+            "Cannot read what process " + std::to_string(note.process) + " lends: " + why + "."};
   }
 
   pid_t process() const { return process_; }
   std::size_t bytes() const { return bytes_; }
   const std::byte* memory() const { return memory_; }
-  std::atomic<std::uint64_t>& ticket(std::uint32_t ticket) { return register_->tickets[ticket]; }
+  Ticket& ticket(std::uint32_t ticket) { return register_->tickets[ticket]; }
 
 private:
   pid_t process_ = 0;
@@ -237,26 +262,26 @@ private:
   std::size_t bytes_ = 0;
   Register* register_ = nullptr;
 
-  // Opens nothing but sealed memory of Ventile's: what stands in a note may come from anybody.
-  static Result<void*> map_of(pid_t process, int descriptor, int mode, std::size_t& bytes) {
-    const std::string path = path_of(process, descriptor);
-    const auto failed = [&](const std::string& why) {
-      return Error{Code::unavailable, "Cannot read what another process lends: " + path + " " + why + "."};
-    };
+  // Opens nothing but sealed memory that Ventile has made for this user: what stands in a note may come from anybody.
+  static Result<void*> map_of(const Note& note, int descriptor, const char* name, int mode, std::size_t& bytes) {
+    const std::string path = path_of(note.process, descriptor);
     std::array<char, 64> target{};
     if (readlink(path.c_str(), target.data(), target.size() - 1) < 0)
-      return failed("cannot be looked at: " + std::string{std::strerror(errno)});
-    if (!std::string_view{target.data()}.starts_with("/memfd:ventile-")) return failed("is something else");
-    const int file = ::open(path.c_str(), mode | O_CLOEXEC);
-    if (file < 0) return failed("cannot be opened: " + std::string{std::strerror(errno)});
+      return cannot(note, path + " cannot be looked at: " + std::strerror(errno));
+    if (std::string_view{target.data()} != "/memfd:" + std::string{name} + " (deleted)")
+      return cannot(note, path + " is something else");
+    const int file = ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) return cannot(note, path + " cannot be opened: " + std::strerror(errno));
     struct stat status {};
     void* memory = nullptr;
-    if ((fcntl(file, F_GET_SEALS) & F_SEAL_SHRINK) != 0 && fstat(file, &status) == 0 && status.st_size > 0) {
+    const int seals = fcntl(file, F_GET_SEALS);
+    if (seals >= 0 && (seals & F_SEAL_SHRINK) != 0 && fstat(file, &status) == 0 && status.st_uid == geteuid() &&
+        status.st_size > 0) {
       bytes = static_cast<std::size_t>(status.st_size);
       memory = map(file, bytes, mode == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ);
     }
     ::close(file);
-    if (memory == nullptr) return failed("cannot be mapped");
+    if (memory == nullptr) return cannot(note, path + " cannot be mapped, or is not this user's");
     return memory;
   }
 };
@@ -271,31 +296,50 @@ public:
   Status borrow(const Note& note, Frame& frame, std::size_t bytes_max) {
     Result<std::shared_ptr<Mapping>> mapping = mapping_of(note);
     if (!mapping) return mapping.error();
-    if (note.ticket >= lent_max || note.size > bytes_max || note.size > (*mapping)->bytes() ||
-        note.offset > (*mapping)->bytes() - note.size)
-      return Mapping::cannot(note, "its note is malformed");
-    std::uint64_t expected = word_of(note.use, sent_state);
-    const std::uint64_t mine = word_of(note.use, borrowed_flag | static_cast<std::uint32_t>(getpid()));
-    if (!(*mapping)->ticket(note.ticket).compare_exchange_strong(expected, mine, std::memory_order_acq_rel))
-      return Mapping::cannot(note, "it was lent too long ago");
-    const Bytes bytes{(*mapping)->memory() + note.offset, note.size};
-    frame = Frame::in(std::make_shared<Borrowed>(std::move(*mapping), note.ticket, note.use), bytes);
+    if (note.ticket >= lent_max) return Mapping::cannot(note, "there is no such ticket");
+    const auto borrowed = std::make_shared<Borrowed>(*mapping, note.ticket, note.use);
+    if (!borrowed->begin()) return Mapping::cannot(note, "it was lent too long ago");
+    const Ticket& ticket = (*mapping)->ticket(note.ticket);
+    const std::uint64_t offset = ticket.offset;
+    const std::uint64_t size = ticket.size;
+    if (size > bytes_max || size > (*mapping)->bytes() || offset > (*mapping)->bytes() - size)
+      return Mapping::cannot(note, "it has more bytes than a frame may have, or lies elsewhere");
+    frame = Frame::in(borrowed, {(*mapping)->memory() + offset, size});
     ++borrowed_total;
     return {};
   }
 
+  void forget_the_dead() {
+    const std::lock_guard lock(mutex_);
+    forget_some();
+  }
+
 private:
   // Gives the frame back when nobody here needs it any more.
-  struct Borrowed {
-    std::shared_ptr<Mapping> mapping;
-    std::uint32_t ticket;
-    std::uint32_t use;
-
-    Borrowed(std::shared_ptr<Mapping> from, std::uint32_t with, std::uint32_t used)
-        : mapping(std::move(from)), ticket(with), use(used) {}
+  class Borrowed {
+  public:
+    Borrowed(std::shared_ptr<Mapping> mapping, std::uint32_t ticket, std::uint32_t use)
+        : mapping_(std::move(mapping)), word_(mapping_->ticket(ticket).word), use_(use) {}
     Borrowed(const Borrowed&) = delete;
     Borrowed& operator=(const Borrowed&) = delete;
-    ~Borrowed() { mapping->ticket(ticket).store(word_of(use, free_state), std::memory_order_release); }
+    // In a process that was forked off, it is the parent's still.
+    ~Borrowed() {
+      std::uint64_t mine = word_of(use_, borrowed_by(getpid()));
+      if (begun_) word_.compare_exchange_strong(mine, word_of(use_, free_state), std::memory_order_acq_rel);
+    }
+
+    // False if the note is not good (any more).
+    bool begin() {
+      std::uint64_t expected = word_of(use_, sent_state);
+      begun_ = word_.compare_exchange_strong(expected, word_of(use_, borrowed_by(getpid())), std::memory_order_acq_rel);
+      return begun_;
+    }
+
+  private:
+    std::shared_ptr<Mapping> mapping_;
+    std::atomic<std::uint64_t>& word_;
+    std::uint32_t use_;
+    bool begun_ = false;
   };
   using Key = std::pair<std::uint64_t, std::uint64_t>;
 
@@ -338,10 +382,12 @@ bool can_be_read() {
   if (prctl(PR_GET_DUMPABLE) != 1) return false;
   const int file = memfd_create("ventile-probe", MFD_CLOEXEC);
   if (file < 0) return false;
-  const int again = ::open(path_of(getpid(), file).c_str(), O_RDWR | O_CLOEXEC);
-  if (again >= 0) ::close(again);
+  struct stat made {};
+  struct stat found {};  // Something else, if /proc is that of other process ids.
+  const bool is_it = fstat(file, &made) == 0 && ::stat(path_of(getpid(), file).c_str(), &found) == 0 &&
+                     made.st_dev == found.st_dev && made.st_ino == found.st_ino;
   ::close(file);
-  return again >= 0;
+  return is_it;
 }
 
 MachineId look_at_machine() {
@@ -378,9 +424,34 @@ void lending::collect(TimePoint now) { Lender::of_process().collect(now); }
 std::uint64_t lending::lent_count() { return lent_total; }
 std::uint64_t lending::borrowed_count() { return borrowed_total; }
 
+bool is_on_this_machine(const Frame& frame) {
+  const std::string_view address = frame.peer_address();
+  // Of ipc's peers libzmq says "localhost:USER:GROUP:PROCESS", of tcp's a numeric address.
+  if (address.empty() || address.front() == ':' || address.starts_with("localhost")) return true;
+  static std::mutex mutex;
+  static std::string last;
+  const std::lock_guard lock(mutex);
+  if (address == last) return true;
+  if (!is_own_address(address)) return false;
+  last = address;
+  return true;
+}
+
 Status borrow(Frame& frame, std::size_t bytes_max) {
   const std::optional<Note> note = note_in(frame);
-  return note ? Borrower::of_process().borrow(*note, frame, bytes_max) : Status{};
+  if (!note) return {};
+  if (!is_on_this_machine(frame))
+    return Error{Code::failed, "Cannot read what " + std::string{frame.peer_address()} + " lends: another machine."};
+  return Borrower::of_process().borrow(*note, frame, bytes_max);
+}
+
+void let_go_of_what_is_lent(TimePoint now) {
+  static std::atomic<std::int64_t> next = 0;
+  std::int64_t due = next;
+  const std::int64_t ticks = now.time_since_epoch().count();
+  if (ticks < due || !next.compare_exchange_strong(due, ticks + Duration{std::chrono::seconds{1}}.count())) return;
+  Lender::of_process().collect(now);
+  Borrower::of_process().forget_the_dead();
 }
 
 }  // namespace ventile

@@ -2,7 +2,7 @@
 //
 //   lender                                                     borrower
 //   takes memory from its SharedArena, writes the frame there
-//   keeps the frame, ticket: sent  ------ note, 64 bytes ----->  ticket: borrowed; reads the frame where it lies
+//   keeps the frame, ticket: sent  ------ note, 48 bytes ----->  ticket: borrowed; reads the frame where it lies
 //   lets go of the frame           <----- ticket: free --------  lets go of the frame
 //
 // The tickets are words in memory that both have mapped. A frame's memory is not used again until its ticket is free,
@@ -56,6 +56,7 @@ void collect(TimePoint now);
 std::uint64_t lent_count();
 std::uint64_t borrowed_count();
 
+constexpr std::size_t note_bytes = 48;
 constexpr std::uint32_t lent_max = 256;  // At once.
 constexpr Duration unread_max = std::chrono::minutes{10};
 constexpr Duration borrower_looked_after = std::chrono::seconds{1};  // Each, so often.
@@ -73,9 +74,17 @@ SendOutcome send_or_lend(Frame& frame, Send send) {
   return outcome;
 }
 
-// Puts the frame that a note stands for in its place; one that is no note stays as it is. An error if it cannot be had:
-// a message was lost, and nothing should be lent to this process any more. A frame has at most `bytes_max` bytes. The
-// frame may outlive everything but the process. Any thread.
+// Whether a received frame came from a process of this machine, as far as its connection shows.
+bool is_on_this_machine(const Frame& frame);
+
+// Puts the frame that a note stands for in its place; one that is no note stays as it is. A frame has at most
+// `bytes_max` bytes, and may outlive everything but the process. Any thread. If it cannot be had, the note stays:
+// `disconnected` says that its lender is dead, so that what it has sent is lost as with any connection; `failed` that a
+// message was lost though its sender lives, and that nothing should be lent to this process any more.
 Status borrow(Frame& frame, std::size_t bytes_max);
+
+// For whoever lends or borrows and has nothing to do: once a second at most, frees what nobody has any more, and lets
+// go of the memory of dead lenders. Any thread.
+void let_go_of_what_is_lent(TimePoint now);
 
 }  // namespace ventile

@@ -142,7 +142,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
     if (const std::string why = objection_to(peers_.at(peer).role, received->message); !why.empty())
       return handlers_.on_unauthorized(peer, RefusedFor::unauthorized, why);
   if (const auto* hello = std::get_if<Hello>(&received->message); hello != nullptr && !guarded_) {
-    const bool lends = hello->machine && hello->machine == machine_of_process();
+    const bool lends = hello->machine && hello->machine == machine_of_process() && is_on_this_machine(frame);
     peers_.at(peer).lends = lends;
     if (lends) start_lending();
   }

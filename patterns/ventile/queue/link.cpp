@@ -107,8 +107,8 @@ Reading Link::receive() {
   auto frame = std::make_shared<Frame>();
   if (!socket_.receive(*frame)) return Reading::drained;
   heard_ = reactor_.now();
-  if (borrows_ && borrows_())
-    if (const Status borrowed = borrow(*frame, frame_bytes_max_); !borrowed) {
+  if (on_unreadable_)
+    if (const Status borrowed = ventile::borrow(*frame, frame_bytes_max_); !borrowed) {
       on_unreadable_(borrowed.error());
       return Reading::more;
     }

@@ -43,13 +43,9 @@ public:
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
-  // As long as it answers true, large messages may come as notes of what is lent: see lending.hpp.
-  using Borrows = std::function<bool()>;
-  // Called when what a note stands for cannot be had.
-  void borrow_if(Borrows borrows, std::function<void(const Error&)> on_unreadable) {
-    borrows_ = std::move(borrows);
-    on_unreadable_ = std::move(on_unreadable);
-  }
+  // Large messages may come as notes of what is lent: see lending.hpp. Called when what a note stands for cannot be
+  // had.
+  void borrow(std::function<void(const Error&)> on_unreadable) { on_unreadable_ = std::move(on_unreadable); }
   // Called whenever an open connection has broken; a new one is tried for anyway.
   void on_disconnected(std::function<void()> call) { on_disconnected_ = std::move(call); }
   // Blocks while a name is looked up for the first time. `log` is told of a name that has no address, or a new one.
@@ -69,8 +65,7 @@ private:
   OnMalformed on_malformed_;
   OnPart on_part_;
   std::function<void()> on_disconnected_;
-  Borrows borrows_;
-  std::function<void(const Error&)> on_unreadable_;
+  std::function<void(const Error&)> on_unreadable_;  // Empty: nothing is borrowed.
   bool has_keys_;
   DealerSocket socket_;
   Monitor monitor_;

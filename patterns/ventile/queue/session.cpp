@@ -172,10 +172,19 @@ void Session::on_route(JobId job, const Route& route) {
   const IncarnationId before = std::exchange(routes_[job], route.sink);
   actions_.push_back(ConnectSink{route.sink, route.address, route.machine});
   outbox_.on_route(job, route.sink);
-  if (!routed_.insert(job).second && !planted("a route that is said again is ignored")) outbox_.send_again(job);
+  const bool again = !routed_.insert(job).second;
+  const auto [machine, fresh] = machines_.try_emplace(route.sink, route.machine);
+  // The sink cannot read what was lent to it. It may have said so while this session began.
+  const bool unread = !fresh && std::exchange(machine->second, route.machine) != route.machine;
+  if ((again || unread) && !planted("a route that is said again is ignored")) outbox_.send_again(job);
   const bool used =
       std::any_of(routes_.begin(), routes_.end(), [&](const auto& entry) { return entry.second == before; });
-  if (before && !used) actions_.push_back(DisconnectSink{before});
+  if (before && !used) disconnect(before);
+}
+
+void Session::disconnect(IncarnationId sink) {
+  machines_.erase(sink);
+  actions_.push_back(DisconnectSink{sink});
 }
 
 void Session::on_job_refused(JobId job, const std::string& why, TimePoint) { refused_[job] = why; }
@@ -198,7 +207,7 @@ void Session::on_close(JobId job, TimePoint now) {
     const IncarnationId sink = route->second;
     routes_.erase(route);
     if (std::none_of(routes_.begin(), routes_.end(), [&](const auto& entry) { return entry.second == sink; }))
-      actions_.push_back(DisconnectSink{sink});
+      disconnect(sink);
   }
   update_credit(now);
   if (options_.once && worked_) drain(now);

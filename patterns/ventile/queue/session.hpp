@@ -202,7 +202,8 @@ private:
   std::map<JobId, Open> jobs_;
   std::set<JobId> cancelled_;  // Jobs whose tasks are given back as cancelled.
   std::unordered_map<JobId, IncarnationId> routes_;
-  std::set<JobId> routed_;  // In this session.
+  std::unordered_map<IncarnationId, MachineId> machines_;  // Of the sinks, as they were routed to last.
+  std::set<JobId> routed_;                                 // In this session.
   std::unordered_map<LeaseId, Held> leases_;
   std::uint64_t running_tasks_ = 0;
   std::uint64_t running_bytes_ = 0;
@@ -226,6 +227,7 @@ private:
   void on_cancel(JobId job, const Cancel& cancel);
   void on_close(JobId job, TimePoint now);
   void on_route(JobId job, const Route& route);
+  void disconnect(IncarnationId sink);
   void take_from_lease(LeaseId lease, Range range);
   void forget_if_done(LeaseId lease);
   void give_back(JobId job, LeaseId lease, Range range, ReturnReason reason);

@@ -63,6 +63,7 @@ public:
   Result<SinkReport> run() {
     if (!address_)
       if (const Result<Endpoint> bound = bind(); !bound) return bound.error();
+    borrows_ = !guarded_ && address_->transport != Transport::inproc && machine_of_process();
     collector_ = std::make_unique<Collector>(collector_options());
     if (Status remembered = remember(); !remembered) return remembered.error();
     link_ = std::make_unique<Link>(
@@ -73,6 +74,7 @@ public:
           carry_out();
         },
         [this] { collector_->on_part(reactor_.now()); }, options_.keys);
+    if (borrows_) link_->borrow([this](const Error& error) { on_unreadable(error); });
     if (Status connected = link_->connect(options_.connect, log_); !connected) return connected.error();
     reactor_.add(*pull_, [this] { return receive(); });
     reactor_.add(*monitor_, [this] {
@@ -133,6 +135,7 @@ private:
   std::unique_ptr<Monitor> monitor_;  // Lets the socket keep strangers few.
   std::optional<Endpoint> address_;
   bool guarded_ = false;  // Every message is held against the key of its sender.
+  bool borrows_ = false;  // Messages may have been lent.
   std::unique_ptr<Collector> collector_;
   std::unique_ptr<Link> link_;
   std::unordered_map<FrameId, std::unique_ptr<Held>> held_;
@@ -180,7 +183,7 @@ private:
     collector.name = options_.name.empty() ? host_and_process() : options_.name;
     collector.build = options_.build;
     collector.results_address = address_->to_string();
-    if (!guarded_ && address_->transport != Transport::inproc) collector.machine = machine_of_process();
+    if (borrows_) collector.machine = machine_of_process();
     collector.fold = options_.fold;
     collector.ordered = options_.ordered;
     collector.stay = options_.stay;
@@ -289,15 +292,22 @@ private:
       refuse(RefusedFor::revoked, "the key of their sender is not on the list any more");
       return Reading::more;
     }
-    if (collector_->borrows())
+    if (borrows_)
       if (const Status borrowed = borrow(held->frame, options_.frame_bytes_max); !borrowed) {
-        collector_->on_unreadable(borrowed.error(), reactor_.now());
-        carry_out();
+        on_unreadable(borrowed.error());
         return Reading::more;
       }
     const Bytes bytes = held->frame.bytes();
     take(std::move(held), bytes);
     return Reading::more;
+  }
+
+  // A worker that is dead has lost its results, as one whose connection broke.
+  void on_unreadable(const Error& error) {
+    if (error.code == Code::disconnected) return;
+    if (!collector_->borrows()) return refuse(RefusedFor::malformed, error.message);
+    collector_->on_unreadable(error, reactor_.now());
+    carry_out();
   }
 
   void take(std::unique_ptr<Held> held, Bytes bytes) {
@@ -338,6 +348,7 @@ private:
   void tick() {
     const TimePoint now = reactor_.now();
     collector_->on_tick(now);
+    if (borrows_) let_go_of_what_is_lent(now);
     if (options_.on_tick) options_.on_tick(collector_->open(), now);
     const std::string waiting = collector_->why_waiting();
     if (waiting.empty()) {

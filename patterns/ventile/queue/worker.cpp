@@ -72,11 +72,13 @@ public:
 
   Status start(std::function<void(const WorkerReport&)> on_left) {
     on_left_ = std::move(on_left);
-    link_.borrow_if([this] { return session_.borrows(); },
-                    [this](const Error& error) {
-                      session_.on_unreadable(error, reactor_.now());
-                      carry_out();
-                    });
+    borrows_ = session_.borrows();
+    if (borrows_)
+      link_.borrow([this](const Error& error) {
+        if (error.code == Code::disconnected) return;  // A dispatcher that is dead: as if its connection had broken.
+        session_.on_unreadable(error, reactor_.now());
+        carry_out();
+      });
     if (options_.stop_when_alone)
       link_.on_disconnected([this] {
         session_.on_disconnected(reactor_.now());
@@ -159,6 +161,7 @@ private:
   TimerId tick_;
   TimePoint gather_until_ = never;
   bool said_waiting_ = false;
+  bool borrows_ = false;  // Messages may have been lent.
   bool leaving_ = false;
   bool left_ = false;
   std::function<void(const WorkerReport&)> on_left_;
@@ -227,6 +230,7 @@ private:
     if (session_.open()) said_waiting_ = true;
     for (auto& [id, sink] : sinks_) say_apart(*sink, now);
     if (options_.on_tick) options_.on_tick(session_.open(), now);
+    if (borrows_) let_go_of_what_is_lent(now);
     if (now >= deadline_ && !leaving_) {
       report_.ending = WorkerEnding::handed_back;
       session_.leave_now(now);
@@ -397,13 +401,14 @@ private:
       passed_on_.insert(sink);
       return;
     }
-    const bool lends = !options_.keys && connect.machine && connect.machine == machine_of_process();
+    const Result<Endpoint> endpoint = Endpoint::parse(connect.address);
+    const bool lends = endpoint && !options_.keys && connect.machine && connect.machine == machine_of_process() &&
+                       (endpoint->transport == Transport::ipc || is_own_address(endpoint->host));
     if (lends) start_lending();
     if (const auto it = sinks_.find(sink); it != sinks_.end()) {
       it->second->lends = lends;
       return;
     }
-    const Result<Endpoint> endpoint = Endpoint::parse(connect.address);
     if (!endpoint) return log_.error("the sink announced an address that cannot be used: " + endpoint.error().message);
     auto link = std::make_unique<SinkLink>(context_, static_cast<std::int64_t>(options_.frame_bytes_max),
                                            options_.keys.to_meet(KeyRole::sink));

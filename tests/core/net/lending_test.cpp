@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <deque>
 #include <string>
@@ -23,7 +25,7 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr std::size_t large = SharedArena::smallest;
-constexpr std::size_t note_bytes = 64;
+using lending::note_bytes;
 constexpr std::size_t bytes_max = SharedArena::block_bytes;
 
 Frame large_frame(char fill, std::size_t size = large) {
@@ -38,8 +40,7 @@ constexpr std::size_t process_at = 24;
 constexpr std::size_t arena_at = 28;
 constexpr std::size_t register_at = 32;
 constexpr std::size_t ticket_at = 36;
-constexpr std::size_t offset_at = 48;
-constexpr std::size_t size_at = 56;
+constexpr std::size_t use_at = 40;
 
 template <class T>
 Frame with(const Frame& note, std::size_t at, T value) {
@@ -207,12 +208,68 @@ TEST_F(LendingTest, a_forged_note_leads_to_nothing) {
   // A known key with what is not there:
   Frame good = again(note);
   ASSERT_TRUE(borrow(good, bytes_max));
-  EXPECT_THAT(why_not(with<std::uint32_t>(note, ticket_at, lending::lent_max)), HasSubstr("malformed"));
-  EXPECT_THAT(why_not(with<std::uint64_t>(note, offset_at, SharedArena::bytes_all - large + 1)),
-              HasSubstr("malformed"));
-  EXPECT_THAT(why_not(with<std::uint64_t>(note, offset_at, UINT64_MAX)), HasSubstr("malformed"));
-  EXPECT_THAT(why_not(with<std::uint64_t>(note, size_at, UINT64_MAX)), HasSubstr("malformed"));
-  EXPECT_THAT(why_not(again(note), large - 1), HasSubstr("malformed"));
+  EXPECT_THAT(why_not(with<std::uint32_t>(note, ticket_at, lending::lent_max)), HasSubstr("no such ticket"));
+  EXPECT_THAT(why_not(with<std::uint32_t>(note, ticket_at, lending::lent_max - 1)), HasSubstr("too long ago"));
+  EXPECT_THAT(why_not(with<std::uint32_t>(note, use_at, 1)), HasSubstr("too long ago"));
+  EXPECT_THAT(why_not(with<std::int32_t>(note, process_at, getpid())), HasSubstr("too long ago")) << "it was good once";
+}
+
+TEST_F(LendingTest, a_frame_that_is_larger_than_it_may_be_is_not_taken) {
+  EXPECT_THAT(why_not(sent_for(large_frame('a')), large - 1), HasSubstr("more bytes than a frame may have"));
+}
+
+TEST_F(LendingTest, who_is_dead_has_lost_what_it_lent_and_that_is_nobodys_fault) {
+  const pid_t child = fork();
+  if (child == 0) pause();
+  Frame note = with<std::uint64_t>(with<std::int32_t>(sent_for(large_frame('a')), process_at, child), key_at, 1);
+  EXPECT_EQ(borrow(note, bytes_max).error().code, Code::failed) << "it lives";
+  kill(child, SIGKILL);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);  // A zombie now.
+  EXPECT_EQ(borrow(note, bytes_max).error().code, Code::disconnected);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(borrow(note, bytes_max).error().code, Code::disconnected);
+}
+
+TEST_F(LendingTest, what_a_zombie_has_borrowed_comes_back) {
+  Frame frame = large_frame('a');
+  const std::byte* const block = frame.bytes().data();
+  Frame note = sent_for(std::move(frame));
+  const pid_t child = fork();
+  if (child == 0) _exit(borrow(note, bytes_max) ? 0 : 1);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  lending::collect(Clock::now() + 2 * lending::borrower_looked_after);
+  EXPECT_EQ(large_frame('c').bytes().data(), block);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+}
+
+TEST_F(LendingTest, what_was_borrowed_before_a_fork_is_the_parents) {
+  Frame note = sent_for(large_frame('a'));
+  ASSERT_TRUE(borrow(note, bytes_max));
+  const pid_t child = fork();
+  if (child == 0) {
+    note = Frame{};
+    _exit(0);
+  }
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  lending::collect(Clock::now());
+  std::vector<Frame> others;
+  for (std::size_t i = 0; i < SharedArena::block_count; ++i) others.push_back(large_frame('b'));
+  EXPECT_EQ(as_text(note.bytes()), std::string(large, 'a'));
+}
+
+TEST_F(LendingTest, memory_of_another_user_is_not_mapped) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be two users";
+  const Frame note = with<std::uint64_t>(sent_for(large_frame('a')), key_at, 1);
+  constexpr uid_t nobody = 65534;
+  setfsuid(nobody);
+  const int file = memfd_create("ventile-lent", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  setfsuid(0);
+  ASSERT_EQ(ftruncate(file, SharedArena::bytes_all), 0);
+  ASSERT_EQ(fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+  EXPECT_THAT(why_not(with<std::int32_t>(note, arena_at, file)), HasSubstr("not this user's"));
+  ::close(file);
 }
 
 TEST_F(LendingTest, nothing_is_opened_but_sealed_memory_of_ventiles) {

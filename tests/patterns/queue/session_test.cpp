@@ -174,6 +174,28 @@ TEST_F(SessionTest, says_where_it_is_until_something_that_was_lent_cannot_be_rea
   EXPECT_TRUE(actions.empty());
 }
 
+// Both sides have lost a message at the same time, so that the sink's new ROUTE is the first of the worker's new
+// session.
+TEST_F(SessionTest, results_that_were_lent_are_sent_again_when_the_sink_cannot_read_them) {
+  open();
+  tell(Open{.name = "squares", .function = "square"});
+  tell(Route{sink, "tcp://sink:5571", {7, 8}});
+  did<Session::PrepareJob>();
+  did<Session::ConnectSink>();
+  give({0, 10});
+  const ResultId result = finish({0, 10});
+  ASSERT_EQ(session.outbox().next(now)->result, result);
+  tell(HelloAgain{});
+  tell(Welcome{500, 2000, said<Hello>().greeting});
+  tell(Open{.name = "squares", .function = "square"});
+  tell(Route{sink, "tcp://sink:5571", {}});
+  did<Session::PrepareJob>();
+  did<Session::ConnectSink>();
+  const auto again = session.outbox().next(now);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->result, result);
+}
+
 TEST_F(SessionTest, introduces_itself_again_when_the_dispatcher_is_silent) {
   open();
   pass(2100ms);
