@@ -18,12 +18,14 @@ void Buffer::dispose(std::byte* memory) {
 // Within its block of the arena, or into one.
 bool Buffer::grow_shared(std::size_t capacity) {
   SharedArena& arena = SharedArena::of_process();
-  const std::size_t wanted = std::min(std::max(capacity, capacity_ * 2), SharedArena::block_bytes);
-  if (capacity > wanted) return false;
+  if (capacity > SharedArena::block_bytes) return false;
+  // Within a block nothing moves, so that it need not grow by much: what is asked for takes memory.
+  constexpr std::size_t step = std::size_t{64} << 10;
+  const std::size_t wanted = std::min((capacity + step - 1) / step * step, SharedArena::block_bytes);
   if (arena.owns(data_)) {
     if (!arena.extend(data_, wanted)) return false;
   } else {
-    std::byte* const block = arena.take(wanted);
+    std::byte* const block = capacity < SharedArena::smallest ? nullptr : arena.take(wanted);
     if (block == nullptr) return false;
     if (size_ > 0) std::memcpy(block, data_, size_);
     std::free(data_);

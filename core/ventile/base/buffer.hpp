@@ -27,6 +27,7 @@ public:
     buffer.shareable_ = true;
     return buffer;
   }
+  void keep_private() { shareable_ = false; }  // From now on it does not move there.
   ~Buffer();
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {

@@ -21,6 +21,11 @@ namespace ventile {
 namespace {
 
 constexpr std::size_t page_bytes = 4096;
+std::size_t size_class(std::size_t bytes) {
+  if (bytes == 0) return 0;
+  return 1 + static_cast<std::size_t>(std::bit_width((bytes - 1) / SharedArena::smallest));
+}
+
 std::atomic<bool> forked = false;  // In the child: the memory was left behind.
 
 }  // namespace
@@ -47,8 +52,8 @@ bool SharedArena::open() {
   (void)pthread_atfork(nullptr, nullptr, [] { forked = true; });
   base_ = static_cast<std::byte*>(memory);
   backed_.resize(block_count);
-  free_.resize(block_count);
-  std::iota(free_.rbegin(), free_.rend(), 0U);
+  free_[0].resize(block_count);
+  std::iota(free_[0].rbegin(), free_[0].rend(), 0U);
   open_.store(true, std::memory_order_release);
   return true;
 }
@@ -69,9 +74,15 @@ bool SharedArena::back(std::size_t block, std::size_t bytes) {
 
 std::byte* SharedArena::take_free(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (free_.empty() || !back(free_.back(), bytes)) return nullptr;
-  const std::size_t block = free_.back();
-  free_.pop_back();
+  const std::size_t wanted = size_class(bytes);
+  std::size_t found = wanted;
+  while (found < size_classes && free_[found].empty()) ++found;
+  if (found == size_classes) found = wanted;  // None has enough: the one that lacks the least.
+  while (found > 0 && free_[found].empty()) --found;
+  std::vector<std::uint32_t>& blocks = free_[found];
+  if (blocks.empty() || !back(blocks.back(), bytes)) return nullptr;
+  const std::size_t block = blocks.back();
+  blocks.pop_back();
   return base_ + block * block_bytes;
 }
 
@@ -91,7 +102,8 @@ bool SharedArena::extend(const std::byte* block, std::size_t bytes) {
 void SharedArena::give_back(const std::byte* block) {
   if (forked) return;
   const std::lock_guard lock(mutex_);
-  free_.push_back(static_cast<std::uint32_t>(offset_of(block) / block_bytes));
+  const std::size_t number = offset_of(block) / block_bytes;
+  free_[size_class(backed_[number])].push_back(static_cast<std::uint32_t>(number));
 }
 
 }  // namespace ventile

@@ -1,7 +1,9 @@
 // Memory for large buffers that other processes of this machine can read where it lies.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,10 +16,10 @@ namespace ventile {
 // process that has it open or mapped, so that nothing is left behind by a crash. Whoever may look into this process's
 // descriptors may read it; nobody can make it shorter and, since Linux 5.1, nobody else can write to it.
 //
-// It consists of blocks of one size. The one that was given back last is taken next, for its memory is there already,
-// perhaps in a cache; memory is never given back to the kernel, so that it holds as many blocks as were ever in use at
-// once. Any thread. In a process that was forked off without exec there is none, and what was taken before must not be
-// touched there.
+// It consists of blocks of one size, which have memory as far as it was ever asked for, and keep it. Of those that have
+// enough, but not twice as much as others, the one that was given back last is taken next: its memory may be in a
+// cache. So there is about as much memory as was ever in use at once. Any thread. In a process that was forked off
+// without exec there is none, and what was taken before must not be touched there.
 class SharedArena {
 public:
   static SharedArena& of_process();
@@ -44,6 +46,7 @@ public:
   static constexpr std::size_t block_bytes = std::size_t{2} << 20;  // The largest frame.
   static constexpr std::size_t block_count = 256;
   static constexpr std::size_t bytes_all = block_bytes * block_count;
+  static constexpr std::size_t size_classes = 2 + std::countr_zero(block_bytes / smallest);
 
 private:
   std::atomic<bool> open_ = false;
@@ -51,7 +54,8 @@ private:
   bool tried_ = false;
   int descriptor_ = -1;
   std::byte* base_ = nullptr;
-  std::vector<std::uint32_t> free_;  // The last one is taken next.
+  // By the memory that they have: none, up to `smallest`, up to twice that, … The last one is taken next.
+  std::array<std::vector<std::uint32_t>, size_classes> free_;
   std::vector<std::size_t> backed_;  // Bytes of each block for which there is memory.
   std::function<void()> on_exhausted_;
 

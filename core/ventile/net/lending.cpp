@@ -228,11 +228,10 @@ public:
     const Result<void*> arena = map_of(note, note.arena, SharedArena::file_name, O_RDONLY, mapping->bytes_);
     if (!arena) return arena.error();
     mapping->memory_ = static_cast<const std::byte*>(*arena);
-    std::size_t register_bytes = 0;
-    const Result<void*> tickets = map_of(note, note.registered, register_name, O_RDWR, register_bytes);
+    const Result<void*> tickets = map_of(note, note.registered, register_name, O_RDWR, mapping->register_bytes_);
     if (!tickets) return tickets.error();
     mapping->register_ = static_cast<Register*>(*tickets);
-    if (register_bytes != sizeof(Register) || mapping->register_->key_high != note.key_high ||
+    if (mapping->register_bytes_ != sizeof(Register) || mapping->register_->key_high != note.key_high ||
         mapping->register_->key_low != note.key_low)
       return cannot(note, "it is not the one that the note names");
     return mapping;
@@ -243,7 +242,7 @@ public:
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() {
     if (memory_ != nullptr) munmap(const_cast<std::byte*>(memory_), bytes_);
-    if (register_ != nullptr) munmap(register_, sizeof(Register));
+    if (register_ != nullptr) munmap(register_, register_bytes_);
   }
 
   static Error cannot(const Note& note, const std::string& why) {
@@ -261,6 +260,7 @@ private:
   const std::byte* memory_ = nullptr;
   std::size_t bytes_ = 0;
   Register* register_ = nullptr;
+  std::size_t register_bytes_ = 0;
 
   // Opens nothing but sealed memory that Ventile has made for this user: what stands in a note may come from anybody.
   static Result<void*> map_of(const Note& note, int descriptor, const char* name, int mode, std::size_t& bytes) {

@@ -86,6 +86,8 @@ public:
   // Makes room at once for so many bytes of payloads more, `count` of them, and for a message's body behind them: who
   // knows the size spares the buffer its growing, which copies.
   void reserve(std::size_t bytes, std::size_t count);
+  // These payloads will be copied, not sent from where they are: they need not lie in memory that can be lent.
+  void keep_private() { buffer_.keep_private(); }
   // Forgets what was written since the last end_payload().
   void discard_open() { buffer_.truncate(headroom_ + size()); }
 

@@ -8,6 +8,7 @@
 #include <ventile/net/channel.hpp>
 #include <ventile/net/reactor.hpp>
 #include <ventile/queue/exchange.hpp>
+#include <ventile/queue/large.hpp>
 #include <ventile/queue/names.hpp>
 #include <ventile/queue/payload_store.hpp>
 #include <ventile/queue/role_journal.hpp>
@@ -337,6 +338,7 @@ private:
     std::uint32_t count = 0;
     for (bool more = true; more;) {
       Block block;
+      if (!are_large(bytes, count)) block.payloads.keep_private();
       block.payloads.reserve(bytes, count);
       Result<bool> read = input_->read(block.payloads, block_bytes, block_tasks);
       if (!read) block.error = read.error();

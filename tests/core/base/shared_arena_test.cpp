@@ -80,8 +80,33 @@ TEST_F(SharedArenaTest, a_buffer_grows_within_its_block_and_leaves_it_when_it_is
   buffer.append(as_bytes("c"));
   EXPECT_FALSE(arena.owns(buffer.data()));
   EXPECT_EQ(as_text(buffer), std::string(large, 'a') + std::string(SharedArena::block_bytes - large, 'b') + "c");
-  EXPECT_EQ(arena.take(large), block);
+  EXPECT_EQ(arena.take(SharedArena::block_bytes), block);
   arena.give_back(block);
+}
+
+// Memory is what a process has: small frames do not make it take what large ones have left, and more besides.
+TEST_F(SharedArenaTest, gives_the_block_that_has_enough_and_not_much_more) {
+  std::byte* const small = arena.take(large);
+  std::byte* const most = arena.take(SharedArena::block_bytes);
+  arena.give_back(small);
+  arena.give_back(most);
+  EXPECT_EQ(arena.take(SharedArena::block_bytes), most);
+  EXPECT_EQ(arena.take(large), small);
+  arena.give_back(small);
+  arena.give_back(most);
+}
+
+TEST_F(SharedArenaTest, has_nothing_for_a_buffer_that_is_small) {
+  Buffer buffer = shareable_of("a");
+  buffer.reserve(large - 1);
+  EXPECT_FALSE(arena.owns(buffer.data()));
+}
+
+TEST_F(SharedArenaTest, has_nothing_for_a_buffer_that_is_kept_private) {
+  Buffer buffer = Buffer::shareable();
+  buffer.keep_private();
+  buffer.reserve(large);
+  EXPECT_FALSE(arena.owns(buffer.data()));
 }
 
 TEST_F(SharedArenaTest, a_moved_buffer_takes_its_block_with_it_and_gives_it_back_once) {
