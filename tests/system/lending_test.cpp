@@ -34,8 +34,8 @@ protected:
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
     input_ = ends[0];
     lines_ = ends[1];
-    for (int i = 0; i < tasks; ++i) expected_.push_back(line_of(i));
-    std::sort(expected_.begin(), expected_.end());
+    for (int i = 0; i < tasks; ++i) expected.push_back(line_of(i));
+    std::sort(expected.begin(), expected.end());
   }
   ~Lending() override {
     close_input();
@@ -68,9 +68,9 @@ protected:
     return read_file("/proc/" + std::to_string(process.pid()) + "/maps").find("memfd:ventile-tickets") !=
            std::string::npos;
   }
-  void expect_all_results() const { EXPECT_TRUE(sorted_lines(path("results")) == expected_); }
+  void expect_all_results() const { EXPECT_TRUE(sorted_lines(path("results")) == expected); }
 
-  std::vector<std::string> expected_;
+  std::vector<std::string> expected;
 
 private:
   int input_ = -1;
