@@ -31,7 +31,6 @@ using lending::lent_max;
 
 constexpr const char* register_name = "ventile-tickets";
 
-std::atomic<std::uint64_t> lent_total = 0;
 std::atomic<std::uint64_t> borrowed_total = 0;
 
 // --- What is shared -----------------------------------------------------------------------------------------------
@@ -160,7 +159,6 @@ public:
     ticket.offset = arena.offset_of(bytes.data());
     ticket.size = bytes.size();
     ticket.word.store(word_of(lent.use, sent_state), std::memory_order_release);
-    ++lent_total;
     return loan;
   }
 
@@ -171,7 +169,6 @@ public:
     frame = std::move(lent.frame);
     std::erase(lent_now_, loan.ticket);
     free_.push_back(loan.ticket);
-    --lent_total;
   }
 
   void collect(TimePoint now) {
@@ -421,7 +418,6 @@ void start_lending() {
 std::optional<lending::Loan> lending::lend(Frame& frame) { return Lender::of_process().lend(frame); }
 void lending::take_back(const Loan& loan, Frame& frame) { Lender::of_process().take_back(loan, frame); }
 void lending::collect(TimePoint now) { Lender::of_process().collect(now); }
-std::uint64_t lending::lent_count() { return lent_total; }
 std::uint64_t lending::borrowed_count() { return borrowed_total; }
 
 bool is_on_this_machine(const Frame& frame) {

@@ -52,8 +52,7 @@ std::optional<Loan> lend(Frame& frame);
 void take_back(const Loan& loan, Frame& frame);
 // Lets go of the frames that nobody needs any more, as whoever lends and whoever finds the arena empty does, too.
 void collect(TimePoint now);
-// Frames that this process has lent, and that it has borrowed.
-std::uint64_t lent_count();
+// Frames that this process has borrowed.
 std::uint64_t borrowed_count();
 
 constexpr std::size_t note_bytes = 48;
