@@ -46,6 +46,8 @@ public:
       for (const Range range : chunk.intervals) call(range);
   }
   void clear();
+  // Asks for the cache lines in which a search for the number begins.
+  void fetch_ahead(Number number) const;
 
   bool operator==(const IntervalSet& other) const;
 
@@ -71,6 +73,7 @@ private:
     if (chunks_.empty()) return {&only_, only_.empty() ? 0U : 1U};
     return chunks_[index].intervals;
   }
+  std::size_t chunk_of(Number number) const;  // The last that begins there or below, or the first.
   std::size_t chunk_count() const { return chunks_.empty() ? 1 : chunks_.size(); }
   const Range* at(Position position) const;  // Null at the end.
   Position after(Position position) const;

@@ -9,6 +9,11 @@
 #include <ventile/base/planted.hpp>
 
 namespace ventile {
+namespace {
+
+constexpr std::uint64_t leases_ahead = 4;  // The place of the lease after so many is asked for.
+
+}  // namespace
 
 std::uint64_t Audit::settled() const { return std::accumulate(outcomes.begin(), outcomes.end(), std::uint64_t{0}); }
 
@@ -39,6 +44,7 @@ Lease& Account::insert_lease(LeaseId id, SessionId holder, const Pending& pendin
 
 Lease* Account::grant(LeaseId id, SessionId holder, const Backlog::Limits& limits, TimePoint now) {
   const std::optional<Pending> taken = backlog_.take(limits);
+  leases_.fetch_ahead({id.dispatcher, id.counter + leases_ahead});
   return taken ? &insert_lease(id, holder, *taken, now) : nullptr;
 }
 

@@ -72,9 +72,12 @@ public:
   // In an earlier life of the dispatcher workers died with these: of what is queued.
   void accuse(const Suspect& suspect);
 
-  // A lease will be looked up: asks for the memory in which it is found, and when that has come, for the lease itself,
-  // and when that has come, for what its holder has.
-  void fetch_ahead_place(LeaseId id) const { leases_.fetch_ahead(id); }
+  // These numbers of a lease will be settled: asks for the memory in which they are found, and when that has come, for
+  // the lease itself, and when that has come, for what its holder has.
+  void fetch_ahead_place(LeaseId id, Range range) const {
+    leases_.fetch_ahead(id);
+    ledger_.settled().fetch_ahead(range.first);
+  }
   void fetch_ahead_lease(LeaseId id) const;
   void fetch_ahead_holder(LeaseId id) const;
   Lease* find(LeaseId id);

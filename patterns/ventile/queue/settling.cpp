@@ -176,7 +176,7 @@ void Dispatcher::fetch_ahead(const Job& job, const std::vector<Settlement>& sett
   };
   upcoming(3, [&](const Settlement& settlement) {
     incarnations_.fetch_ahead(settlement.worker);
-    job.account.fetch_ahead_place(settlement.lease);
+    job.account.fetch_ahead_place(settlement.lease, settlement.range);
   });
   upcoming(2, [&](const Settlement& settlement) {
     if (const Peer* const worker = incarnations_.find(settlement.worker); worker != nullptr)
