@@ -199,7 +199,10 @@ void Exchange::send(PeerId peer, JobId job, SessionId session, const Message& me
   auto it = peers_.find(peer);
   if (it == peers_.end()) return;
   const Envelope envelope{job, incarnation_, session, ++it->second.sequence};
-  send_frame(peer, envelope, encode(envelope, message));
+  Buffer frame = encode(envelope, message);
+  if (std::holds_alternative<Verdicts>(message) && frame.size() <= frame_bytes_max_)
+    return put_off(peer, Frame{std::move(frame)});
+  send_frame(peer, envelope, std::move(frame));
 }
 
 Seal Exchange::seal_for(const Link& link, JobId job, LeaseId lease, Range range) const {
@@ -263,9 +266,32 @@ void Exchange::pass_on(PeerId peer, JobId job, SessionId session, Frame frame) {
 void Exchange::enqueue(PeerId peer, Frame frame) {
   auto it = peers_.find(peer);
   if (it == peers_.end()) return;
-  if (it->second.queue.empty()) ++blocked_;
-  it->second.queue.push_back(std::move(frame));
+  Link& link = it->second;
+  if (link.queue.empty()) ++blocked_;
+  for (Frame& before : std::exchange(link.unhurried, {})) link.queue.push_back(std::move(before));
+  link.queue.push_back(std::move(frame));
   flush(peer);
+}
+
+void Exchange::put_off(PeerId peer, Frame frame) {
+  Link& link = peers_.at(peer);
+  if (link.unhurried.empty()) unhurried_.push_back(peer);
+  link.unhurried.push_back(std::move(frame));
+  if (unhurried_due_) return;
+  unhurried_due_ = reactor_.call_at(reactor_.now() + verdicts_wait, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) send_unhurried();
+  });
+}
+
+void Exchange::send_unhurried() {
+  unhurried_due_ = {};
+  for (const PeerId peer : std::exchange(unhurried_, {})) {
+    auto it = peers_.find(peer);
+    if (it == peers_.end() || it->second.unhurried.empty()) continue;
+    Frame last = std::move(it->second.unhurried.back());
+    it->second.unhurried.pop_back();
+    enqueue(peer, std::move(last));
+  }
 }
 
 void Exchange::flush(PeerId peer) {

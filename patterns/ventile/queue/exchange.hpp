@@ -44,7 +44,8 @@ struct ExchangeHandlers {
 };
 
 // Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order, for
-// each peer by itself, within the credit that the peer has given.
+// each peer by itself, within the credit that the peer has given. VERDICTS, for which no worker waits, wait for the
+// next message to the same peer, at most `verdicts_wait`: one system call at either end, and one thread woken, not two.
 //
 // With keys, and on any transport but inproc, every message is held against the key of its sender: see rights.hpp. Who
 // is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to. What is
@@ -79,11 +80,13 @@ public:
   std::uint64_t malformed_count() const { return socket_.malformed_count(); }
 
   static constexpr Duration sweep_interval = std::chrono::milliseconds{100};
+  static constexpr Duration verdicts_wait = std::chrono::milliseconds{1};
 
 private:
   struct Link {
     RoutingId routing_id;
-    std::deque<Frame> queue;  // What the transport had no room for, in order.
+    std::deque<Frame> queue;       // What the transport had no room for, in order.
+    std::vector<Frame> unhurried;  // Goes behind it, with what comes next.
     std::uint64_t sequence = 0;
     int descriptor = -1;
     bool lends = false;  // Large messages, in place of sending them: it is on this machine.
@@ -106,7 +109,9 @@ private:
   std::unordered_map<int, PeerId> by_descriptor_;
   std::uint64_t next_peer_ = 0;
   std::uint64_t transfers_ = 0;
-  std::size_t blocked_ = 0;                                                 // Peers with a queue.
+  std::size_t blocked_ = 0;        // Peers with a queue.
+  std::vector<PeerId> unhurried_;  // Peers for whom something waits for what comes next, or did.
+  TimerId unhurried_due_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // For timers that outlive this.
 
   PeerId peer_of(const RoutingId& routing_id, int descriptor);
@@ -120,6 +125,8 @@ private:
   void probe(PeerId peer);
   std::uint64_t send_some(PeerId peer, const Envelope& envelope, Tasks tasks, PayloadStore& store);
   void enqueue(PeerId peer, Frame frame);
+  void put_off(PeerId peer, Frame frame);
+  void send_unhurried();
   void flush(PeerId peer);
   void flush_all();
 };
