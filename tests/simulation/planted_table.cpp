@@ -43,7 +43,7 @@ constexpr PlantedFault faults[] = {
     {"a hand-back forgets its last range", Setting::fabric, 163},
     {"a lost connection resends nothing", Setting::fabric, 30},
     {"OPENED says what is not on the disk", Setting::fabric, 19},
-    {"results are not deduplicated", Setting::fabric, 9},
+    {"results are not deduplicated", Setting::fabric, 12},
     {"part of a fold is taken for all", Setting::fabric, 477},
     {"a proposal overrules a result", Setting::fabric, 35},
     {"results are acknowledged before the sync", Setting::fabric, 1},

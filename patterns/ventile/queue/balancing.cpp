@@ -9,9 +9,9 @@ namespace {
 
 constexpr Duration tail_interval = std::chrono::milliseconds{5};  // How often idle workers look for others' work;
 constexpr Duration tail_interval_each =
-    std::chrono::microseconds{5};  // among many, so often that looking at each of them takes a hundredth of the time.
+    std::chrono::microseconds{20};  // among many, so often that looking at each of them takes a hundredth of the time.
 constexpr Duration stuck_after =
-    std::chrono::milliseconds{20};  // A lease older than this may hold up what is queued behind it.
+    std::chrono::milliseconds{20};  // A lease older than this, and than nine of ten, may hold up what is behind it.
 constexpr Duration worth_moving = std::chrono::milliseconds{1};
 
 }  // namespace
@@ -28,14 +28,14 @@ void Dispatcher::balance(TimePoint now) {
     if (!job->sink_ready || job->closed || job->account.leased_count() == 0) continue;
     std::optional<std::vector<Peer*>> victims;  // Each is asked once, so they are looked for once.
     std::size_t next_victim = 0;
-    for (const auto& [key, idle] : std::vector(hungry_.begin(), hungry_.end())) {
+    for (const auto& [key, idle] : hungry_) {
       if (!job->serves(*idle) || job->account.held_by(idle->session) >= idle->slots) continue;
       balance_soon();
       if (!victims) victims = overloaded(*job);
       while (next_victim < victims->size() && !worth_relieving(*(*victims)[next_victim], *job, now)) ++next_victim;
       if (next_victim == victims->size()) {
         speculate(*job, *idle, now);
-        break;
+        break;  // hungry_ may have changed.
       }
       Peer* const victim = (*victims)[next_victim++];
       const std::vector<LeaseId> leases = job->account.leases_of(victim->session);
@@ -67,11 +67,13 @@ std::vector<Dispatcher::Peer*> Dispatcher::overloaded(const Job& job) const {
   return peers;
 }
 
-// What it has beyond its slots takes a while, or waits behind something that already does.
-bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) {
+// What it has beyond its slots takes a while, or waits behind something that already does. Where a sink has no room for
+// more, others idle because of that, and nothing is won by moving what runs in time.
+bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) const {
   const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
-  if (surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth_moving)) return true;
-  return now - job.account.oldest_of(worker.session)->granted >= stuck_after;
+  const bool takes_a_while = surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth_moving);
+  if (takes_a_while && sink_room(job) > 0) return true;
+  return now - job.account.oldest_of(worker.session)->granted >= std::max(stuck_after, job.late_batch);
 }
 
 // The oldest straggler gets a second copy at an idle worker; the first result wins.

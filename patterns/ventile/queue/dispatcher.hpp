@@ -522,7 +522,7 @@ private:
   void balance_soon();
   void balance(TimePoint now);
   std::vector<Peer*> overloaded(const Job& job) const;
-  static bool worth_relieving(const Peer& worker, const Job& job, TimePoint now);
+  bool worth_relieving(const Peer& worker, const Job& job, TimePoint now) const;
   void speculate(Job& job, Peer& idle, TimePoint now);
 
   // explaining.cpp: what people ask.

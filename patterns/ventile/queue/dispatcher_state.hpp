@@ -3,6 +3,7 @@
 // keeping.cpp and explaining.cpp.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -98,6 +99,8 @@ struct Dispatcher::Job {
   double result_bytes = 0;         // Of one task, averaged.
   TimePoint last_settled = TimePoint::min();
   Duration slowest_batch{0};
+  Duration late_batch{0};  // Nine of ten batches take less from lease to verdict: found in steps, up by an eighth for
+                           // each that takes longer, down by a ninth of that for each that does not.
   std::vector<Propose> proposals;    // Without a verdict, perhaps: for a sink that comes back.
   std::size_t proposals_limit = 64;  // When to look which of them have one.
 
@@ -149,6 +152,11 @@ struct Dispatcher::Job {
   bool cancelled = false;  // Nothing that waits is to run.
   bool ending = false;     // END is sent.
   bool closed = false;     // CLOSED has come, or the job has failed.
+
+  void note_batch(Duration taken) {
+    slowest_batch = std::max(slowest_batch, taken);
+    late_batch += taken > late_batch ? late_batch / 8 + std::chrono::milliseconds{1} : -late_batch / 72;
+  }
 
   // Whether the worker has the function, and if so, whether it may run a task again that had begun.
   std::optional<bool> repeatable_by(const Peer& worker) const {

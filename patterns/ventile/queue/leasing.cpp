@@ -9,6 +9,7 @@ namespace ventile {
 namespace {
 
 constexpr std::uint64_t batch_tasks_max = std::uint64_t{1} << 31;  // A worker counts the tasks of a batch in 32 bits.
+constexpr std::uint64_t crumb = 4;  // Not more than this part of a batch is left over: it goes with the batch.
 
 }  // namespace
 
@@ -79,7 +80,8 @@ std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Sha
 
 // How many it should get now, if there are so many. Towards the end everybody gets a share of what is left. Before it,
 // what waits is no measure of what is left: of a large input only so much is read as is needed for now, and a share of
-// that for each of a thousand slots would be a batch of which moving it is most of the cost.
+// that for each of a thousand slots would be a batch of which moving it is most of the cost; so would be what a block
+// of input leaves over.
 std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares& shares) const {
   const std::uint64_t wanted = appetite(worker, job, shares);
   const std::uint64_t share = job.account.backlog().count() / (2 * std::max<std::uint64_t>(slots_open_, 1)) + 1;
@@ -91,7 +93,11 @@ std::uint64_t Dispatcher::room(const Peer& worker, const Job& job, const Shares&
     credit = std::min(credit, all / 2 > held ? all / 2 - held : 0);
     if (held == 0) credit = std::max<std::uint64_t>(credit, std::min<std::uint64_t>(credit_left(worker), 1));
   }
-  return std::min({wanted, credit, std::max(share, job.granularity.least(job.ended)), sink_room(job), batch_tasks_max});
+  const std::uint64_t most = std::min({credit, sink_room(job), batch_tasks_max});
+  const std::uint64_t fair = std::min({wanted, most, std::max(share, job.granularity.least(job.ended))});
+  const std::uint64_t rest = job.account.backlog().count() - std::min(fair, job.account.backlog().count());
+  const bool is_crumb = !job.ended && rest <= fair / crumb;
+  return is_crumb ? std::min(fair + rest, most) : fair;
 }
 
 bool Dispatcher::others_wait(const Job& job) const {

@@ -245,7 +245,7 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, Peer* worker, Ti
   Lease* const lease = job.account.find(settlement.lease);
   const History history = lease != nullptr ? lease->history : History{};
   const SessionId holder = lease != nullptr ? lease->holder : SessionId{};
-  if (lease != nullptr) job.slowest_batch = std::max(job.slowest_batch, now - lease->granted);
+  if (lease != nullptr) job.note_batch(now - lease->granted);
   if (lease != nullptr && job.options.durable) job.granularity.observe_round_trip(now - lease->granted);
   if (settlement.verdict == Verdict::stored) {
     if (job.account.ledger().touches(range)) {

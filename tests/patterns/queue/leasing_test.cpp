@@ -216,6 +216,31 @@ TEST_F(Leasing, while_more_input_comes_a_batch_is_not_cut_to_a_share_of_what_wai
   crowd.all_tasks();
 }
 
+// What is left over would be a batch of its own, and cost as much to move as a whole one.
+TEST_F(Leasing, while_more_input_comes_a_batch_takes_crumbs_along) {
+  job_of(10'000);
+  Worker& alice = worker();
+  teach(alice, 10us, 10'000);
+  Worker& crowd = worker(1'000);
+  offer(150);
+  std::vector<Tasks> batches = alice.all_tasks();
+  for (const Tasks& more : crowd.all_tasks()) batches.push_back(more);
+  ASSERT_EQ(batches.size(), 1U);  // Of 125, and 25 more.
+  EXPECT_EQ(batches[0].range.count, 150U);
+}
+
+TEST_F(Leasing, crumbs_are_taken_along_within_credit) {
+  job_of(10'000);
+  Worker& alice = new_worker();
+  alice.credit.tasks = 10'130;
+  alice.hello();
+  teach(alice, 10us, 10'000);
+  Worker& crowd = worker(1'000);
+  offer(150);
+  EXPECT_LE(tasks_of(alice.all_tasks()), 130U);
+  crowd.all_tasks();
+}
+
 TEST_F(Leasing, a_batch_stays_within_its_limit_of_bytes) {
   start({.batch_bytes_max = 10'000});
   job_of(10'000, 1000);
@@ -504,6 +529,53 @@ TEST_F(Leasing, little_work_is_not_worth_moving) {
   worker(1);
   pass(10ms);
   EXPECT_FALSE(alice.has_mail());
+}
+
+// Of a thousand workers on two cores each is slow, and nothing is won by moving what has waited no longer than the
+// rest.
+TEST_F(Leasing, what_waits_as_long_as_usual_is_not_worth_moving) {
+  job_of(100);
+  Worker& alice = worker(1);
+  teach(alice, 10us, 100);
+  for (int i = 0; i < 60; ++i) {
+    offer(20);
+    const std::vector<Tasks> batches = alice.all_tasks();
+    pass(100ms);
+    for (const Tasks& batch : batches) complete(alice, batch, 10us);
+  }
+  offer(20);
+  alice.all_tasks();
+  worker(1);
+  pass(50ms);
+  EXPECT_FALSE(alice.has_mail());
+  pass(100ms);
+  EXPECT_TRUE(alice.next_is<Retract>());
+  alice.read_all();
+}
+
+// Others idle because of the sink then, and would idle with these tasks, too.
+TEST_F(Leasing, while_the_sink_has_no_room_what_runs_in_time_is_not_worth_moving) {
+  open_job();
+  Sink& sink = new_sink();
+  sink.credit.tasks = 62;
+  sink.hello().opens();
+  Worker& alice = worker(1);
+  for (int i = 0; i < 60; ++i) {
+    offer(1);
+    const Tasks batch = alice.tasks();
+    pass(1s);
+    complete(alice, batch, 1s);
+  }
+  offer(2);
+  ASSERT_EQ(tasks_of(alice.all_tasks()), 2U);
+  worker(1);
+  pass(500ms);
+  EXPECT_FALSE(alice.has_mail());
+  sink.credit.tasks = 70;
+  sink.says_stored({});
+  pass(100ms);
+  EXPECT_TRUE(alice.next_is<Retract>());
+  alice.read_all();
 }
 
 TEST_F(Leasing, what_was_given_back_was_not_tried) {
