@@ -6,7 +6,7 @@ namespace {
 
 constexpr PlantedFault faults[] = {
     {"an adopted task stays in the queue", Setting::fabric, 12},
-    {"a late result leaves its task in the queue", Setting::fabric, 10},
+    {"a late result leaves its task in the queue", Setting::fabric, 12},
     {"a late result leaves its task to be retried", Setting::fabric, 50},
     {"a copy's other holder is forgotten", Setting::fabric, 23},
     {"what is lost is tried again", Setting::fabric, 50},

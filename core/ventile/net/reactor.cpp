@@ -226,10 +226,10 @@ void Reactor::call_timers() {
 }
 
 void Reactor::call_source(Source& source) {
-  TimePoint second;  // When that message was read: most bursts have none.
+  TimePoint since;  // The second message, which most bursts have not.
   for (int calls = 0; calls < burst_max && source.events.readable && !source.removed; ++calls) {
-    if (calls == 1) second = Clock::now();
-    if (calls > 1 && Clock::now() - second >= burst_time) break;
+    if (calls == 1) since = Clock::now();
+    if (calls > 1 && Clock::now() - since >= burst_time) break;
     if (source.on_readable() == Reading::more) continue;
     source.events.readable = source.socket->used();  // It may have been used again, and then wait() will ask.
     break;

@@ -57,10 +57,10 @@ public:
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  // Calls on_readable while there is, or may be, something to read, at most `burst_max` times in a row and no more once
-  // that has taken `burst_time`, before others get their turn and this one ends: who waits for what comes of the first
-  // message need not wait for the last. The socket must be removed before it is destroyed, unless the reactor is
-  // destroyed or never runs again.
+  // Calls on_readable while there is, or may be, something to read, at most `burst_max` times in a row, and no more
+  // once what follows the first has taken `burst_time`, before others get their turn and this one ends: who waits for
+  // what comes of the first message need not wait for the last. The socket must be removed before it is destroyed,
+  // unless the reactor is destroyed or never runs again.
   void add(Socket& socket, OnReadable on_readable, Function on_writable = {});
   void remove(Socket& socket);
 

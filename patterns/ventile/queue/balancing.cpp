@@ -12,7 +12,9 @@ constexpr Duration tail_interval_each =
     std::chrono::microseconds{20};  // among many, so often that looking at each of them takes a hundredth of the time.
 constexpr Duration stuck_after =
     std::chrono::milliseconds{20};  // A lease older than this, and than nine of ten, may hold up what is behind it.
+constexpr Duration stuck_in_any_case = std::chrono::seconds{1};
 constexpr Duration worth_moving = std::chrono::milliseconds{1};
+constexpr Duration worth_moving_without_room = std::chrono::milliseconds{100};
 
 }  // namespace
 
@@ -68,12 +70,14 @@ std::vector<Dispatcher::Peer*> Dispatcher::overloaded(const Job& job) const {
 }
 
 // What it has beyond its slots takes a while, or waits behind something that already does. Where a sink has no room for
-// more, others idle because of that, and nothing is won by moving what runs in time.
+// more, others idle because of that, and little is won by moving what would soon run. While more input comes, what
+// waits no longer than most is not stuck.
 bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) const {
   const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
-  const bool takes_a_while = surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth_moving);
-  if (takes_a_while && sink_room(job) > 0) return true;
-  return now - job.account.oldest_of(worker.session)->granted >= std::max(stuck_after, job.late_batch);
+  const Duration worth = sink_room(job) > 0 ? worth_moving : worth_moving_without_room;
+  if (surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth)) return true;
+  const Duration late = job.ended ? stuck_after : std::clamp(job.late_batch, stuck_after, stuck_in_any_case);
+  return now - job.account.oldest_of(worker.session)->granted >= late;
 }
 
 // The oldest straggler gets a second copy at an idle worker; the first result wins.

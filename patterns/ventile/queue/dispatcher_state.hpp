@@ -99,8 +99,8 @@ struct Dispatcher::Job {
   double result_bytes = 0;         // Of one task, averaged.
   TimePoint last_settled = TimePoint::min();
   Duration slowest_batch{0};
-  Duration late_batch{0};  // Nine of ten batches take less from lease to verdict: found in steps, up by an eighth for
-                           // each that takes longer, down by a ninth of that for each that does not.
+  Duration late_batch{0};  // Nine of ten verdicts come sooner after the lease: found in steps, up by an eighth for each
+                           // that does not, down by a ninth of that for each that does.
   std::vector<Propose> proposals;    // Without a verdict, perhaps: for a sink that comes back.
   std::size_t proposals_limit = 64;  // When to look which of them have one.
 
@@ -153,6 +153,11 @@ struct Dispatcher::Job {
   bool ending = false;     // END is sent.
   bool closed = false;     // CLOSED has come, or the job has failed.
 
+  // What was learned of its durations is forgotten: it has a sink anew, and may have been held up for hours.
+  void learn_anew(const GranularityOptions& sizes) {
+    granularity = Granularity{sizes, !fold.empty()};
+    slowest_batch = late_batch = Duration{0};
+  }
   void note_batch(Duration taken) {
     slowest_batch = std::max(slowest_batch, taken);
     late_batch += taken > late_batch ? late_batch / 8 + std::chrono::milliseconds{1} : -late_batch / 72;

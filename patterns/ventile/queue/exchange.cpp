@@ -268,7 +268,8 @@ void Exchange::enqueue(PeerId peer, Frame frame) {
   if (it == peers_.end()) return;
   Link& link = it->second;
   if (link.queue.empty()) ++blocked_;
-  for (Frame& before : std::exchange(link.unhurried, {})) link.queue.push_back(std::move(before));
+  for (Frame& before : link.unhurried) link.queue.push_back(std::move(before));
+  link.unhurried.clear();
   link.queue.push_back(std::move(frame));
   flush(peer);
 }
@@ -278,8 +279,12 @@ void Exchange::put_off(PeerId peer, Frame frame) {
   if (link.unhurried.empty()) unhurried_.push_back(peer);
   link.unhurried.push_back(std::move(frame));
   if (unhurried_due_) return;
+  // Behind the end of that turn, at which what goes with it is sent.
   unhurried_due_ = reactor_.call_at(reactor_.now() + verdicts_wait, [this, alive = std::weak_ptr(alive_)] {
-    if (!alive.expired()) send_unhurried();
+    if (alive.expired()) return;
+    reactor_.post([this, alive] {
+      if (!alive.expired()) send_unhurried();
+    });
   });
 }
 

@@ -44,8 +44,9 @@ struct ExchangeHandlers {
 };
 
 // Lives on its reactor's thread. Sending never blocks: what the transport has no room for waits here, in order, for
-// each peer by itself, within the credit that the peer has given. VERDICTS, for which no worker waits, wait for the
-// next message to the same peer, at most `verdicts_wait`: one system call at either end, and one thread woken, not two.
+// each peer by itself, within the credit that the peer has given. VERDICTS, for which a worker waits only when it
+// has used up its credit, wait for the next message to the same peer, until the turn ends in which `verdicts_wait` is
+// over: one system call at either end, and one thread woken, not two.
 //
 // With keys, and on any transport but inproc, every message is held against the key of its sender: see rights.hpp. Who
 // is taken off the list is forgotten within `sweep_interval`, and from then on neither heard nor spoken to. What is

@@ -18,7 +18,7 @@ struct GranularityOptions {
   // A batch has at most this many times the tasks of a known one. It is more than least_part: else whoever gets the
   // least part of a batch, because many wait, never shows that he can do more than that.
   std::uint64_t growth_max = 16;
-  std::uint64_t tasks_max = UINT64_MAX;  // Of a batch, however short they are.
+  std::uint64_t tasks_max = UINT64_MAX;  // Of a batch, however short they are; with crumbs a quarter more.
   // Where many wait, everybody gets a share of what there is, but no less than this part of a batch, for moving less
   // would be most of its cost: a millisecond of work while more input comes, and little more than the move itself when
   // everybody waits for the last.

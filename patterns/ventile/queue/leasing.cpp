@@ -324,10 +324,12 @@ void Dispatcher::on_tick(TimePoint now) {
   for (const auto& [id, job] : jobs_) woken = job->account.wake_delayed(now) > 0 || woken;
   if (woken) feed_hungry(now);
   if (now >= next_liveness_) {
+    // Whoever was held up has not yet heard all that was said meanwhile, and judges nobody by it.
+    const bool was_held_up = now > next_liveness_ + options_.heartbeat && next_liveness_ != TimePoint::min();
     std::vector<std::pair<Peer*, Duration>> dead;
     for (const auto& [id, peer] : peers_) {
       if (is_local(id)) continue;
-      if (now - peer->heard > silence_max(*peer)) {
+      if (!was_held_up && now - peer->heard > silence_max(*peer)) {
         dead.emplace_back(peer.get(), now - peer->heard);
       } else if (now - peer->spoken >= peer->heartbeat - peer->heartbeat / 8) {
         say_heartbeat(*peer, now);
@@ -340,7 +342,7 @@ void Dispatcher::on_tick(TimePoint now) {
                   true, now);
     for (const auto& [id, job] : jobs_) {
       if (job->closed) continue;
-      expire_leases(*job, now);
+      if (!was_held_up) expire_leases(*job, now);
       if (job->sink_ready) give_up_lost(*job, now);
       give_sink(*job, now);
     }

@@ -132,7 +132,7 @@ public:
   void on_part(TimePoint now) { liveness_.on_heard(now); }  // A piece of a message: the dispatcher lives.
   void on_disconnected(TimePoint now);
   // A message that was lent to this worker cannot be read: it is lost, and what follows shall not be lent. Only once;
-  // then notes are to be refused.
+  // notes that come later are passed over.
   void on_unreadable(const Error& error, TimePoint now);
   bool borrows() const { return bool{options_.machine}; }
   void on_malformed(const Error& error, std::optional<std::uint16_t> version, TimePoint now);

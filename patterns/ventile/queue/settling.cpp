@@ -60,7 +60,7 @@ void Dispatcher::on_opened(Peer& sink, Job& job, const Opened& opened, TimePoint
     return close_job(job, now);
   }
   if (!job.kept) job.fold = opened.fold;  // The keeper combines nothing.
-  job.granularity = Granularity{options_.granularity, !job.fold.empty()};
+  job.learn_anew(options_.granularity);
   (void)attach(sink, job, opened.have, opened.exceptions, opened.credit, now);
 }
 

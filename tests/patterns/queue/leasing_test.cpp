@@ -304,6 +304,21 @@ TEST_F(Leasing, what_a_silent_worker_had_is_leased_elsewhere) {
   EXPECT_EQ(dispatcher->counters(job).requeued_tasks, 1U);
 }
 
+// What was said meanwhile waits to be read.
+TEST_F(Leasing, a_dispatcher_that_was_held_up_judges_nobody_by_that) {
+  job_of(1);
+  Worker& alice = worker();
+  alice.tasks();
+  pass(1ms);
+  alice.fall_silent();
+  now += 10s;
+  pass(0ms);
+  EXPECT_EQ(dispatcher->worker_count(), 1U);
+  EXPECT_EQ(dispatcher->counters(job).requeued_tasks, 0U);
+  pass(1s);
+  EXPECT_EQ(dispatcher->worker_count(), 0U);
+}
+
 TEST_F(Leasing, what_an_unreachable_worker_had_is_leased_elsewhere_at_once) {
   job_of(1);
   Worker& alice = worker();
@@ -553,26 +568,42 @@ TEST_F(Leasing, what_waits_as_long_as_usual_is_not_worth_moving) {
   alice.read_all();
 }
 
-// Others idle because of the sink then, and would idle with these tasks, too.
-TEST_F(Leasing, while_the_sink_has_no_room_what_runs_in_time_is_not_worth_moving) {
-  open_job();
-  Sink& sink = new_sink();
-  sink.credit.tasks = 62;
-  sink.hello().opens();
-  Worker& alice = worker(1);
-  for (int i = 0; i < 60; ++i) {
-    offer(1);
-    const Tasks batch = alice.tasks();
-    pass(1s);
-    complete(alice, batch, 1s);
+class LeasingWithoutRoom : public Leasing {
+protected:
+  // The sink has room for what alice has, and no more.
+  Worker& alice_with_two(Duration each) {
+    open_job();
+    Sink& sink = new_sink();
+    sink.credit.tasks = 62;
+    sink.hello().opens();
+    Worker& alice = worker(1);
+    for (int i = 0; i < 60; ++i) {
+      offer(1);
+      const Tasks batch = alice.tasks();
+      pass(1s);
+      complete(alice, batch, each);
+    }
+    offer(2);
+    EXPECT_EQ(tasks_of(alice.all_tasks()), 2U);
+    worker(1);
+    return alice;
   }
-  offer(2);
-  ASSERT_EQ(tasks_of(alice.all_tasks()), 2U);
-  worker(1);
+};
+
+// Others idle because of the sink then.
+TEST_F(LeasingWithoutRoom, what_would_soon_run_is_not_worth_moving) {
+  Worker& alice = alice_with_two(20ms);
   pass(500ms);
   EXPECT_FALSE(alice.has_mail());
-  sink.credit.tasks = 70;
-  sink.says_stored({});
+  sink().credit.tasks = 70;
+  sink().says_stored({});
+  pass(100ms);
+  EXPECT_TRUE(alice.next_is<Retract>());
+  alice.read_all();
+}
+
+TEST_F(LeasingWithoutRoom, what_waits_behind_a_long_task_is_moved) {
+  Worker& alice = alice_with_two(10s);
   pass(100ms);
   EXPECT_TRUE(alice.next_is<Retract>());
   alice.read_all();
