@@ -76,7 +76,8 @@ bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint n
   const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
   const Duration worth = sink_room(job) > 0 ? worth_moving : worth_moving_without_room;
   if (surplus * job.granularity.seconds_per_task() / worker.slots >= to_seconds(worth)) return true;
-  const Duration late = job.ended ? stuck_after : std::clamp(job.late_batch, stuck_after, stuck_in_any_case);
+  const bool is_tail = job.ended && job.account.backlog().empty();
+  const Duration late = is_tail ? stuck_after : std::clamp(job.late_batch, stuck_after, stuck_in_any_case);
   return now - job.account.oldest_of(worker.session)->granted >= late;
 }
 

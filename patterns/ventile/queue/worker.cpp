@@ -123,7 +123,9 @@ public:
   }
 
 private:
-  static constexpr std::size_t section_bytes_max = std::size_t{512} << 10;       // Results gathered in one message.
+  // Results gathered in one message: those of a whole batch of 512 KiB, if they are no larger than its payloads, and
+  // their table.
+  static constexpr std::size_t section_bytes_max = std::size_t{768} << 10;
   static constexpr std::size_t result_bytes_max = message_bytes_default - 4096;  // A larger one fails its task.
 
   struct SinkLink {
