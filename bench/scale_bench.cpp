@@ -53,11 +53,15 @@ void apply(benchmark::internal::Benchmark* benchmark) {
   benchmark->Arg(100)->Arg(1'000)->Iterations(rounds)->UseManualTime()->Unit(benchmark::kMillisecond);
 }
 
-// Batches of one size, whatever the number of workers: those that two of them get.
+// Batches of one size, whatever the number of workers. Two of them get 16,000 echoes at once, 500,000 indices and
+// 5,000,000 folded ones; those of smaller batches cost a thousand more than two.
 BENCHMARK_CAPTURE(many_workers, index_in_equal_batches,
                   FabricJob{.function = "index", .tasks = 500'000'000, .batch = 180'000})
     ->Apply(apply);
 BENCHMARK_CAPTURE(many_workers, echo_in_equal_batches,
+                  FabricJob{.function = "echo", .tasks = 200'000'000, .batch = 16'000})
+    ->Apply(apply);
+BENCHMARK_CAPTURE(many_workers, echo_in_small_batches,
                   FabricJob{.function = "echo", .tasks = 100'000'000, .batch = 4'000})
     ->Apply(apply);
 BENCHMARK_CAPTURE(many_workers, fold_in_equal_batches,
