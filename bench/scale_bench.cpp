@@ -54,7 +54,7 @@ void apply(benchmark::internal::Benchmark* benchmark) {
 }
 
 // Batches of one size, whatever the number of workers. Two of them get 16,000 echoes at once, 500,000 indices and
-// 5,000,000 folded ones; those of smaller batches cost a thousand more than two.
+// 5,000,000 folded ones; smaller batches cost a thousand workers more than two.
 BENCHMARK_CAPTURE(many_workers, index_in_equal_batches,
                   FabricJob{.function = "index", .tasks = 500'000'000, .batch = 180'000})
     ->Apply(apply);

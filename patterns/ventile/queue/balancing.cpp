@@ -70,8 +70,8 @@ std::vector<Dispatcher::Peer*> Dispatcher::overloaded(const Job& job) const {
 }
 
 // What it has beyond its slots takes a while, or waits behind something that already does. Where a sink has no room for
-// more, others idle because of that, and little is won by moving what would soon run. While more input comes, what
-// waits no longer than most is not stuck.
+// more, others idle because of that, and little is won by moving what would soon run. While there is more to lease or
+// to read, what waits no longer than most is not stuck.
 bool Dispatcher::worth_relieving(const Peer& worker, const Job& job, TimePoint now) const {
   const double surplus = static_cast<double>(job.account.held_by(worker.session) - worker.slots);
   const Duration worth = sink_room(job) > 0 ? worth_moving : worth_moving_without_room;
