@@ -188,6 +188,7 @@ void Exchange::forget(PeerId peer) {
   auto it = peers_.find(peer);
   if (it == peers_.end()) return;
   if (!it->second.queue.empty()) --blocked_;
+  if (!it->second.unhurried.empty()) one_unhurried_less();
   ids_.erase(it->second.routing_id);
   std::erase_if(by_descriptor_, [&](const auto& entry) { return entry.second == peer; });
   peers_.erase(it);
@@ -268,15 +269,21 @@ void Exchange::enqueue(PeerId peer, Frame frame) {
   if (it == peers_.end()) return;
   Link& link = it->second;
   if (link.queue.empty()) ++blocked_;
-  for (Frame& before : link.unhurried) link.queue.push_back(std::move(before));
-  link.unhurried.clear();
+  if (!link.unhurried.empty()) {
+    for (Frame& before : link.unhurried) link.queue.push_back(std::move(before));
+    link.unhurried.clear();
+    one_unhurried_less();
+  }
   link.queue.push_back(std::move(frame));
   flush(peer);
 }
 
 void Exchange::put_off(PeerId peer, Frame frame) {
   Link& link = peers_.at(peer);
-  if (link.unhurried.empty()) unhurried_.push_back(peer);
+  if (link.unhurried.empty()) {
+    unhurried_.push_back(peer);
+    ++unhurried_count_;
+  }
   link.unhurried.push_back(std::move(frame));
   if (unhurried_due_) return;
   // Behind the end of that turn, at which what goes with it is sent.
@@ -288,6 +295,13 @@ void Exchange::put_off(PeerId peer, Frame frame) {
   });
 }
 
+// A reactor that has nothing to send need not wake up for it.
+void Exchange::one_unhurried_less() {
+  if (--unhurried_count_ > 0) return;
+  unhurried_.clear();
+  reactor_.cancel(std::exchange(unhurried_due_, {}));
+}
+
 void Exchange::send_unhurried() {
   unhurried_due_ = {};
   for (const PeerId peer : std::exchange(unhurried_, {})) {
@@ -295,6 +309,7 @@ void Exchange::send_unhurried() {
     if (it == peers_.end() || it->second.unhurried.empty()) continue;
     Frame last = std::move(it->second.unhurried.back());
     it->second.unhurried.pop_back();
+    if (it->second.unhurried.empty()) one_unhurried_less();
     enqueue(peer, std::move(last));
   }
 }

@@ -110,8 +110,9 @@ private:
   std::unordered_map<int, PeerId> by_descriptor_;
   std::uint64_t next_peer_ = 0;
   std::uint64_t transfers_ = 0;
-  std::size_t blocked_ = 0;        // Peers with a queue.
-  std::vector<PeerId> unhurried_;  // Peers for whom something waits for what comes next, or did.
+  std::size_t blocked_ = 0;          // Peers with a queue.
+  std::vector<PeerId> unhurried_;    // Peers for whom something waits for what comes next, or did.
+  std::size_t unhurried_count_ = 0;  // For how many it still does.
   TimerId unhurried_due_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // For timers that outlive this.
 
@@ -127,6 +128,7 @@ private:
   std::uint64_t send_some(PeerId peer, const Envelope& envelope, Tasks tasks, PayloadStore& store);
   void enqueue(PeerId peer, Frame frame);
   void put_off(PeerId peer, Frame frame);
+  void one_unhurried_less();
   void send_unhurried();
   void flush(PeerId peer);
   void flush_all();
