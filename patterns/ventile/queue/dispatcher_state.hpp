@@ -153,7 +153,7 @@ struct Dispatcher::Job {
   bool ending = false;     // END is sent.
   bool closed = false;     // CLOSED has come, or the job has failed.
 
-  // What was learned of its durations is forgotten: it has a sink anew, and may have been held up for hours.
+  // What was learned of its durations is forgotten: it has a sink, perhaps anew and after hours.
   void learn_anew(const GranularityOptions& sizes) {
     granularity = Granularity{sizes, !fold.empty()};
     slowest_batch = late_batch = Duration{0};

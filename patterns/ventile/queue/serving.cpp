@@ -121,7 +121,7 @@ Dispatcher::Job& Dispatcher::add_client_job(const ClientJob& made) {
   job.input = submit.source;
   job.keep = std::chrono::nanoseconds{submit.keep_nanoseconds};
   job.fold = submit.fold;
-  job.granularity = Granularity{options_.granularity, !job.fold.empty()};
+  job.learn_anew(options_.granularity);
   return job;
 }
 

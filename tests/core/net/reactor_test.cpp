@@ -305,7 +305,7 @@ TEST_F(ReactorTest, a_busy_socket_lets_another_have_its_turn) {
   EXPECT_LE(seen_after, static_cast<std::size_t>(Reactor::burst_max));
 }
 
-// A sink that took two hundred milliseconds for what had come said only then that it had any of it.
+// A sink said that it had a result only when it had read all that had come, however long each took.
 TEST_F(ReactorTest, a_socket_of_which_each_message_takes_long_lets_the_turn_end) {
   PullSocket busy(context);
   PushSocket to_busy(context);

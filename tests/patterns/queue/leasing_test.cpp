@@ -237,7 +237,7 @@ TEST_F(Leasing, crumbs_are_taken_along_within_credit) {
   teach(alice, 10us, 10'000);
   Worker& crowd = worker(1'000);
   offer(150);
-  EXPECT_LE(tasks_of(alice.all_tasks()), 130U);
+  EXPECT_EQ(tasks_of(alice.all_tasks()), 130U);
   crowd.all_tasks();
 }
 
