@@ -116,8 +116,10 @@ void Broker::on_turn_end() {
 }
 
 void Broker::carry_out(const PayloadView* payloads) {
-  for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
+  Actions actions = std::exchange(spent_actions_, {});
+  while (dispatcher_.take_actions(actions))
     for (const Action& action : actions) std::visit([&](const auto& a) { act(a, payloads); }, action);
+  spent_actions_ = std::move(actions);
   maybe_write_snapshot();
   if (tick_) schedule();
 }

@@ -69,6 +69,7 @@ private:
   Log log_;
   IncarnationId incarnation_;
   Dispatcher dispatcher_;
+  Actions spent_actions_;  // Empty, for their memory.
   Exchange exchange_;
   ClientJobs jobs_;
   std::unique_ptr<Keeper> keeper_;

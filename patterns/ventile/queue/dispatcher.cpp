@@ -8,6 +8,11 @@
 #include <ventile/queue/dispatcher_state.hpp>
 
 namespace ventile {
+namespace {
+
+constexpr std::size_t actions_kept_max = 4'096;  // Memory for more is given back.
+
+}  // namespace
 
 Dispatcher::Dispatcher(IncarnationId incarnation, DispatcherOptions options)
     : incarnation_(incarnation), options_(std::move(options)), quota_(options_.key_limits) {}
@@ -16,6 +21,14 @@ Dispatcher::~Dispatcher() = default;
 Actions Dispatcher::take_actions() {
   forget_jobs();
   return std::exchange(actions_, {});
+}
+
+bool Dispatcher::take_actions(Actions& done) {
+  forget_jobs();
+  done.clear();
+  if (done.capacity() > actions_kept_max) done = {};
+  std::swap(done, actions_);
+  return !done.empty();
 }
 
 void Dispatcher::send(const Peer& peer, JobId job, Message message) {

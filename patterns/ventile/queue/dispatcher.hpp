@@ -247,7 +247,7 @@ struct Persist {
   std::uint64_t token = 0;  // Grows.
   JobId job;
   JobRecord record;
-  std::optional<ClientJob> opened;  // What, if that is the record.
+  std::shared_ptr<const ClientJob> opened;  // What, if that is the record.
 };
 // The sink of a resumed job is here, and has outcomes for so many of its tasks.
 struct JobResumed {
@@ -313,8 +313,11 @@ public:
   // The keeper has so many bytes of results of a client's job. Full: no worker is given more of it.
   void on_kept(JobId job, std::uint64_t bytes, bool full, TimePoint now);
 
-  // What to do, in order. Call after any of the above.
+  // What to do, in order. Call after any of the above, until there is nothing.
   Actions take_actions();
+  // The same in the memory of `done`, which are carried out: a turn of a sink that stores for hundreds of workers asks
+  // for thousands. False: there is nothing.
+  bool take_actions(Actions& done);
 
   // --- What is known ---
 

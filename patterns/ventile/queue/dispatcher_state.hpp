@@ -44,6 +44,7 @@ struct Dispatcher::Peer {
   bool nothing_to_retract = false;               // Since its last lease.
   std::uint32_t retracts_open = 0;               // RETRACTs without an answer.
   std::size_t leases_kept = 0;                   // That it had when it came, and may keep.
+  std::size_t verdicts_at = 0;                   // Where those for it are, of the message that is being dealt with.
   std::shared_ptr<const FunctionSet> functions;  // None of a sink or client.
   LittleMap<JobId, IncarnationId> opened;        // Jobs it knows, and the sink it was routed to.
   std::vector<HeldRange> undecided;              // What it held when it came, of jobs that have no sink yet.

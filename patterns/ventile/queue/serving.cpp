@@ -81,7 +81,7 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
     if (options_.durable) {
       persist(fresh, JobRecord::Kind::opened, {});
       fresh.answer_token = planted("a client is told of a job that the disk does not know") ? 0 : next_token_;
-      std::get<Persist>(actions_.back()).opened = std::move(made);
+      std::get<Persist>(actions_.back()).opened = std::make_shared<ClientJob>(std::move(made));
     }
     it = jobs_.find(id);
   }

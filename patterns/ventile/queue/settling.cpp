@@ -189,7 +189,7 @@ void Dispatcher::fetch_ahead(const Job& job, const std::vector<Settlement>& sett
 void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint now) {
   job.credit = {std::max(job.credit.tasks, stored.credit.tasks), std::max(job.credit.bytes, stored.credit.bytes),
                 std::max(job.credit.number_limit, stored.credit.number_limit)};
-  std::map<IncarnationId, std::pair<const Peer*, Verdicts>> verdicts;  // In an order that is the same every time.
+  std::vector<std::pair<Peer*, Verdicts>> verdicts;  // Of each worker, as they come up.
   const std::vector<Settlement>& settlements = stored.settlements;
   for (std::size_t i = 0; i < settlements.size(); ++i) {
     fetch_ahead(job, settlements, i);
@@ -203,11 +203,13 @@ void Dispatcher::on_stored(Peer& sink, Job& job, const Stored& stored, TimePoint
     const bool lost = planted("verdicts are lost") ||
                       (planted("verdicts of duplicates are lost") && settlement.verdict == Verdict::duplicate);
     if (worker == nullptr || lost) continue;
-    auto& [to, message] = verdicts[settlement.worker];
-    to = worker;
-    message.verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
+    if (worker->verdicts_at >= verdicts.size() || verdicts[worker->verdicts_at].first != worker) {
+      worker->verdicts_at = verdicts.size();
+      verdicts.push_back({worker, {}});
+    }
+    verdicts[worker->verdicts_at].second.verdicts.push_back({settlement.lease, settlement.range, settlement.verdict});
   }
-  for (auto& [incarnation, verdict] : verdicts) send(*verdict.first, job.id, std::move(verdict.second));
+  for (auto& [worker, message] : verdicts) send(*worker, job.id, std::move(message));
   if (job.owner) give_room(job, false);
   maybe_end(job);
   feed_hungry(now);

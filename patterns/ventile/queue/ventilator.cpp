@@ -115,6 +115,7 @@ private:
   JobId job_;
   Reactor reactor_;
   Dispatcher dispatcher_;
+  Actions spent_actions_;  // Empty, for their memory.
   Feed feed_;
   PayloadStore store_;
   Exchange exchange_;
@@ -432,8 +433,10 @@ private:
   // --- What Dispatcher wants ---
 
   void carry_out() {
-    for (Actions actions = dispatcher_.take_actions(); !actions.empty(); actions = dispatcher_.take_actions())
+    Actions actions = std::exchange(spent_actions_, {});
+    while (dispatcher_.take_actions(actions))
       for (Action& action : actions) std::visit([this](auto& a) { act(a); }, action);
+    spent_actions_ = std::move(actions);
     if (over_) return finish();  // Once.
     if (journaled_ > snapshot_after) write_snapshot();
     take_blocks();

@@ -40,7 +40,8 @@ public:
   ClientJobs jobs;                         // NOLINT(readability-identifier-naming)
 
   void open(JobId id, bool index = false) {
-    write({.job = id, .record = {JobRecord::Kind::opened, {}}, .opened = job_of(id, index)});
+    write(
+        {.job = id, .record = {JobRecord::Kind::opened, {}}, .opened = std::make_shared<ClientJob>(job_of(id, index))});
   }
   // Tasks with a text each; or without any, if there are none.
   void offer(JobId id, Range range, const std::vector<std::string>& texts) {

@@ -616,6 +616,41 @@ TEST_F(DispatcherTest, who_speaks_in_the_turn_in_which_it_was_to_be_forgotten_is
   EXPECT_TRUE(forgotten);
 }
 
+// A sink's turn with many workers asks for thousands of actions, whose memory was had from the kernel anew each time.
+TEST_F(DispatcherTest, actions_are_taken_in_the_memory_of_those_that_are_carried_out) {
+  const auto ask = [&] { dispatcher->on_message(PeerId{4711}, {{{}, {5}, {}, 1}, Heartbeat{}}, now); };
+  Actions first;
+  ask();
+  ASSERT_TRUE(dispatcher->take_actions(first));
+  const Action* const memory = first.data();
+  EXPECT_FALSE(dispatcher->take_actions(first));
+  EXPECT_TRUE(first.empty());
+  ask();
+  Actions second;
+  ASSERT_TRUE(dispatcher->take_actions(second));
+  EXPECT_EQ(second.data(), memory);
+}
+
+TEST_F(DispatcherTest, each_worker_is_told_at_once_of_all_its_batches_that_a_sink_has_stored_at_once) {
+  job_of(0);
+  Worker& alice = worker(4);
+  Worker& bob = worker(4);
+  offer(3);
+  std::vector<Tasks> of_alice = alice.all_tasks();
+  std::vector<Tasks> of_bob = bob.all_tasks();
+  ASSERT_EQ(of_alice.size() + of_bob.size(), 3U);
+  const bool alice_has_two = of_alice.size() == 2;
+  Worker& busier = alice_has_two ? alice : bob;
+  Worker& other = alice_has_two ? bob : alice;
+  const std::vector<Tasks> two = alice_has_two ? of_alice : of_bob;
+  const std::vector<Tasks> one = alice_has_two ? of_bob : of_alice;
+  sink().says_stored({settlement(busier, two[0]), settlement(other, one[0]), settlement(busier, two[1])});
+  EXPECT_EQ(busier.next<Verdicts>().verdicts.size(), 2U);
+  EXPECT_EQ(other.next<Verdicts>().verdicts.size(), 1U);
+  EXPECT_FALSE(busier.has_mail());
+  EXPECT_FALSE(other.has_mail());
+}
+
 TEST_F(DispatcherTest, who_has_a_session_seeks_no_stream) {
   Worker& seeker = worker();
   seeker.say(Seek{});
