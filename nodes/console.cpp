@@ -72,6 +72,10 @@ std::string without_controls(std::string_view text) {
   return clean;
 }
 
+std::string line_of(std::string_view program, Level level, std::string_view message) {
+  return fmt::format("{}: {}{}", program, prefix_of(level), without_controls(message));
+}
+
 std::string error_json(ExitCode code, std::string_view message, std::string_view hint) {
   const nlohmann::ordered_json document{{"error", {{"code", to_string(code)}, {"message", message}, {"hint", hint}}}};
   return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -94,6 +98,11 @@ public:
     write_all(descriptor_, std::string{erase_line} + bar_);
   }
 
+  bool is_last_error(std::string_view line) {
+    const std::lock_guard lock{mutex_};
+    return last_error_ == line;
+  }
+
 protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t formatted;
@@ -101,6 +110,7 @@ protected:
     const std::string_view color = color_ ? color_of(message.level) : std::string_view{};
     const std::string_view erase = bar_.empty() ? std::string_view{} : erase_line;
     const std::string_view line{formatted.data(), formatted.size()};
+    if (message.level == spdlog::level::err) last_error_ = line;
     write_all(descriptor_, fmt::format("{}{}{}{}\n{}", erase, color, line, color.empty() ? "" : "\x1b[0m", bar_));
   }
   void flush_() override {}
@@ -110,6 +120,7 @@ private:
   bool terminal_;
   bool color_;
   std::string bar_;
+  std::string last_error_;
 };
 
 ConsoleOptions console_options(std::string program, bool quiet, bool verbose, bool json) {
@@ -133,7 +144,7 @@ Log Console::make_log() const {
   logger->set_level(to_spdlog(options_.level));
   return Log{[logger, program = options_.program](Level level, std::string_view line) {
     if (!logger->should_log(to_spdlog(level))) return;
-    logger->log(to_spdlog(level), "{}: {}{}", program, prefix_of(level), without_controls(line));
+    logger->log(to_spdlog(level), "{}", line_of(program, level, line));
   }};
 }
 
@@ -143,7 +154,7 @@ void Console::error(ExitCode code, std::string_view message, std::string_view hi
     write_all(options_.descriptor, error_json(code, message, hint) + '\n');
     return;
   }
-  write(Level::error, message);
+  if (!screen_->is_last_error(line_of(options_.program, Level::error, message))) write(Level::error, message);
   if (!hint.empty()) write_all(options_.descriptor, fmt::format("{}\n", hint));
 }
 

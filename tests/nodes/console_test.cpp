@@ -76,6 +76,24 @@ TEST_F(ConsoleTest, color_is_used_only_if_asked_for) {
   EXPECT_EQ(written(), "\x1b[31mventile-worker: gone\x1b[0m\n");
 }
 
+// A sink whose disk was full said so when it happened, and the same line when it ended.
+TEST_F(ConsoleTest, last_words_that_are_the_last_error_are_not_said_twice) {
+  Console console{options()};
+  console.log().error("cannot write x");
+  console.log().info("leaving");
+  console.error(ExitCode::task_failed, "cannot write x", "free some room");
+  EXPECT_EQ(written(), "ventile-worker: cannot write x\nventile-worker: leaving\nfree some room\n");
+}
+
+TEST_F(ConsoleTest, last_words_that_are_an_earlier_error_are_said_again) {
+  Console console{options()};
+  console.log().error("cannot write x");
+  console.log().error("cannot write y");
+  console.error(ExitCode::task_failed, "cannot write x");
+  EXPECT_EQ(written(),
+            "ventile-worker: cannot write x\nventile-worker: cannot write y\nventile-worker: cannot write x\n");
+}
+
 TEST_F(ConsoleTest, an_error_is_followed_by_its_hint) {
   Console console{options()};
   console.error(ExitCode::usage, "unknown option", "Try this.\nOr that.");
