@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -133,7 +134,7 @@ public:
   std::optional<lending::Loan> lend(Frame& frame) {
     const Bytes bytes = frame.bytes();
     const SharedArena& arena = SharedArena::of_process();
-    if (bytes.size() < SharedArena::smallest || !arena.owns(bytes.data())) return std::nullopt;
+    if (!arena.owns(bytes.data())) return std::nullopt;
     const std::lock_guard lock(mutex_);
     if (register_ == nullptr) return std::nullopt;
     const TimePoint now = Clock::now();
@@ -208,6 +209,7 @@ private:
     const std::uint32_t state = state_of(word);
     if (now - lent.looked < lending::borrower_looked_after) return false;
     lent.looked = now;
+    if (state != sent_state) lent.since = now;  // It may be handed on, and is unread again from then on.
     const bool lost = state == sent_state ? now - lent.since > lending::unread_max
                                           : !is_alive(static_cast<pid_t>(state & ~borrowed_flag));
     return lost && ticket.compare_exchange_strong(word, word_of(lent.use, free_state));
@@ -294,16 +296,37 @@ public:
     Result<std::shared_ptr<Mapping>> mapping = mapping_of(note);
     if (!mapping) return mapping.error();
     if (note.ticket >= lent_max) return Mapping::cannot(note, "there is no such ticket");
-    const auto borrowed = std::make_shared<Borrowed>(*mapping, note.ticket, note.use);
+    const auto borrowed = std::make_shared<Borrowed>(*mapping, note);
     if (!borrowed->begin()) return Mapping::cannot(note, "it was lent too long ago");
     const Ticket& ticket = (*mapping)->ticket(note.ticket);
     const std::uint64_t offset = ticket.offset;
     const std::uint64_t size = ticket.size;
     if (size > bytes_max || size > (*mapping)->bytes() || offset > (*mapping)->bytes() - size)
       return Mapping::cannot(note, "it has more bytes than a frame may have, or lies elsewhere");
-    frame = Frame::in(borrowed, {(*mapping)->memory() + offset, size});
+    const Bytes bytes{(*mapping)->memory() + offset, size};
+    enter(*borrowed, bytes);
+    frame = Frame::in(borrowed, bytes);
     ++borrowed_total;
     return {};
+  }
+
+  // None if the frame is not all of what was borrowed.
+  std::optional<lending::Loan> hand_on(Frame& frame) {
+    const std::lock_guard lock(mutex_);
+    const Bytes bytes = frame.bytes();
+    const auto it = borrowed_.find(bytes.data());
+    if (it == borrowed_.end() || it->second->size() != bytes.size()) return std::nullopt;
+    Borrowed& borrowed = *it->second;
+    lending::Loan loan{.note = Frame::copy_of(std::as_bytes(std::span{&borrowed.note(), 1}))};
+    if (!borrowed.hand_on()) return std::nullopt;
+    loan.handed_on = std::move(frame);
+    return loan;
+  }
+
+  void take_back(lending::Loan& loan, Frame& frame) {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = borrowed_.find(loan.handed_on.bytes().data()); it != borrowed_.end()) it->second->begin();
+    frame = std::move(loan.handed_on);  // If its lender has just given up waiting, the checksum will be wrong.
   }
 
   void forget_the_dead() {
@@ -315,33 +338,66 @@ private:
   // Gives the frame back when nobody here needs it any more.
   class Borrowed {
   public:
-    Borrowed(std::shared_ptr<Mapping> mapping, std::uint32_t ticket, std::uint32_t use)
-        : mapping_(std::move(mapping)), word_(mapping_->ticket(ticket).word), use_(use) {}
+    Borrowed(std::shared_ptr<Mapping> mapping, const Note& note)
+        : mapping_(std::move(mapping)), note_(note), word_(mapping_->ticket(note.ticket).word) {}
     Borrowed(const Borrowed&) = delete;
     Borrowed& operator=(const Borrowed&) = delete;
     // In a process that was forked off, it is the parent's still.
     ~Borrowed() {
-      std::uint64_t mine = word_of(use_, borrowed_by(getpid()));
-      if (begun_) word_.compare_exchange_strong(mine, word_of(use_, free_state), std::memory_order_acq_rel);
+      if (process_ != getpid()) return;
+      if (size_ > 0) of_process().leave(*this);
+      std::uint64_t mine = word_of(note_.use, borrowed_by(process_));
+      if (has_it_) word_.compare_exchange_strong(mine, word_of(note_.use, free_state), std::memory_order_acq_rel);
     }
 
     // False if the note is not good (any more).
     bool begin() {
-      std::uint64_t expected = word_of(use_, sent_state);
-      begun_ = word_.compare_exchange_strong(expected, word_of(use_, borrowed_by(getpid())), std::memory_order_acq_rel);
-      return begun_;
+      std::uint64_t expected = word_of(note_.use, sent_state);
+      has_it_ =
+          word_.compare_exchange_strong(expected, word_of(note_.use, borrowed_by(process_)), std::memory_order_acq_rel);
+      return has_it_;
     }
+    // The opposite. What becomes of it is no business of this one any more, be its next borrower this process again.
+    bool hand_on() {
+      std::uint64_t mine = word_of(note_.use, borrowed_by(process_));
+      if (!has_it_ || process_ != getpid()) return false;
+      has_it_ = false;
+      return word_.compare_exchange_strong(mine, word_of(note_.use, sent_state), std::memory_order_acq_rel);
+    }
+
+    void set_bytes(Bytes bytes) {
+      data_ = bytes.data();
+      size_ = bytes.size();
+    }
+    const Note& note() const { return note_; }
+    const std::byte* data() const { return data_; }
+    std::size_t size() const { return size_; }
 
   private:
     std::shared_ptr<Mapping> mapping_;
+    Note note_;
     std::atomic<std::uint64_t>& word_;
-    std::uint32_t use_;
-    bool begun_ = false;
+    pid_t process_ = getpid();
+    bool has_it_ = false;
+    const std::byte* data_ = nullptr;
+    std::size_t size_ = 0;  // 0: nothing is known of it yet.
   };
   using Key = std::pair<std::uint64_t, std::uint64_t>;
 
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<Mapping>> mappings_;
+  std::unordered_map<const std::byte*, Borrowed*> borrowed_;  // By where it lies.
+
+  void enter(Borrowed& borrowed, Bytes bytes) {
+    const std::lock_guard lock(mutex_);
+    borrowed.set_bytes(bytes);
+    borrowed_[bytes.data()] = &borrowed;
+  }
+  void leave(const Borrowed& borrowed) {
+    const std::lock_guard lock(mutex_);
+    const auto it = borrowed_.find(borrowed.data());
+    if (it != borrowed_.end() && it->second == &borrowed) borrowed_.erase(it);
+  }
 
   Result<std::shared_ptr<Mapping>> mapping_of(const Note& note) {
     const std::lock_guard lock(mutex_);
@@ -409,14 +465,27 @@ MachineId machine_of_process() {
   return switched_off ? MachineId{} : machine;
 }
 
+bool may_lend_to(MachineId machine, const Endpoint& address) {
+  return machine && machine == machine_of_process() &&
+         (address.transport == Transport::ipc || (address.transport == Transport::tcp && is_own_address(address.host)));
+}
+
 void switch_off_lending() { switched_off = true; }
 
 void start_lending() {
   if (!switched_off) (void)Lender::of_process().open();
 }
 
-std::optional<lending::Loan> lending::lend(Frame& frame) { return Lender::of_process().lend(frame); }
-void lending::take_back(const Loan& loan, Frame& frame) { Lender::of_process().take_back(loan, frame); }
+std::optional<lending::Loan> lending::lend(Frame& frame) {
+  if (frame.size() < SharedArena::smallest) return std::nullopt;
+  std::optional<Loan> loan = Lender::of_process().lend(frame);
+  return loan ? std::move(loan) : Borrower::of_process().hand_on(frame);
+}
+
+void lending::take_back(Loan& loan, Frame& frame) {
+  loan.handed_on.empty() ? Lender::of_process().take_back(loan, frame) : Borrower::of_process().take_back(loan, frame);
+}
+
 void lending::collect(TimePoint now) { Lender::of_process().collect(now); }
 std::uint64_t lending::borrowed_count() { return borrowed_total; }
 

@@ -9,10 +9,13 @@
 // or its borrower is dead, or the note has not been read for ten minutes, as it is if it was lost with a connection:
 // whoever reads it later finds that it is not good any more, and knows that a message was lost.
 //
+// A borrower that passes the frame on as it is, as a broker does with results, hands on what it has borrowed: the
+// ticket is sent once more, and the same note leads whoever gets it to the same memory.
+//
 // A borrower trusts its lenders: a frame's checksum is verified where it lies, and its lender could change it later. So
 // nothing is lent where there are keys. Without, a process of the same user on the same machine could as well attach a
-// debugger; from anybody else a note leads to nothing, for what it names must be sealed memory that this process may
-// open, with the key that the note names. This is MPI's way, too (a shared-memory transport: Buntinas et al., Design
+// debugger; from anybody else a note leads to nothing, for what it names must be sealed memory of this process's user,
+// with the key that the note names. This is MPI's way, too (a shared-memory transport: Buntinas et al., Design
 // and Evaluation of Nemesis, CCGrid 2006), but with the frame read in place.
 #pragma once
 
@@ -25,6 +28,7 @@
 #include <ventile/base/clock.hpp>
 #include <ventile/base/ids.hpp>
 #include <ventile/base/result.hpp>
+#include <ventile/net/endpoint.hpp>
 #include <ventile/net/frame.hpp>
 #include <ventile/net/socket.hpp>
 
@@ -33,6 +37,8 @@ namespace ventile {
 // What processes that can read each other's memory have in common: kernel, process ids, user. None if this one's
 // cannot be read (no /proc, say), or if the program has switched lending off. Any thread.
 MachineId machine_of_process();
+// Whether frames may be lent to whoever says that it is on this machine, and listens at this address.
+bool may_lend_to(MachineId machine, const Endpoint& address);
 // Nothing is lent or borrowed from now on. For programs that are told so, before they talk to anybody.
 void switch_off_lending();
 
@@ -44,12 +50,13 @@ namespace lending {
 struct Loan {
   Frame note;
   std::uint32_t ticket = 0;
+  Frame handed_on;  // What was borrowed itself; empty: it is this process's own.
 };
-// If the frame can be lent, it is kept and a note is to be sent in its place. None if it is small, not in the arena, or
-// if too many are lent already.
+// If the frame can be lent, it is kept and a note is to be sent in its place. None if it is small, neither in the arena
+// nor borrowed as it is, or if too many are lent already.
 std::optional<Loan> lend(Frame& frame);
 // The note was not sent.
-void take_back(const Loan& loan, Frame& frame);
+void take_back(Loan& loan, Frame& frame);
 // Lets go of the frames that nobody needs any more, as whoever lends and whoever finds the arena empty does, too.
 void collect(TimePoint now);
 // Frames that this process has borrowed.

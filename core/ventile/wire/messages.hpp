@@ -94,8 +94,11 @@ struct Welcome {
   std::uint32_t heartbeat_milliseconds = 0;   // Say something at least this often.
   std::uint32_t dead_after_milliseconds = 0;  // Whoever is silent for so long is taken for dead, both ways.
   std::uint64_t greeting = 0;                 // Of the HELLO that this answers.
+  MachineId machine;                          // As in HELLO: where the dispatcher is, if frames may be lent to it.
 
-  static auto fields(auto& m) { return std::tie(m.heartbeat_milliseconds, m.dead_after_milliseconds, m.greeting); }
+  static auto fields(auto& m) {
+    return std::tie(m.heartbeat_milliseconds, m.dead_after_milliseconds, m.greeting, m.machine);
+  }
   bool operator==(const Welcome&) const = default;
 };
 

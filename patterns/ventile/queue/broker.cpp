@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/names.hpp>
 
 namespace ventile {
@@ -16,6 +17,7 @@ constexpr std::uint64_t snapshot_bytes_max = std::uint64_t{768} << 20;  // While
 DispatcherOptions dispatcher_options(const BrokerOptions& options) {
   DispatcherOptions made = options.dispatcher;
   made.durable = !options.durable.empty();
+  if (!options.keys && options.bind.transport != Transport::inproc) made.machine = machine_of_process();
   return made;
 }
 
@@ -67,6 +69,9 @@ ExchangeHandlers Broker::handlers() {
   handlers.on_unauthorized = [this](PeerId peer, RefusedFor reason, const std::string& why) {
     dispatcher_.on_unauthorized(peer, reason, why, reactor_.now());
   };
+  handlers.on_unreadable = [this](PeerId peer, const Error& error) {
+    if (error.code != Code::disconnected) dispatcher_.on_unreadable(peer, error);  // Else it is dead.
+  };
   handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
   handlers.on_stranger = [this] { dispatcher_.on_stranger(); };
   handlers.on_part = [this](PeerId from) { dispatcher_.on_part(from, reactor_.now()); };
@@ -101,6 +106,7 @@ void Broker::schedule() {
   tick_ = reactor_.call_at(next, [this, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
     tick_ = {};
+    let_go_of_what_is_lent(reactor_.now());
     if (!stopped_) dispatcher_.on_tick(reactor_.now());
     schedule();
   });

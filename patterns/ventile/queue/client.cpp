@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/names.hpp>
 
 namespace ventile {
@@ -48,6 +49,7 @@ Status Client::start() {
   submission.incarnation = incarnation_;
   submission.name = options_.name.empty() ? host_and_process() : options_.name;
   submission.build = options_.build;
+  if (!options_.keys && options_.connect.transport != Transport::inproc) submission.machine = machine_of_process();
   submission.window_tasks = options_.window_tasks;
   submission.window_bytes = options_.window_bytes;
   submission.bytes_of = [this](JobId id, Range range) {
@@ -63,6 +65,8 @@ Status Client::start() {
         carry_out();
       },
       [this] { submission_->on_part(reactor_.now()); }, options_.keys);
+  borrows_ = submission_->borrows();
+  if (borrows_) link_->borrow([this](const Error& error) { on_unreadable(error); });
   if (Status connected = link_->connect(options_.connect, log_); !connected) return connected;
   reactor_.post([this, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
@@ -180,9 +184,21 @@ void Client::on_message(const Received& received, const std::shared_ptr<const vo
 Reading Client::receive() {
   auto frame = std::make_shared<Frame>();
   if (!pull_->receive(*frame)) return Reading::drained;
+  if (borrows_)
+    if (const Status borrowed = borrow(*frame, options_.frame_bytes_max); !borrowed) {
+      on_unreadable(borrowed.error());
+      return Reading::more;
+    }
   const Bytes bytes = frame->bytes();
   take(bytes, std::move(frame));
   return Reading::more;
+}
+
+// Whoever lent it and is dead has lost it, as if a connection had broken.
+void Client::on_unreadable(const Error& error) {
+  if (error.code == Code::disconnected) return;
+  submission_->on_unreadable(error, reactor_.now());
+  carry_out();
 }
 
 void Client::take(Bytes bytes, const std::shared_ptr<const void>& memory) {
@@ -231,6 +247,7 @@ void Client::schedule() {
 
 void Client::tick() {
   const TimePoint now = reactor_.now();
+  if (borrows_) let_go_of_what_is_lent(now);
   submission_->on_tick(now);
   if (submission_->is_open()) {
     waiting_since_ = now;

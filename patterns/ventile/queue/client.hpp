@@ -126,6 +126,7 @@ private:
   TimerId tick_;
   TimePoint waiting_since_;
   bool said_waiting_ = false;
+  bool borrows_ = false;  // Messages may have been lent.
   bool leaving_ = false;
   std::string left_;  // Why the broker does not want this client; empty: it does.
   RateLimit refusals_;
@@ -134,6 +135,7 @@ private:
   // `say` is what becomes of its id.
   JobId begin(std::shared_ptr<JobListener> listener, const std::function<void(JobId)>& say);
   Reading receive();
+  void on_unreadable(const Error& error);
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
   void take_results(const Received& received, const std::shared_ptr<const void>& memory);
   void on_message(const Received& received, const std::shared_ptr<const void>& memory);

@@ -221,6 +221,12 @@ void Dispatcher::on_stranger() {
   notice(Level::warning, "refused a message: the key of its sender is not on the list any more");
 }
 
+void Dispatcher::on_unreadable(PeerId from, const Error& error) {
+  if (std::exchange(options_.machine, {}))
+    notice(Level::warning, error.message + " Nothing is lent to this dispatcher from now on.");
+  actions_.push_back(Send{from, {}, {}, HelloAgain{}});
+}
+
 void Dispatcher::on_part(PeerId from, TimePoint now) {
   if (auto it = peers_.find(from); it != peers_.end()) it->second->heard = now;
 }

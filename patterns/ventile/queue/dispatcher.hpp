@@ -114,6 +114,7 @@ struct DispatcherOptions {
   std::function<PeerIdentity(PeerId)> identity_of;  // None: there are no keys.
   // With keys: whether the seal of what a worker says that it holds is good. None: it is believed.
   std::function<bool(PeerId, const HeldRange&)> is_sealed;
+  MachineId machine;  // Frames may be lent to this dispatcher by processes of the same; none: they may not.
   Duration kept_for = std::chrono::hours{24 * 7};  // Nobody's concern for so long, a kept job is removed.
 };
 
@@ -299,6 +300,9 @@ public:
   void on_revoked(PeerId peer, TimePoint now);
   // A message of nobody in particular; counted.
   void on_stranger();
+  // A message that the peer lent cannot be read: it is lost, so the peer is to introduce itself anew. What follows
+  // shall not be lent, by anybody.
+  void on_unreadable(PeerId from, const Error& error);
   // A piece of a message has come from the peer: it lives.
   void on_part(PeerId from, TimePoint now);
   // The transport says that the peer cannot be reached.

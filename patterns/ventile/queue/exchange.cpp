@@ -83,10 +83,17 @@ Reading Exchange::receive() {
   Frame frame;
   if (!socket_.receive(routing_id, frame)) return Reading::drained;
   if (!guarded_)
-    take(peer_of(routing_id, frame.source_descriptor()), frame);
+    take_unguarded(peer_of(routing_id, frame.source_descriptor()), frame);
   else if (const std::optional<PeerId> peer = guest_of(routing_id, frame))
     take(*peer, frame);
   return Reading::more;
+}
+
+void Exchange::take_unguarded(PeerId peer, Frame& frame) {
+  if (handlers_.on_unreadable && peers_.at(peer).is_here)
+    if (const Status borrowed = borrow(frame, frame_bytes_max_); !borrowed)
+      return handlers_.on_unreadable(peer, borrowed.error());
+  take(peer, frame);
 }
 
 // A connection keeps the key that it began with, and a routing id may be taken over with ROUTER_HANDOVER only, which we
@@ -133,7 +140,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
       return handlers_.on_unauthorized(peer, RefusedFor::forged, "its result has not the seal of a lease of its own");
   }
   if (handlers_.divert && may_divert && handlers_.divert(peer, frame)) return;
-  const Result<Received> received = decode(bytes);
+  Result<Received> received = decode(bytes);
   if (!received) {
     const Result<std::uint16_t> version = peek_version(bytes);
     return handlers_.on_malformed(peer, received.error(), version ? std::optional{*version} : std::nullopt);
@@ -141,10 +148,12 @@ void Exchange::take(PeerId peer, Frame& frame) {
   if (guarded_)
     if (const std::string why = objection_to(peers_.at(peer).role, received->message); !why.empty())
       return handlers_.on_unauthorized(peer, RefusedFor::unauthorized, why);
-  if (const auto* hello = std::get_if<Hello>(&received->message); hello != nullptr && !guarded_) {
-    const bool lends = hello->machine && hello->machine == machine_of_process() && is_on_this_machine(frame);
-    peers_.at(peer).lends = lends;
-    if (lends) start_lending();
+  if (auto* hello = std::get_if<Hello>(&received->message); hello != nullptr && !guarded_) {
+    const bool says_here = hello->machine && hello->machine == machine_of_process();
+    const bool is_here = says_here && is_on_this_machine(frame);
+    peers_.at(peer).is_here = is_here;
+    if (says_here && !is_here) hello->machine = {};
+    if (is_here) start_lending();
   }
   const auto* part = std::get_if<Part>(&received->message);
   if (part == nullptr) return handlers_.on_message(peer, *received);
@@ -319,7 +328,7 @@ void Exchange::flush(PeerId peer) {
   const auto send = [&](Frame& frame) { return socket_.send(link.routing_id, frame); };
   while (!link.queue.empty()) {
     Frame& next = link.queue.front();
-    const SendOutcome outcome = link.lends ? send_or_lend(next, send) : send(next);
+    const SendOutcome outcome = link.is_here ? send_or_lend(next, send) : send(next);
     if (outcome == SendOutcome::would_block) return reactor_.want_write(socket_, true);
     if (outcome == SendOutcome::unreachable) {
       forget(peer);

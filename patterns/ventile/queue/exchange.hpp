@@ -39,6 +39,8 @@ struct ExchangeHandlers {
   std::function<void(PeerId)> on_revoked = [](PeerId) {};
   // A message came from nobody whose key is known: of somebody who was revoked while connected. Not heard.
   std::function<void()> on_stranger = [] {};
+  // What the peer has lent in place of sending it cannot be read: a message is lost. None: nothing is borrowed.
+  std::function<void(PeerId, const Error&)> on_unreadable;
   // Sees every whole message first, and may take it by answering true.
   std::function<bool(PeerId, Frame&)> divert;
 };
@@ -90,7 +92,7 @@ private:
     std::vector<Frame> unhurried;  // Goes behind it, with what comes next.
     std::uint64_t sequence = 0;
     int descriptor = -1;
-    bool lends = false;  // Large messages, in place of sending them: it is on this machine.
+    bool is_here = false;  // On this machine, and reads what is lent to it, as we read what it lends.
     Assembler parts;
     std::string key;  // With keys: the public one, and what it is for.
     KeyRole role = KeyRole::worker;
@@ -120,6 +122,7 @@ private:
   std::optional<PeerId> guest_of(const RoutingId& routing_id, const Frame& frame);  // None: nobody that may be heard.
   void sweep();
   Reading receive();
+  void take_unguarded(PeerId peer, Frame& frame);
   void take(PeerId peer, Frame& frame);
   Seal seal_for(const Link& link, JobId job, LeaseId lease, Range range) const;
   bool is_sealed(PeerId peer, const Received& received) const;

@@ -99,8 +99,18 @@ void Link::send_parts(Buffer frame, const Envelope& envelope) {
 }
 
 void Link::flush() {
-  while (!queue_.empty() && socket_.send(queue_.front()) == SendOutcome::sent) queue_.pop_front();
+  const auto send = [this](Frame& frame) { return socket_.send(frame); };
+  while (!queue_.empty()) {
+    Frame& next = queue_.front();
+    if ((lends_ ? send_or_lend(next, send) : send(next)) != SendOutcome::sent) break;
+    queue_.pop_front();
+  }
   reactor_.want_write(socket_, !queue_.empty());
+}
+
+void Link::on_welcome(const Welcome& welcome) {
+  lends_ = !has_keys_ && address_ && may_lend_to(welcome.machine, *address_);
+  if (lends_) start_lending();
 }
 
 Reading Link::receive() {
@@ -140,6 +150,7 @@ void Link::take(Bytes bytes, const std::shared_ptr<const void>& memory) {
     const Result<std::uint16_t> version = peek_version(bytes);
     return on_malformed_(received.error(), version ? std::optional{*version} : std::nullopt);
   }
+  if (const auto* welcome = std::get_if<Welcome>(&received->message)) on_welcome(*welcome);
   const auto* part = std::get_if<Part>(&received->message);
   if (part == nullptr) return on_message_(*received, memory);
   Result<Buffer> whole = parts_.add(*part);

@@ -44,7 +44,7 @@ public:
   Link& operator=(const Link&) = delete;
 
   // Large messages may come as notes of what is lent: see lending.hpp. Called when what a note stands for cannot be
-  // had.
+  // had. To a dispatcher on this machine that says so in its WELCOME large messages are lent in any case.
   void borrow(std::function<void(const Error&)> on_unreadable) { on_unreadable_ = std::move(on_unreadable); }
   // Called whenever an open connection has broken; a new one is tried for anyway.
   void on_disconnected(std::function<void()> call) { on_disconnected_ = std::move(call); }
@@ -67,6 +67,7 @@ private:
   std::function<void()> on_disconnected_;
   std::function<void(const Error&)> on_unreadable_;  // Empty: nothing is borrowed.
   bool has_keys_;
+  bool lends_ = false;
   DealerSocket socket_;
   Monitor monitor_;
   std::deque<Frame> queue_;
@@ -93,6 +94,7 @@ private:
   Reading receive();
   Reading on_connection();
   void take(Bytes bytes, const std::shared_ptr<const void>& memory);
+  void on_welcome(const Welcome& welcome);
   void send_parts(Buffer frame, const Envelope& envelope);
   void flush();
   bool is_heard() const { return connected_ && reactor_.now() - heard_ < silence_max; }

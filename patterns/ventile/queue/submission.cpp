@@ -56,7 +56,14 @@ void Submission::hello(TimePoint now) {
                 options_.results_address,
                 {},
                 {},
-                greetings_});
+                greetings_,
+                options_.machine});
+}
+
+void Submission::on_unreadable(const Error& error, TimePoint now) {
+  if (state_ == State::gone || !std::exchange(options_.machine, {})) return;
+  actions_.push_back(Notice{Level::warning, error.message + " Nothing is lent to this client from now on."});
+  hello(now);
 }
 
 void Submission::on_welcome(const Received& received, const Welcome& welcome, TimePoint now) {

@@ -45,6 +45,7 @@ struct SubmissionOptions {
   std::string name;
   std::string build;
   std::string results_address;                               // Empty: results come by way of the dispatcher.
+  MachineId machine;                                         // None: nothing is lent to it.
   std::uint64_t window_tasks = std::uint64_t{1} << 22;       // Results on their way, in tasks, for each job.
   std::uint64_t window_bytes = std::uint64_t{64} << 20;      // The same, in bytes.
   Duration hello_interval = std::chrono::milliseconds{200};  // Doubles while nobody answers.
@@ -149,6 +150,10 @@ public:
 
   void on_message(const Received& received, TimePoint now);  // Anything but results.
   void on_part(TimePoint now) { liveness_.on_heard(now); }   // A piece of a message: the dispatcher lives.
+  // A message that was lent to this client cannot be read: it is lost, and what follows shall not be lent. Only once;
+  // notes that come later are passed over.
+  void on_unreadable(const Error& error, TimePoint now);
+  bool borrows() const { return bool{options_.machine}; }
   void on_malformed(const Error& error, std::optional<std::uint16_t> version);
   // The frame is kept by the driver until the Release that follows.
   void on_results(FrameId frame, const Envelope& envelope, const Results& results);

@@ -404,8 +404,7 @@ private:
       return;
     }
     const Result<Endpoint> endpoint = Endpoint::parse(connect.address);
-    const bool lends = endpoint && !options_.keys && connect.machine && connect.machine == machine_of_process() &&
-                       (endpoint->transport == Transport::ipc || is_own_address(endpoint->host));
+    const bool lends = endpoint && !options_.keys && may_lend_to(connect.machine, *endpoint);
     if (lends) start_lending();
     if (const auto it = sinks_.find(sink); it != sinks_.end()) {
       it->second->lends = lends;

@@ -143,6 +143,78 @@ TEST_F(LendingTest, a_shared_buffer_can_be_lent_more_than_once) {
   EXPECT_EQ(kept.use_count(), 1);
 }
 
+// As a broker does with results, of which it looks at the header.
+TEST_F(LendingTest, what_is_borrowed_can_be_handed_on) {
+  Frame frame = sent_for(large_frame('a'));
+  const Frame note = again(frame);
+  ASSERT_TRUE(borrow(frame, bytes_max));
+  const std::byte* const place = frame.bytes().data();
+  Frame handed_on = sent_for(std::move(frame));
+  EXPECT_EQ(as_text(handed_on.bytes()), as_text(note.bytes()));
+  ASSERT_TRUE(borrow(handed_on, bytes_max));
+  EXPECT_EQ(handed_on.bytes().data(), place);
+  EXPECT_EQ(as_text(handed_on.bytes()), std::string(large, 'a'));
+}
+
+// Whoever handed it on gave it back at once, if its next borrower was the same process.
+TEST_F(LendingTest, what_is_handed_on_is_its_next_borrowers_alone) {
+  Frame frame = large_frame('a');
+  const std::byte* const block = frame.bytes().data();
+  frame = sent_for(std::move(frame));
+  ASSERT_TRUE(borrow(frame, bytes_max));
+  std::optional<lending::Loan> loan = lending::lend(frame);
+  ASSERT_TRUE(loan);
+  Frame handed_on = std::move(loan->note);
+  ASSERT_TRUE(borrow(handed_on, bytes_max));
+  loan.reset();
+  lending::collect(Clock::now());
+  EXPECT_NE(large_frame('b').bytes().data(), block);
+  EXPECT_EQ(as_text(handed_on.bytes()), std::string(large, 'a'));
+  handed_on = Frame{};
+  lending::collect(Clock::now());
+  EXPECT_EQ(large_frame('c').bytes().data(), block);
+}
+
+TEST_F(LendingTest, what_finds_no_room_when_it_is_handed_on_is_borrowed_still) {
+  Frame frame = sent_for(large_frame('a'));
+  Frame copy = again(frame);
+  ASSERT_TRUE(borrow(frame, bytes_max));
+  const auto no_room = [](Frame&) { return SendOutcome::would_block; };
+  EXPECT_EQ(send_or_lend(frame, no_room), SendOutcome::would_block);
+  EXPECT_EQ(as_text(frame.bytes()), std::string(large, 'a'));
+  EXPECT_THAT(why_not(std::move(copy)), HasSubstr("lent too long ago")) << "it is not unread";
+  frame = sent_for(std::move(frame));
+  EXPECT_TRUE(borrow(frame, bytes_max)) << "and can be handed on when there is room";
+}
+
+// Its time had run out before it was handed on: ten minutes in a broker whose client was slow.
+TEST_F(LendingTest, what_is_handed_on_is_unread_from_then_on) {
+  Frame frame = sent_for(large_frame('a'));
+  ASSERT_TRUE(borrow(frame, bytes_max));
+  lending::collect(Clock::now() + 2 * lending::unread_max);
+  frame = sent_for(std::move(frame));
+  lending::collect(Clock::now() + 2 * lending::unread_max + 2 * lending::borrower_looked_after);
+  EXPECT_TRUE(borrow(frame, bytes_max));
+}
+
+TEST_F(LendingTest, a_part_of_what_is_borrowed_is_sent_as_it_is) {
+  Frame frame = sent_for(large_frame('a', 2 * large));
+  ASSERT_TRUE(borrow(frame, bytes_max));
+  auto whole = std::make_shared<Frame>(std::move(frame));
+  const Bytes part = whole->bytes().subspan(0, large);
+  EXPECT_EQ(sent_for(Frame::in(std::move(whole), part)).size(), large);
+}
+
+TEST_F(LendingTest, is_done_with_whoever_says_it_is_here_and_listens_here) {
+  const auto at = [](const char* address) { return *Endpoint::parse(address); };
+  EXPECT_TRUE(may_lend_to(machine_of_process(), at("tcp://127.0.0.1:5570")));
+  EXPECT_TRUE(may_lend_to(machine_of_process(), at("ipc:///tmp/x")));
+  EXPECT_FALSE(may_lend_to(machine_of_process(), at("inproc://x"))) << "pointers are passed there";
+  EXPECT_FALSE(may_lend_to(machine_of_process(), at("tcp://192.0.2.1:5570"))) << "another machine's";
+  EXPECT_FALSE(may_lend_to({7, 8}, at("tcp://127.0.0.1:5570")));
+  EXPECT_FALSE(may_lend_to({}, at("tcp://127.0.0.1:5570")));
+}
+
 TEST_F(LendingTest, a_note_is_good_once) {
   Frame note = sent_for(large_frame('a'));
   Frame copy = again(note);

@@ -616,6 +616,37 @@ TEST_F(DispatcherTest, who_speaks_in_the_turn_in_which_it_was_to_be_forgotten_is
   EXPECT_TRUE(forgotten);
 }
 
+TEST_F(DispatcherTest, who_is_on_its_machine_may_lend_to_it_until_something_cannot_be_read) {
+  start({.machine = {7, 8}});
+  const auto welcomed = [&](std::uint64_t number, MachineId machine) {
+    Hello hello;
+    hello.node = {1, number};
+    hello.machine = machine;
+    dispatcher->on_message(PeerId{number}, {{{}, {number}, {}, 1}, hello}, now);
+    std::optional<MachineId> said;
+    for (const Action& action : dispatcher->take_actions())
+      if (const auto* send = std::get_if<Send>(&action);
+          send != nullptr && std::holds_alternative<Welcome>(send->message))
+        said = std::get<Welcome>(send->message).machine;
+    return said.value();
+  };
+  EXPECT_EQ(welcomed(101, {7, 8}), (MachineId{7, 8}));
+  EXPECT_EQ(welcomed(102, {1, 2}), MachineId{}) << "it is elsewhere";
+  EXPECT_EQ(welcomed(103, {}), MachineId{}) << "it reads nothing itself";
+  for (int i = 0; i < 2; ++i) {
+    dispatcher->on_unreadable(PeerId{101}, {Code::failed, "It is gone."});
+    std::vector<std::string> said;
+    for (const Action& action : dispatcher->take_actions()) {
+      if (const auto* send = std::get_if<Send>(&action)) said.emplace_back(name_of(send->message));
+      if (const auto* notice = std::get_if<Notice>(&action)) said.push_back(notice->text);
+    }
+    std::vector<std::string> expected{"HELLO-AGAIN"};
+    if (i == 0) expected.insert(expected.begin(), "It is gone. Nothing is lent to this dispatcher from now on.");
+    EXPECT_EQ(said, expected);
+  }
+  EXPECT_EQ(welcomed(101, {7, 8}), MachineId{});
+}
+
 // A sink's turn with many workers asks for thousands of actions, whose memory was had from the kernel anew each time.
 TEST_F(DispatcherTest, actions_are_taken_in_the_memory_of_those_that_are_carried_out) {
   const auto ask = [&] { dispatcher->on_message(PeerId{4711}, {{{}, {5}, {}, 1}, Heartbeat{}}, now); };

@@ -10,12 +10,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ventile/base/shared_arena.hpp>
+#include <ventile/net/lending.hpp>
+
 #include <tests/core/net/fixture.hpp>
 
 namespace ventile {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 class ExchangeTest : public NetTest {
@@ -98,6 +102,80 @@ TEST_F(ExchangeTest, a_verdict_that_was_put_off_dies_with_its_peer) {
   exchange.forget(alice.id);
   EXPECT_TRUE(turn_until([&] { return !bob.read().empty(); }));
   EXPECT_THAT(alice.read(), IsEmpty());
+}
+
+// What a peer lends in place of sending it.
+class LentToExchange : public NetTest {
+protected:
+  LentToExchange() {
+    assign_random(incarnation);
+    start_lending();
+    EXPECT_TRUE(socket.connect(address));
+  }
+
+  ExchangeHandlers handlers() {
+    ExchangeHandlers all;
+    all.on_message = [this](PeerId, const Received& received) { heard.emplace_back(name_of(received.message)); };
+    all.on_malformed = [this](PeerId, const Error&, auto) { heard.emplace_back("malformed"); };
+    all.on_unreadable = [this](PeerId, const Error& error) { heard.push_back(error.message); };
+    all.on_part = [](PeerId) {};
+    all.on_unreachable = [](PeerId) {};
+    return all;
+  }
+
+  void say(const Message& message) {
+    Frame frame{encode({{}, {5}, {}, 1}, message)};
+    ASSERT_EQ(socket.send(frame), SendOutcome::sent);
+  }
+  void hello(MachineId machine) {
+    Hello hello;
+    hello.machine = machine;
+    say(hello);
+    hears("HELLO");
+  }
+  void lend() {
+    PayloadWriter payloads{frame_header_size};
+    payloads.append(std::vector<std::byte>(SharedArena::smallest));
+    Frame offer{encode({{1, 1}, {5}, {}, 2}, Offer{{0, 1}, {}}, std::move(payloads))};
+    const auto send = [&](Frame& note) {
+      EXPECT_EQ(note.size(), lending::note_bytes);
+      return socket.send(note);
+    };
+    EXPECT_EQ(send_or_lend(offer, send), SendOutcome::sent);
+  }
+  void hears(const std::string& what) {
+    ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+    EXPECT_THAT(heard, ElementsAre(HasSubstr(what)));
+    heard.clear();
+  }
+
+  std::vector<std::string> heard;
+  IncarnationId incarnation;
+  Exchange exchange{context, reactor, incarnation, frame_bytes_default, handlers()};
+  Endpoint address = *exchange.bind(endpoint("tcp://127.0.0.1:0"));
+  DealerSocket socket{context};
+};
+
+TEST_F(LentToExchange, is_heard_as_if_it_was_sent) {
+  hello(machine_of_process());
+  lend();
+  hears("OFFER");
+}
+
+TEST_F(LentToExchange, cannot_be_had_if_nobody_reads_it_for_too_long) {
+  hello(machine_of_process());
+  lend();
+  lending::collect(Clock::now() + 2 * lending::unread_max);
+  hears("it was lent too long ago");
+}
+
+// Nothing is opened for a stranger.
+TEST_F(LentToExchange, is_malformed_of_whoever_has_not_said_that_it_is_here) {
+  lend();
+  hears("malformed");
+  hello({7, 8});
+  lend();
+  hears("malformed");
 }
 
 }  // namespace

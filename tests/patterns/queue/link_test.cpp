@@ -103,6 +103,8 @@ TEST_F(LinkTest, a_dispatcher_that_was_moved_without_a_word_is_found_when_nothin
 // Messages of a dispatcher on this machine, in place of which it sends notes.
 class LentToLink : public LinkTest {
 protected:
+  static constexpr std::size_t large = SharedArena::smallest;
+
   LentToLink() {
     start_lending();
     now_at = &host.address;
@@ -114,10 +116,13 @@ protected:
     }));
   }
 
-  static Frame large_message() {
+  static PayloadWriter large_payloads() {
     PayloadWriter payloads{frame_header_size};
-    payloads.append(std::vector<std::byte>(SharedArena::smallest));
-    return Frame{encode({{1, 1}, {9}, {8}, 1}, Tasks{.range = {0, 1}}, std::move(payloads))};
+    payloads.append(std::vector<std::byte>(large));
+    return payloads;
+  }
+  static Frame large_message() {
+    return Frame{encode({{1, 1}, {9}, {8}, 1}, Tasks{.range = {0, 1}}, large_payloads())};
   }
   void lend(Frame message) {
     EXPECT_EQ(send_or_lend(message,
@@ -148,6 +153,32 @@ TEST_F(LentToLink, what_cannot_be_had_is_said) {
   ASSERT_TRUE(turn_until([&] { return why.size() == 2; }));
   EXPECT_THAT(why[0], HasSubstr("it was lent too long ago"));
   EXPECT_TRUE(heard.empty());
+}
+
+TEST_F(LentToLink, large_messages_are_lent_to_a_dispatcher_that_says_in_its_welcome_that_it_is_here) {
+  const auto size_of_next = [&] {
+    link.send({1, 1}, {}, Offer{{0, 1}, {}}, large_payloads());
+    Frame frame;
+    EXPECT_TRUE(turn_until([&] {
+      RoutingId from;  // Words that were to find out whether anybody hears us may still come.
+      return host.router.receive(from, frame) && (frame.size() == lending::note_bytes || frame.size() > large);
+    }));
+    return frame.size();
+  };
+  const auto welcome = [&](MachineId machine) {
+    heard.clear();
+    Frame frame{encode({{}, {9}, {8}, 1}, Welcome{500, 2000, 1, machine})};
+    ASSERT_EQ(host.router.send(peer, frame), SendOutcome::sent);
+    ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+  };
+  welcome({});
+  EXPECT_GT(size_of_next(), large);
+  welcome({7, 8});
+  EXPECT_GT(size_of_next(), large) << "it is elsewhere";
+  welcome(machine_of_process());
+  EXPECT_EQ(size_of_next(), lending::note_bytes);
+  welcome({});
+  EXPECT_GT(size_of_next(), large) << "it cannot read notes any more";
 }
 
 TEST_F(LentToLink, who_borrows_nothing_takes_a_note_for_what_it_is) {

@@ -66,6 +66,28 @@ protected:
   }
 };
 
+TEST_F(SubmissionTest, says_where_it_is_until_something_that_was_lent_cannot_be_read) {
+  Submission here{{.node = {1, 1}, .incarnation = {5}, .machine = {7, 8}}};
+  const auto hello = [&] {
+    std::optional<Hello> last;
+    for (auto& action : here.take_actions())
+      if (auto* say = std::get_if<Submission::Say>(&action))
+        if (auto* message = std::get_if<Hello>(&say->message)) last = std::move(*message);
+    return last;
+  };
+  here.start(now);
+  EXPECT_EQ(hello()->machine, (MachineId{7, 8}));
+  EXPECT_TRUE(here.borrows());
+  here.on_message({{{}, {9}, {10}, 1}, Welcome{500, 2000, 1}}, now);
+  here.on_unreadable({Code::failed, "It is gone."}, now);
+  EXPECT_FALSE(here.is_open()) << "what was lent to it before may be lost, too";
+  EXPECT_FALSE(here.borrows());
+  EXPECT_EQ(hello()->machine, MachineId{});
+  here.on_message({{{}, {9}, {20}, 1}, Welcome{500, 2000, 2}}, now);
+  here.on_unreadable({Code::failed, "It is gone."}, now);
+  EXPECT_TRUE(here.is_open()) << "whoever sends notes could end one session after another";
+}
+
 TEST_F(SubmissionTest, tasks_are_offered_once_the_job_is_accepted_and_within_its_credit) {
   begin();
   submission.submit(job, 10, 100);
