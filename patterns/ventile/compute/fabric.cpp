@@ -272,14 +272,20 @@ void Fabric::shut_down(Shutdown how) {
     const std::lock_guard lock{mutex_};
     if (std::exchange(over_, "the pool was shut down")) return;
   }
+  std::vector<std::shared_ptr<JobPort>> cancelled;
   for (const auto& port : all_ports()) {
     if (port->is_kept())
       port->leave("the pool was shut down");
     else if (how == Shutdown::cancel)
-      port->cancel_all("the pool was shut down");
+      cancelled.push_back(port);
     else
       port->complete();
   }
+  // All at once: a slot in which one job's task was stopped would begin one of the next job, and bring its result.
+  roles_->reactor.post([cancelled] {
+    for (const auto& port : cancelled) port->cancel_all("the pool was shut down");
+    for (const auto& port : cancelled) port->carry_out();
+  });
   for (const auto& port : all_ports()) port->wait_until_idle();
   Roles& roles = *roles_;
   roles.reactor.post([&roles] {

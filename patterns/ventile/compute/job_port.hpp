@@ -77,7 +77,8 @@ public:
   const std::string& function() const { return specification_.function; }
   TimePoint last_used() const;
 
-  // On the reactor's thread.
+  // On the reactor's thread. Does now what was asked for so far, as it would soon by itself.
+  void carry_out();
   void on_results(const Arrival& arrival) override;
   void on_outcome(const Submission::DeliverOutcome& outcome) override;
   void on_kept(const Submission::Kept& kept) override;
@@ -129,7 +130,6 @@ private:
   void wait_for_room(std::unique_lock<std::mutex>& lock);
   Range expect(std::uint64_t count, std::uint64_t bytes, std::shared_ptr<Receiver> receiver);
   void post(std::unique_lock<std::mutex>& lock);
-  void carry_out();
   void act(PayloadWriter& payloads);
   void act(Index& index);
   void act(End&);

@@ -295,6 +295,7 @@ TEST_F(PoolTest, a_pool_that_is_destroyed_finishes_what_was_submitted) {
   for (std::uint64_t n = 0; n < 1000; ++n) EXPECT_EQ(futures[n].get(), n * n);
 }
 
+// What waited for the slot of a task that was told to stop, of another function, ran and had a result now and then.
 TEST_F(PoolTest, a_pool_may_be_told_to_cancel_instead) {
   Stubborn stubborn{tasks};
   Pool pool{tasks, {.threads = 1}};
