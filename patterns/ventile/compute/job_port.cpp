@@ -47,7 +47,7 @@ Number JobPort::submit(const std::function<void(Packer&)>& pack, std::shared_ptr
   if (over_) throw TaskError({Outcome::cancelled, "pool", *over_, specification_.function, {}, 0});
   auto* block = orders_.empty() ? nullptr : std::get_if<PayloadWriter>(&orders_.back());
   if (block == nullptr || block->count() >= block_tasks || block->size() >= block_bytes)
-    block = &std::get<PayloadWriter>(orders_.emplace_back(PayloadWriter{0}));
+    block = &std::get<PayloadWriter>(orders_.emplace_back(PayloadWriter{frame_header_size}));
   const std::size_t before = block->size();
   try {
     Packer packer{block->buffer()};

@@ -27,7 +27,7 @@ bool MapCore::wants_more(std::uint64_t held) const {
 
 void MapCore::feed() {
   const TimePoint began = Clock::now();
-  PayloadWriter payloads{0};
+  PayloadWriter payloads{frame_header_size};
   const std::uint64_t room = options_.window > submitted_ - taken_ ? options_.window - (submitted_ - taken_) : 1;
   const auto most = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(block_, 1, std::max<std::uint64_t>(room, 1)));
   const bool more = fill_(payloads, most);

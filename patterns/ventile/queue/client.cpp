@@ -276,15 +276,32 @@ void Client::act(Submission::Say& say) {
 void Client::act(Submission::SendOffer& offer) {
   auto it = jobs_.find(offer.job);
   if (it == jobs_.end()) return;
+  if (offer.bare) return link_->send(offer.known_as, offer.session, Offer{offer.range, {}});
   Range rest = offer.range;
   while (!rest.empty()) {
-    PayloadWriter payloads{frame_header_size};
-    const std::uint64_t count =
-        offer.bare ? rest.count
-                   : it->second.store.copy(rest, options_.frame_bytes_max - 2 * frame_header_size, payloads);
-    link_->send(offer.known_as, offer.session, Offer{{rest.first, count}, {}}, std::move(payloads));
+    const std::uint64_t count = send_some(offer, rest, it->second.store);
     rest = {rest.first + count, rest.count - count};
   }
+}
+
+// The first of these tasks, as many as one message holds; returns how many. Large payloads are sent from where they are
+// stored.
+std::uint64_t Client::send_some(const Submission::SendOffer& offer, Range wanted, PayloadStore& store) {
+  const std::size_t section_bytes_max = options_.frame_bytes_max - 2 * frame_header_size;
+  const Envelope envelope = link_->next_envelope(offer.known_as, offer.session);
+  Range range = wanted;
+  const auto lent = store.lend(wanted, section_bytes_max, [&](Buffer&& section, std::uint32_t count) {
+    range.count = count;
+    return encode(envelope, Offer{range, {}}, std::move(section), count);
+  });
+  if (lent != nullptr) {
+    link_->send_encoded(lent, envelope);
+    return range.count;
+  }
+  PayloadWriter payloads{frame_header_size};
+  range.count = store.copy({wanted.first, store.until_lendable(wanted)}, section_bytes_max, payloads);
+  link_->send(envelope, Offer{range, {}}, std::move(payloads));
+  return range.count;
 }
 
 void Client::act(Submission::Deliver& deliver) {

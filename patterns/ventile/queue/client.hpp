@@ -146,6 +146,7 @@ private:
   void carry_out();
   void act(Submission::Say& say);
   void act(Submission::SendOffer& offer);
+  std::uint64_t send_some(const Submission::SendOffer& offer, Range wanted, PayloadStore& store);
   void act(Submission::Deliver& deliver);
   void act(Submission::DeliverOutcome& outcome);
   void act(Submission::Release& release) { held_.erase(release.frame); }

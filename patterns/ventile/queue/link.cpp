@@ -74,11 +74,10 @@ void Link::on_looked_up(const Result<Endpoint>& address) {
 }
 
 void Link::send(JobId job, SessionId session, const Message& message) {
-  send(job, session, message, PayloadWriter{frame_header_size});
+  send(next_envelope(job, session), message, PayloadWriter{frame_header_size});
 }
 
-void Link::send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads) {
-  const Envelope envelope{job, incarnation_, session, ++sequence_};
+void Link::send(const Envelope& envelope, const Message& message, PayloadWriter&& payloads) {
   send_parts(encode(envelope, message, std::move(payloads)), envelope);
 }
 

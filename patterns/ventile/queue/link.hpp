@@ -51,7 +51,9 @@ public:
   // Blocks while a name is looked up for the first time. `log` is told of a name that has no address, or a new one.
   Status connect(const Endpoint& dispatcher, Log log = {});
   void send(JobId job, SessionId session, const Message& message);
-  void send(JobId job, SessionId session, const Message& message, PayloadWriter&& payloads);
+  // The header of a message that is encoded by its sender.
+  Envelope next_envelope(JobId job, SessionId session) { return {job, incarnation_, session, ++sequence_}; }
+  void send(const Envelope& envelope, const Message& message, PayloadWriter&& payloads);
   // A frame that the sender keeps as well; the envelope is for its parts, if it must be cut.
   void send_encoded(const std::shared_ptr<const Buffer>& frame, const Envelope& envelope);
   bool idle() const { return queue_.empty(); }

@@ -157,7 +157,7 @@ TEST_F(LentToLink, what_cannot_be_had_is_said) {
 
 TEST_F(LentToLink, large_messages_are_lent_to_a_dispatcher_that_says_in_its_welcome_that_it_is_here) {
   const auto size_of_next = [&] {
-    link.send({1, 1}, {}, Offer{{0, 1}, {}}, large_payloads());
+    link.send(link.next_envelope({1, 1}, {}), Offer{{0, 1}, {}}, large_payloads());
     Frame frame;
     EXPECT_TRUE(turn_until([&] {
       RoutingId from;  // Words that were to find out whether anybody hears us may still come.
