@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -65,15 +67,35 @@ private:
   int lines_ = -1;
 };
 
-// Whether it has mapped what another process lends.
-bool borrows(pid_t process) {
-  return read_file("/proc/" + std::to_string(process) + "/maps").find("memfd:ventile-tickets") != std::string::npos;
+// The inodes of the memory that it lends, or, mapped for reading only, that it borrows.
+std::set<std::string> memory_of(pid_t process, const std::string& mode) {
+  std::set<std::string> inodes;
+  std::istringstream maps{read_file("/proc/" + std::to_string(process) + "/maps")};
+  for (std::string line; std::getline(maps, line);) {
+    std::istringstream fields{line};
+    std::string addresses, permissions, offset, device, inode, path;
+    fields >> addresses >> permissions >> offset >> device >> inode >> path;
+    if (path == "/memfd:ventile-lent" && permissions == mode) inodes.insert(inode);
+  }
+  return inodes;
+}
+std::set<std::string> lent_by(pid_t process) { return memory_of(process, "rw-s"); }
+std::set<std::string> borrowed_by(pid_t process) { return memory_of(process, "r--s"); }
+bool borrows(pid_t process) { return !borrowed_by(process).empty(); }
+bool borrows_of(pid_t process, pid_t lender) {
+  const std::set<std::string> borrowed = borrowed_by(process);
+  const std::set<std::string> lent = lent_by(lender);
+  return std::any_of(lent.begin(), lent.end(), [&](const std::string& inode) { return borrowed.contains(inode); });
 }
 
+// Of this process, with descriptors of something else.
 std::string forged_note() {
   std::string forged = "lentVNTL" + std::string(40, '\1');
   const pid_t lender = getpid();
+  const int descriptor = STDERR_FILENO;
   std::memcpy(forged.data() + 24, &lender, sizeof lender);
+  std::memcpy(forged.data() + 28, &descriptor, sizeof descriptor);
+  std::memcpy(forged.data() + 32, &descriptor, sizeof descriptor);
   return forged;
 }
 
@@ -206,9 +228,14 @@ TEST_F(LendingByBroker, tasks_and_results_are_lent_on_their_way) {
   Process& map = start_echo();
   lines.feed(0, tasks / 2);
   map.output_lines(1);
-  EXPECT_TRUE(borrows(up.pid()));
-  EXPECT_TRUE(borrows(map.pid()));
-  for (const Witness& worker : children_of(up.pid(), 2)) EXPECT_TRUE(borrows(worker.pid()));
+  EXPECT_TRUE(borrows_of(up.pid(), map.pid()));
+  int handed_on = 0;
+  for (const Witness& worker : children_of(up.pid(), 2)) {
+    EXPECT_TRUE(borrows_of(worker.pid(), up.pid()));
+    EXPECT_TRUE(borrows_of(up.pid(), worker.pid()));
+    if (borrows_of(map.pid(), worker.pid())) ++handed_on;
+  }
+  EXPECT_GE(handed_on, 1);
   expect_all_results(map);
 }
 
@@ -225,7 +252,7 @@ TEST_F(LendingByBroker, results_are_those_of_a_job_whose_workers_are_killed) {
   expect_all_results(map);
 }
 
-TEST_F(LendingByBroker, a_note_that_leads_to_nothing_ends_it_and_loses_no_result) {
+TEST_F(LendingByBroker, a_note_that_leads_to_nothing_ends_it_for_its_sender_and_loses_no_result) {
   Process& up = start_up();
   Process& map = start_echo();
   lines.feed(0, tasks / 2);
@@ -235,12 +262,13 @@ TEST_F(LendingByBroker, a_note_that_leads_to_nothing_ends_it_and_loses_no_result
   Hello hello;
   hello.role = Role::client;
   hello.node = {3, 4};
+  hello.name = "a stranger";
   hello.machine = machine_of_process();
   for (const bool note : {false, true, true}) {
     Frame frame = note ? Frame::copy_of(as_bytes(forged_note())) : Frame{encode({{}, {5}, {}, 1}, hello)};
     while (socket.send(frame) == SendOutcome::would_block) std::this_thread::yield();
   }
-  up.line_with("Nothing is lent to this dispatcher from now on.");
+  up.line_with("From now on nothing is lent by a stranger.");
   expect_all_results(map);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cassert>
@@ -15,6 +16,7 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -265,8 +267,12 @@ private:
   static Result<void*> map_of(const Note& note, int descriptor, const char* name, int mode, std::size_t& bytes) {
     const std::string path = path_of(note.process, descriptor);
     std::array<char, 64> target{};
-    if (readlink(path.c_str(), target.data(), target.size() - 1) < 0)
-      return cannot(note, path + " cannot be looked at: " + std::strerror(errno));
+    if (readlink(path.c_str(), target.data(), target.size() - 1) < 0) {
+      const int error = errno;
+      Error why = cannot(note, path + " cannot be looked at: " + std::strerror(error));
+      if (error == ENOENT) why.code = Code::disconnected;  // A lender never closes it, but a process that is ending.
+      return why;
+    }
     if (std::string_view{target.data()} != "/memfd:" + std::string{name} + " (deleted)")
       return cannot(note, path + " is something else");
     const int file = ::open(path.c_str(), mode | O_CLOEXEC | O_NONBLOCK);
@@ -310,14 +316,16 @@ public:
     return {};
   }
 
-  // None if the frame is not all of what was borrowed.
+  // None if the frame is not all of what was borrowed, or was borrowed twice, so that the ticket is not known.
   std::optional<lending::Loan> hand_on(Frame& frame) {
     const std::lock_guard lock(mutex_);
     const Bytes bytes = frame.bytes();
-    const auto it = borrowed_.find(bytes.data());
-    if (it == borrowed_.end() || it->second->size() != bytes.size()) return std::nullopt;
+    const auto [it, end] = borrowed_.equal_range(bytes.data());
+    if (it == end || std::next(it) != end || it->second->size() != bytes.size()) return std::nullopt;
     Borrowed& borrowed = *it->second;
-    lending::Loan loan{.note = Frame::copy_of(std::as_bytes(std::span{&borrowed.note(), 1}))};
+    if (!is_alive(borrowed.note().process)) return std::nullopt;  // Nobody else could open its memory any more.
+    lending::Loan loan{.note = Frame::copy_of(std::as_bytes(std::span{&borrowed.note(), 1})),
+                       .ticket = borrowed.note().ticket};
     if (!borrowed.hand_on()) return std::nullopt;
     loan.handed_on = std::move(frame);
     return loan;
@@ -325,7 +333,9 @@ public:
 
   void take_back(lending::Loan& loan, Frame& frame) {
     const std::lock_guard lock(mutex_);
-    if (const auto it = borrowed_.find(loan.handed_on.bytes().data()); it != borrowed_.end()) it->second->begin();
+    const auto [it, end] = borrowed_.equal_range(loan.handed_on.bytes().data());
+    const auto is_its = [&loan](const auto& entry) { return entry.second->note().ticket == loan.ticket; };
+    if (const auto its = std::find_if(it, end, is_its); its != end) its->second->begin();
     frame = std::move(loan.handed_on);  // If its lender has just given up waiting, the checksum will be wrong.
   }
 
@@ -386,17 +396,18 @@ private:
 
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<Mapping>> mappings_;
-  std::unordered_map<const std::byte*, Borrowed*> borrowed_;  // By where it lies.
+  std::unordered_multimap<const std::byte*, Borrowed*> borrowed_;  // By where it lies.
 
   void enter(Borrowed& borrowed, Bytes bytes) {
     const std::lock_guard lock(mutex_);
     borrowed.set_bytes(bytes);
-    borrowed_[bytes.data()] = &borrowed;
+    borrowed_.emplace(bytes.data(), &borrowed);
   }
   void leave(const Borrowed& borrowed) {
     const std::lock_guard lock(mutex_);
-    const auto it = borrowed_.find(borrowed.data());
-    if (it != borrowed_.end() && it->second == &borrowed) borrowed_.erase(it);
+    const auto [it, end] = borrowed_.equal_range(borrowed.data());
+    const auto is_it = [&borrowed](const auto& entry) { return entry.second == &borrowed; };
+    if (const auto its = std::find_if(it, end, is_it); its != end) borrowed_.erase(its);
   }
 
   Result<std::shared_ptr<Mapping>> mapping_of(const Note& note) {
@@ -501,6 +512,8 @@ bool is_on_this_machine(const Frame& frame) {
   last = address;
   return true;
 }
+
+bool is_note(const Frame& frame) { return note_in(frame).has_value(); }
 
 Status borrow(Frame& frame, std::size_t bytes_max) {
   const std::optional<Note> note = note_in(frame);

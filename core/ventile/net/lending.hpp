@@ -83,6 +83,9 @@ SendOutcome send_or_lend(Frame& frame, Send send) {
 // Whether a received frame came from a process of this machine, as far as its connection shows.
 bool is_on_this_machine(const Frame& frame);
 
+// Whether this came in place of a frame. It may be forged.
+bool is_note(const Frame& frame);
+
 // Puts the frame that a note stands for in its place; one that is no note stays as it is. A frame has at most
 // `bytes_max` bytes, and may outlive everything but the process. Any thread. If it cannot be had, the note stays:
 // `disconnected` says that its lender is dead, so that what it has sent is lost as with any connection; `failed` that a

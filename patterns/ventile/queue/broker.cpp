@@ -70,7 +70,7 @@ ExchangeHandlers Broker::handlers() {
     dispatcher_.on_unauthorized(peer, reason, why, reactor_.now());
   };
   handlers.on_unreadable = [this](PeerId peer, const Error& error) {
-    if (error.code != Code::disconnected) dispatcher_.on_unreadable(peer, error);  // Else it is dead.
+    dispatcher_.on_unreadable(peer, error, reactor_.now());
   };
   handlers.on_revoked = [this](PeerId peer) { dispatcher_.on_revoked(peer, reactor_.now()); };
   handlers.on_stranger = [this] { dispatcher_.on_stranger(); };

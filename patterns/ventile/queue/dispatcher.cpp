@@ -11,11 +11,15 @@ namespace ventile {
 namespace {
 
 constexpr std::size_t actions_kept_max = 4'096;  // Memory for more is given back.
+constexpr std::size_t unread_max = 16;           // Peers. Of so many the fault is on this side.
 
 }  // namespace
 
 Dispatcher::Dispatcher(IncarnationId incarnation, DispatcherOptions options)
-    : incarnation_(incarnation), options_(std::move(options)), quota_(options_.key_limits) {}
+    : incarnation_(incarnation),
+      options_(std::move(options)),
+      borrows_(bool{options_.machine}),
+      quota_(options_.key_limits) {}
 Dispatcher::~Dispatcher() = default;
 
 Actions Dispatcher::take_actions() {
@@ -26,7 +30,7 @@ Actions Dispatcher::take_actions() {
 bool Dispatcher::take_actions(Actions& done) {
   forget_jobs();
   done.clear();
-  if (done.capacity() > actions_kept_max) done = {};
+  if (done.capacity() > actions_kept_max) done = Actions{};
   std::swap(done, actions_);
   return !done.empty();
 }
@@ -221,10 +225,27 @@ void Dispatcher::on_stranger() {
   notice(Level::warning, "refused a message: the key of its sender is not on the list any more");
 }
 
-void Dispatcher::on_unreadable(PeerId from, const Error& error) {
-  if (std::exchange(options_.machine, {}))
-    notice(Level::warning, error.message + " Nothing is lent to this dispatcher from now on.");
+void Dispatcher::on_unreadable(PeerId from, const Error& error, TimePoint now) {
+  const auto it = peers_.find(from);
+  if (it == peers_.end() || error.code == Code::disconnected) return ask_again(from);
+  Peer& peer = *it->second;
+  if (!peer.machine || peer.machine != options_.machine) return on_malformed(from, error, std::nullopt, now);
+  if (borrows_ && unread_.insert(peer.incarnation).second) {
+    borrows_ = unread_.size() < unread_max;
+    notice(Level::warning,
+           error.message + " From now on nothing is lent by " + (borrows_ ? peer.name : "anybody") + ".");
+    if (!borrows_) unread_.clear();
+  }
+  ask_again(from);
+  // What a worker says next does not depend on it; what is offered next does.
+  if (peer.role == Role::client) end_session(peer, "a message that it lent is lost", false, now);
+}
+
+// Whoever said something has no session, or shall have another.
+void Dispatcher::ask_again(PeerId from) {
+  const bool is_going = take_back_forget(from);
   actions_.push_back(Send{from, {}, {}, HelloAgain{}});
+  if (is_going) actions_.push_back(Forget{from});  // After it has been told.
 }
 
 void Dispatcher::on_part(PeerId from, TimePoint now) {
@@ -236,12 +257,7 @@ void Dispatcher::on_message(PeerId from, const Received& received, TimePoint now
   Peer* peer = it == peers_.end() ? nullptr : it->second.get();
   if (const auto* hello = std::get_if<Hello>(&received.message)) return on_hello(from, received.envelope, *hello, now);
   if (peer == nullptr && std::holds_alternative<Seek>(received.message)) return on_seek(from);
-  if (peer == nullptr || received.envelope.session != peer->session) {
-    const bool is_going = take_back_forget(from);
-    actions_.push_back(Send{from, {}, {}, HelloAgain{}});
-    if (is_going) actions_.push_back(Forget{from});  // After it has been told.
-    return;
-  }
+  if (peer == nullptr || received.envelope.session != peer->session) return ask_again(from);
   peer->heard = now;
   peer->heartbeat_kept = peer->heartbeat;
   auto job_it = jobs_.find(received.envelope.job);

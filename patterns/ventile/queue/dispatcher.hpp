@@ -300,9 +300,9 @@ public:
   void on_revoked(PeerId peer, TimePoint now);
   // A message of nobody in particular; counted.
   void on_stranger();
-  // A message that the peer lent cannot be read: it is lost, so the peer is to introduce itself anew. What follows
-  // shall not be lent, by anybody.
-  void on_unreadable(PeerId from, const Error& error);
+  // A message that the peer lent cannot be read: it is lost, so the peer is to introduce itself anew, and what follows
+  // shall not be lent; by nobody, if it was so with many. Code::disconnected: the lender seems to be dead.
+  void on_unreadable(PeerId from, const Error& error, TimePoint now);
   // A piece of a message has come from the peer: it lives.
   void on_part(PeerId from, TimePoint now);
   // The transport says that the peer cannot be reached.
@@ -375,7 +375,9 @@ private:
   std::uint64_t next_lease_ = 0;
   std::uint64_t lives_ = 0;  // Of clients' jobs.
   std::uint64_t next_token_ = 0;
-  std::uint64_t persisted_ = 0;  // The highest token that is.
+  std::uint64_t persisted_ = 0;     // The highest token that is.
+  std::set<IncarnationId> unread_;  // Of whom something cannot be read that they lent.
+  bool borrows_;
   RefusalCounts refused_;
   KeyQuota quota_;
   std::uint64_t slots_open_ = 0;
@@ -392,6 +394,7 @@ private:
   void refuse(PeerId from, Peer* peer, const std::string& why, RefusedFor reason = RefusedFor::out_of_place);
   void send(const Peer& peer, JobId job, Message message);
   void notice(Level level, std::string text);
+  void ask_again(PeerId from);
   bool take_back_forget(PeerId peer);
   Duration heartbeat() const;
   std::uint32_t patience(const Peer& peer) const;

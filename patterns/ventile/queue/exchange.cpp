@@ -90,9 +90,11 @@ Reading Exchange::receive() {
 }
 
 void Exchange::take_unguarded(PeerId peer, Frame& frame) {
-  if (handlers_.on_unreadable && peers_.at(peer).is_here)
-    if (const Status borrowed = borrow(frame, frame_bytes_max_); !borrowed)
-      return handlers_.on_unreadable(peer, borrowed.error());
+  if (!handlers_.on_unreadable || !is_note(frame)) return take(peer, frame);
+  if (!peers_.at(peer).is_here)
+    return handlers_.on_unreadable(peer, {Code::failed, "Nothing was to be lent by whoever has not said where it is."});
+  if (const Status borrowed = borrow(frame, frame_bytes_max_); !borrowed)
+    return handlers_.on_unreadable(peer, borrowed.error());
   take(peer, frame);
 }
 
@@ -130,7 +132,9 @@ void Exchange::sweep() {
   });
 }
 
-void Exchange::take(PeerId peer, Frame& frame) {
+void Exchange::take(PeerId peer, Frame& frame) { take(peer, frame, frame); }
+
+void Exchange::take(PeerId peer, Frame& frame, const Frame& last_part) {
   const bool may_divert = !guarded_ || peers_.at(peer).role == KeyRole::worker;
   const Bytes bytes = frame.bytes();
   if (guarded_ && may_divert && results_job(bytes)) {
@@ -150,7 +154,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
       return handlers_.on_unauthorized(peer, RefusedFor::unauthorized, why);
   if (auto* hello = std::get_if<Hello>(&received->message); hello != nullptr && !guarded_) {
     const bool says_here = hello->machine && hello->machine == machine_of_process();
-    const bool is_here = says_here && is_on_this_machine(frame);
+    const bool is_here = says_here && is_on_this_machine(last_part);
     peers_.at(peer).is_here = is_here;
     if (says_here && !is_here) hello->machine = {};
     if (is_here) start_lending();
@@ -162,7 +166,7 @@ void Exchange::take(PeerId peer, Frame& frame) {
   handlers_.on_part(peer);
   if (whole->empty()) return;
   Frame assembled{std::move(*whole)};
-  take(peer, assembled);
+  take(peer, assembled, last_part);
 }
 
 bool Exchange::is_sealed(PeerId peer, const Received& received) const {

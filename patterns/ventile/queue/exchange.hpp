@@ -124,6 +124,7 @@ private:
   Reading receive();
   void take_unguarded(PeerId peer, Frame& frame);
   void take(PeerId peer, Frame& frame);
+  void take(PeerId peer, Frame& frame, const Frame& last_part);  // As which it came, if it came in parts.
   Seal seal_for(const Link& link, JobId job, LeaseId lease, Range range) const;
   bool is_sealed(PeerId peer, const Received& received) const;
   Reading on_connection();

@@ -104,7 +104,8 @@ void Dispatcher::on_seek(PeerId from) {
 void Dispatcher::welcome(Peer& peer, std::uint64_t greeting) {
   const Pace pace = set_pace(peer);
   peer.heartbeat_kept = peer.heartbeat;
-  const MachineId machine = peer.machine == options_.machine ? options_.machine : MachineId{};
+  const bool may_lend = borrows_ && peer.machine == options_.machine && !unread_.contains(peer.incarnation);
+  const MachineId machine = may_lend ? options_.machine : MachineId{};
   send(peer, {}, Welcome{pace.heartbeat_milliseconds, pace.dead_after_milliseconds, greeting, machine});
 }
 

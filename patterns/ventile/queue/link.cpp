@@ -78,6 +78,7 @@ void Link::send(JobId job, SessionId session, const Message& message) {
 }
 
 void Link::send(const Envelope& envelope, const Message& message, PayloadWriter&& payloads) {
+  if (std::holds_alternative<Hello>(message)) lends_ = false;  // It may meet another dispatcher.
   send_parts(encode(envelope, message, std::move(payloads)), envelope);
 }
 
@@ -134,7 +135,7 @@ Reading Link::on_connection() {
     connected_ = true;
     heard_ = reactor_.now();
   }
-  if (event.kind == Kind::disconnected || event.kind == Kind::connect_retried) connected_ = false;
+  if (event.kind == Kind::disconnected || event.kind == Kind::connect_retried) connected_ = lends_ = false;
   if (event.kind == Kind::disconnected && on_disconnected_) on_disconnected_();
   if (!event.shut_out()) return Reading::more;
   const std::string why = has_keys_ ? "its list has not the key that we have (any more), or it has no keys at all"

@@ -251,7 +251,10 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, Peer* worker, Ti
   if (lease != nullptr && job.options.durable) job.granularity.observe_round_trip(now - lease->granted);
   if (settlement.verdict == Verdict::stored) {
     if (job.account.ledger().touches(range)) {
-      notice(Level::error, "the sink says that it stored tasks which have an outcome already; ignored");
+      if (job.sink_has.contains(range))  // It said so when it opened the job, and of its worker now.
+        job.stored_bytes += settlement.bytes;
+      else
+        notice(Level::error, "the sink says that it stored tasks which have an outcome already; ignored");
       return;
     }
     job.last_settled = now;

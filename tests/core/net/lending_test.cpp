@@ -197,6 +197,19 @@ TEST_F(LendingTest, what_is_handed_on_is_unread_from_then_on) {
   EXPECT_TRUE(borrow(frame, bytes_max));
 }
 
+// A kept result that is sent a second time lies where it did.
+TEST_F(LendingTest, what_was_borrowed_twice_is_sent_as_it_is) {
+  Buffer buffer = Buffer::shareable();
+  buffer.append(as_bytes(std::string(large, 'a')));
+  const auto kept = std::make_shared<const Buffer>(std::move(buffer));
+  Frame first = sent_for(Frame::shared(kept));
+  Frame second = sent_for(Frame::shared(kept));
+  ASSERT_TRUE(borrow(first, bytes_max));
+  ASSERT_TRUE(borrow(second, bytes_max));
+  EXPECT_EQ(sent_for(std::move(first)).size(), large);
+  EXPECT_EQ(sent_for(std::move(second)).size(), note_bytes) << "there is one now";
+}
+
 TEST_F(LendingTest, a_part_of_what_is_borrowed_is_sent_as_it_is) {
   Frame frame = sent_for(large_frame('a', 2 * large));
   ASSERT_TRUE(borrow(frame, bytes_max));
@@ -295,6 +308,9 @@ TEST_F(LendingTest, who_is_dead_has_lost_what_it_lent_and_that_is_nobodys_fault)
   if (child == 0) pause();
   Frame note = with<std::uint64_t>(with<std::int32_t>(sent_for(large_frame('a')), process_at, child), key_at, 1);
   EXPECT_EQ(borrow(note, bytes_max).error().code, Code::failed) << "it lives";
+  // As of a process that is being killed, for as long as that takes: its descriptors go first.
+  Frame of_the_dying = with<std::int32_t>(note, arena_at, 1'000'000);
+  EXPECT_EQ(borrow(of_the_dying, bytes_max).error().code, Code::disconnected);
   kill(child, SIGKILL);
   siginfo_t ended{};
   ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);  // A zombie now.

@@ -2,12 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <functional>
 #include <future>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <ranges>
 #include <set>
 #include <string>
@@ -17,6 +19,7 @@
 #include <tests/nodes/io/temporary.hpp>
 #include <tests/patterns/compute/running.hpp>
 #include <ventile/keys/key_tree.hpp>
+#include <ventile/net/lending.hpp>
 #include <ventile/queue/broker.hpp>
 #include <ventile/ventile.hpp>
 
@@ -119,6 +122,45 @@ TEST_F(ClusterTest, a_large_argument_and_a_large_result_come_through_the_broker)
   Pool pool{tasks, broker.address.to_string()};
   const std::vector<double> values(500'000, 0.5);
   EXPECT_EQ(pool.submit(echo, values).get(), values);
+}
+
+// Whatever is lost with a note, and each role stops lending or borrowing only after it has lost something.
+TEST_F(ClusterTest, what_was_lent_and_cannot_be_read_is_brought_again) {
+  const auto echo = tasks.add("echo", [](const std::string& text) { return text; });
+  std::mutex mutex;
+  std::vector<std::string> said;
+  const Log log{[&](Level, std::string_view line) {
+    const std::lock_guard lock{mutex};
+    said.emplace_back(line);
+  }};
+  const auto losses = [&](std::string_view text) {
+    const std::lock_guard lock{mutex};
+    return std::count_if(said.begin(), said.end(), [&](const std::string& line) { return line.ends_with(text); });
+  };
+  std::vector<std::string> texts;
+  for (int i = 0; i < 100; ++i) texts.push_back(std::to_string(i) + std::string(100'000, 'x'));
+  for (std::uint64_t round = 0;
+       losses("nothing is lent by client.") == 0 || losses("nothing is lent by worker.") == 0 ||
+       losses("lent to this worker from now on.") == 0 || losses("lent to this client from now on.") == 0;
+       ++round) {
+    ASSERT_LT(round, 200U) << "something was never lost";
+    RunningBroker broker{0, {}, {}, log};
+    std::jthread worker{[&](std::stop_token stop) {
+      work(tasks, broker.address.to_string(), {.slots = 2, .name = "worker", .stop = std::move(stop), .log = log});
+    }};
+    Pool pool{tasks, broker.address.to_string(), {.name = "client", .log = log}};
+    // When so many have been read, in each round another number, whoever has not read a note yet finds it too old.
+    std::jthread spoiler{[last = lending::borrowed_count() + round % 20](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        if (lending::borrowed_count() >= last) lending::collect(Clock::now() + 2 * lending::unread_max);
+        std::this_thread::yield();
+      }
+    }};
+    std::size_t next = 0;
+    for (const std::string& text : pool.map(echo, texts)) ASSERT_EQ(text, texts.at(next++));
+    ASSERT_EQ(next, texts.size());
+  }
+  EXPECT_EQ(losses("ignored"), 0);
 }
 
 TEST_F(ClusterTest, tasks_survive_a_broker_that_goes_away_and_comes_back_and_none_counts_twice) {

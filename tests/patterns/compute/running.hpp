@@ -18,8 +18,8 @@ namespace ventile {
 // A broker with its thread; `durable` is the folder of its journal. One that is destroyed says goodbye to nobody.
 class RunningBroker {
 public:
-  explicit RunningBroker(std::uint16_t port = 0, Keys keys = {}, std::string durable = {})
-      : broker_(context_, reactor_, options(port, std::move(keys), std::move(durable))) {
+  explicit RunningBroker(std::uint16_t port = 0, Keys keys = {}, std::string durable = {}, Log log = {})
+      : broker_(context_, reactor_, options(port, std::move(keys), std::move(durable), std::move(log))) {
     const Result<Endpoint> bound = broker_.bind();
     EXPECT_TRUE(bound) << bound.error().message;
     address = *bound;
@@ -42,8 +42,9 @@ private:
   Broker broker_;
   std::thread thread_;
 
-  static BrokerOptions options(std::uint16_t port, Keys keys, std::string durable) {
+  static BrokerOptions options(std::uint16_t port, Keys keys, std::string durable, Log log) {
     BrokerOptions options;
+    options.log = std::move(log);
     options.keys = std::move(keys);
     options.durable = std::move(durable);
     options.bind = {Transport::tcp, "127.0.0.1", port};

@@ -1,6 +1,7 @@
 // Conversations: who is here, what jobs they share, and how both end. Who gets what is in leasing_test.cpp.
 #include <ventile/queue/dispatcher.hpp>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,6 +15,9 @@ namespace ventile {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using testing::Puppet;
 using testing::Sink;
 using testing::Worker;
@@ -616,11 +620,18 @@ TEST_F(DispatcherTest, who_speaks_in_the_turn_in_which_it_was_to_be_forgotten_is
   EXPECT_TRUE(forgotten);
 }
 
-TEST_F(DispatcherTest, who_is_on_its_machine_may_lend_to_it_until_something_cannot_be_read) {
-  start({.machine = {7, 8}});
-  const auto welcomed = [&](std::uint64_t number, MachineId machine) {
+// Who lends to a dispatcher, and what it is told when something cannot be read.
+class LentToDispatcher : public DispatcherTest {
+protected:
+  LentToDispatcher() { start({.machine = here}); }
+
+  static constexpr MachineId here{7, 8};
+
+  MachineId welcomed(std::uint64_t number, MachineId machine, Role role = Role::worker) {
     Hello hello;
+    hello.role = role;
     hello.node = {1, number};
+    hello.name = "peer " + std::to_string(number);
     hello.machine = machine;
     dispatcher->on_message(PeerId{number}, {{{}, {number}, {}, 1}, hello}, now);
     std::optional<MachineId> said;
@@ -629,22 +640,60 @@ TEST_F(DispatcherTest, who_is_on_its_machine_may_lend_to_it_until_something_cann
           send != nullptr && std::holds_alternative<Welcome>(send->message))
         said = std::get<Welcome>(send->message).machine;
     return said.value();
-  };
-  EXPECT_EQ(welcomed(101, {7, 8}), (MachineId{7, 8}));
-  EXPECT_EQ(welcomed(102, {1, 2}), MachineId{}) << "it is elsewhere";
-  EXPECT_EQ(welcomed(103, {}), MachineId{}) << "it reads nothing itself";
-  for (int i = 0; i < 2; ++i) {
-    dispatcher->on_unreadable(PeerId{101}, {Code::failed, "It is gone."});
+  }
+  // What is done about it: names of messages, and notices.
+  std::vector<std::string> answer(std::uint64_t number, Code code = Code::failed) {
+    dispatcher->on_unreadable(PeerId{number}, {code, "It is gone."}, now);
     std::vector<std::string> said;
     for (const Action& action : dispatcher->take_actions()) {
       if (const auto* send = std::get_if<Send>(&action)) said.emplace_back(name_of(send->message));
       if (const auto* notice = std::get_if<Notice>(&action)) said.push_back(notice->text);
     }
-    std::vector<std::string> expected{"HELLO-AGAIN"};
-    if (i == 0) expected.insert(expected.begin(), "It is gone. Nothing is lent to this dispatcher from now on.");
-    EXPECT_EQ(said, expected);
+    return said;
   }
-  EXPECT_EQ(welcomed(101, {7, 8}), MachineId{});
+};
+
+TEST_F(LentToDispatcher, only_by_those_who_are_on_its_machine) {
+  EXPECT_EQ(welcomed(101, here), here);
+  EXPECT_EQ(welcomed(102, {1, 2}), MachineId{}) << "it is elsewhere";
+  EXPECT_EQ(welcomed(103, {}), MachineId{}) << "it reads nothing itself";
+}
+
+TEST_F(LentToDispatcher, what_cannot_be_read_is_the_last_that_its_lender_lends) {
+  welcomed(101, here);
+  EXPECT_THAT(answer(101), ElementsAre("It is gone. From now on nothing is lent by peer 101.", "HELLO-AGAIN"));
+  EXPECT_THAT(answer(101), ElementsAre("HELLO-AGAIN")) << "it had been sent before that was heard";
+  EXPECT_EQ(welcomed(101, here), MachineId{});
+  EXPECT_EQ(welcomed(102, here), here) << "the fault was not on this side";
+}
+
+TEST_F(LentToDispatcher, who_may_lend_nothing_is_refused_and_who_has_no_session_asked_for_one) {
+  welcomed(102, {1, 2});
+  EXPECT_THAT(answer(102), Contains(HasSubstr("refused a message of peer 102")));
+  EXPECT_THAT(answer(103), ElementsAre("HELLO-AGAIN"));
+}
+
+TEST_F(LentToDispatcher, who_seems_to_be_dead_may_go_on_if_it_is_not) {
+  welcomed(101, here);
+  EXPECT_THAT(answer(101, Code::disconnected), ElementsAre("HELLO-AGAIN"));
+  EXPECT_EQ(welcomed(101, here), here);
+}
+
+// Else the offer behind the one that was lost would be refused as out of its place.
+TEST_F(LentToDispatcher, a_client_has_no_session_when_a_message_of_it_was_lost) {
+  welcomed(101, here, Role::client);
+  EXPECT_THAT(answer(101), Contains("HELLO-AGAIN"));
+  EXPECT_FALSE(dispatcher->knows(PeerId{101}));
+}
+
+TEST_F(LentToDispatcher, nothing_is_lent_by_anybody_when_what_many_lent_cannot_be_read) {
+  std::vector<std::string> last;
+  for (std::uint64_t number = 1; number <= 16; ++number) {
+    EXPECT_EQ(welcomed(number, here), here);
+    last = answer(number);
+  }
+  EXPECT_THAT(last, Contains("It is gone. From now on nothing is lent by anybody."));
+  EXPECT_EQ(welcomed(17, here), MachineId{});
 }
 
 // A sink's turn with many workers asks for thousands of actions, whose memory was had from the kernel anew each time.
@@ -660,6 +709,19 @@ TEST_F(DispatcherTest, actions_are_taken_in_the_memory_of_those_that_are_carried
   Actions second;
   ASSERT_TRUE(dispatcher->take_actions(second));
   EXPECT_EQ(second.data(), memory);
+}
+
+TEST_F(DispatcherTest, memory_of_very_many_actions_is_given_back) {
+  const auto ask = [&] { dispatcher->on_message(PeerId{4711}, {{{}, {5}, {}, 1}, Heartbeat{}}, now); };
+  for (int i = 0; i < 10'000; ++i) ask();
+  Actions actions;
+  ASSERT_TRUE(dispatcher->take_actions(actions));
+  ASSERT_GE(actions.capacity(), 10'000U);
+  for (int i = 0; i < 2; ++i) {
+    ask();
+    ASSERT_TRUE(dispatcher->take_actions(actions));
+    EXPECT_LT(actions.capacity(), 100U);
+  }
 }
 
 TEST_F(DispatcherTest, each_worker_is_told_at_once_of_all_its_batches_that_a_sink_has_stored_at_once) {

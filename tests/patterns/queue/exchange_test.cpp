@@ -170,12 +170,12 @@ TEST_F(LentToExchange, cannot_be_had_if_nobody_reads_it_for_too_long) {
 }
 
 // Nothing is opened for a stranger.
-TEST_F(LentToExchange, is_malformed_of_whoever_has_not_said_that_it_is_here) {
+TEST_F(LentToExchange, cannot_be_had_of_whoever_has_not_said_that_it_is_here) {
   lend();
-  hears("malformed");
+  hears("has not said where it is");
   hello({7, 8});
   lend();
-  hears("malformed");
+  hears("has not said where it is");
 }
 
 }  // namespace

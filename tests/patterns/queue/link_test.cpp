@@ -177,8 +177,28 @@ TEST_F(LentToLink, large_messages_are_lent_to_a_dispatcher_that_says_in_its_welc
   EXPECT_GT(size_of_next(), large) << "it is elsewhere";
   welcome(machine_of_process());
   EXPECT_EQ(size_of_next(), lending::note_bytes);
+  EXPECT_EQ(size_of_next(), lending::note_bytes);
   welcome({});
   EXPECT_GT(size_of_next(), large) << "it cannot read notes any more";
+}
+
+// With hundreds of leases a HELLO is large. A broker that was started again took the note for garbage, for ever.
+TEST_F(LentToLink, a_hello_is_not_lent_nor_what_follows_until_there_is_a_welcome) {
+  Frame frame{encode({{}, {9}, {8}, 1}, Welcome{500, 2000, 1, machine_of_process()})};
+  ASSERT_EQ(host.router.send(peer, frame), SendOutcome::sent);
+  ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
+  Hello hello;
+  hello.name = std::string(large, 'x');
+  link.send({}, {}, hello);
+  link.send(link.next_envelope({1, 1}, {}), Offer{{0, 1}, {}}, large_payloads());
+  for (const char* const expected : {"HELLO", "OFFER"}) {
+    ASSERT_TRUE(turn_until([&] {
+      RoutingId from;
+      return host.router.receive(from, frame) && decode(frame.bytes()) &&
+             !std::holds_alternative<Heartbeat>(decode(frame.bytes())->message);
+    }));
+    EXPECT_EQ(name_of(decode(frame.bytes())->message), expected);
+  }
 }
 
 TEST_F(LentToLink, who_borrows_nothing_takes_a_note_for_what_it_is) {
