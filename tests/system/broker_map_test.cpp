@@ -171,6 +171,30 @@ TEST_F(BrokerMapTest, a_map_that_is_interrupted_twice_cancels_what_runs) {
   gate.open(0);
 }
 
+// It was said to be lost, and the file of what failed was empty.
+TEST_F(BrokerMapTest, of_a_job_that_somebody_cancels_nothing_is_lost) {
+  start_up();
+  Gate gate{path("gate")};
+  gate.mark(0);
+  Process& map = start_map({"--range", "0:100000", "--function", "hold", "--args", gate.arguments(), "--job", "nightly",
+                            "--failed", path("failed"), "--json"});
+  gate.next();
+  Process& cancel = start("ventile", {"cancel", "nightly", "--connect", address});
+  EXPECT_EQ(cancel.wait(), 0);
+  const Summary summary = exact(map, 1);
+  EXPECT_GE(summary.cancelled, 1U);
+  EXPECT_NE(map.errors().find("has cancelled it"), std::string::npos) << map.errors();
+  EXPECT_NE(read_file(path("failed")), "");
+  gate.open(0);
+}
+
+TEST_F(BrokerMapTest, what_fails_cannot_be_written_where_the_results_are) {
+  Process& map = start("ventile", {"map", "--range", "0:3", "--function", "index", "--output", path("results"),
+                                   "--failed", path("results")});
+  EXPECT_EQ(map.wait(), 2);
+  EXPECT_NE(map.errors().find("is the output, too"), std::string::npos) << map.errors();
+}
+
 TEST_F(BrokerMapTest, without_a_broker_it_waits_says_so_and_can_be_told_to_stop) {
   address = "tcp://127.0.0.1:" + std::to_string(free_port());
   Process& map = start_map({"--range", "0:10", "--function", "index", "--json"});

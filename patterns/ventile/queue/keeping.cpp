@@ -189,6 +189,10 @@ void Dispatcher::finish_discarded(Job& job) {
     if (const Peer* const peer = sessions_.find(asker.session); peer != nullptr)
       send(*peer, {},
            Explanation{true, "job " + quoted(name) + " is cancelled" + (job.kept ? ", and its results are gone" : "")});
+  if (job.source != nullptr && !job.kept)  // CLOSE alone says that the dispatcher has given it up.
+    send(*job.source, job.id,
+         Propose{job.account.ledger().missing({0, job.account.submitted()}), Outcome::cancelled, 0, "cancelled",
+                 job.discarded});
   for (Peer* const client : {job.source, job.fetcher})
     if (client != nullptr) send(*client, job.id, Close{});
   drop_job(job, job.discarded);

@@ -136,6 +136,11 @@ void Submission::on_message(const Received& received, TimePoint now) {
   } else if (std::holds_alternative<Close>(received.message)) {
     const bool settled = !job.specification.kept && job.completed && job.ledger.count() == job.submitted;
     const bool whole = job.fetch ? job.confirmed : settled;
+    if (!whole && !job.cancelled.empty()) {  // What was not offered yet, too.
+      const std::string why = job.cancelled;
+      settle(id, {0, job.submitted}, Outcome::cancelled, why);
+      return end(id, "the job was cancelled: " + why);
+    }
     end(id, whole ? std::string{} : "the broker has given the job up");
   }
 }
@@ -382,6 +387,7 @@ void Submission::on_results(FrameId frame, const Envelope& envelope, const Resul
 }
 
 void Submission::on_propose(JobId id, Job& job, const Propose& propose) {
+  if (propose.outcome == Outcome::cancelled && !job.fetch) job.cancelled = propose.message;
   for (const Range range : propose.ranges) {
     if (job.fetch) {
       for (const Range part : job.ledger.missing(range)) {

@@ -24,6 +24,23 @@ TEST_F(Serving, tasks_that_a_client_has_settled_already_take_no_room) {
   EXPECT_EQ(more[0].credit.tasks, 16U);
 }
 
+// It was told CLOSE only, and took its tasks for lost.
+TEST_F(Serving, who_brings_the_tasks_of_a_job_that_is_cancelled_is_told_so) {
+  introduce();
+  submit();
+  offer({0, 3});
+  store({0, 1});
+  mail.clear();
+  say(Discard{"nightly"});
+  std::vector<std::string> names;
+  for (const Message& message : mail) names.emplace_back(name_of(message));
+  EXPECT_EQ(names, (std::vector<std::string>{"EXPLANATION", "PROPOSE", "CLOSE"}));
+  const Propose propose = told<Propose>().at(0);
+  EXPECT_EQ(propose.ranges, (std::vector<Range>{{1, 2}}));
+  EXPECT_EQ(propose.outcome, Outcome::cancelled);
+  EXPECT_EQ(propose.message, "client client has cancelled it");
+}
+
 TEST_F(Serving, a_client_that_only_asks_is_not_worth_a_line) {
   introduce();
   say(Inquire{});

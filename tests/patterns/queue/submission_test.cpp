@@ -66,6 +66,28 @@ protected:
   }
 };
 
+// They were reported as lost.
+TEST_F(SubmissionTest, of_a_job_that_somebody_else_has_cancelled_the_rest_is_cancelled) {
+  begin();
+  submission.submit(job, 5, 50);
+  hear(Accepted{.submitted = 0, .credit = {3, 1000}}, job);
+  (void)submission.take_actions();
+  hear(Propose{{{0, 3}}, Outcome::cancelled, 0, "cancelled", "client admin has cancelled it"}, job);
+  hear(Close{}, job);
+  std::uint64_t cancelled = 0;
+  std::string error;
+  for (auto& action : submission.take_actions()) {
+    if (const auto* outcome = std::get_if<Submission::DeliverOutcome>(&action)) {
+      EXPECT_EQ(outcome->outcome, Outcome::cancelled);
+      EXPECT_EQ(outcome->message, "client admin has cancelled it");
+      cancelled += outcome->range.count;
+    }
+    if (const auto* over = std::get_if<Submission::Over>(&action)) error = over->error;
+  }
+  EXPECT_EQ(cancelled, 5U) << "those that were not offered, too";
+  EXPECT_EQ(error, "the job was cancelled: client admin has cancelled it");
+}
+
 TEST_F(SubmissionTest, says_where_it_is_until_something_that_was_lent_cannot_be_read) {
   Submission here{{.node = {1, 1}, .incarnation = {5}, .machine = {7, 8}}};
   const auto hello = [&] {
