@@ -31,10 +31,8 @@ int run_keys(const Invocation& invocation);     // `ventile keys …`
 int run_journal(const Invocation& invocation);  // `ventile journal …`
 int run_ventile(const Invocation& invocation);  // `ventile COMMAND …`
 
-// Of a main().
-inline Invocation invocation_of(int argc, char** argv) {
-  if (argc == 0) return {};
-  return {{argv[0]}, {argv + 1, argv + argc}};
-}
+// Of a main(), which calls it first. Standard input, output and errors that are closed are open from then on, for what
+// cannot be done with them: else the next file that is opened took their place, and were read or written for them.
+Invocation invocation_of(int argc, char** argv);
 
 }  // namespace ventile
