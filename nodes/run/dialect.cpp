@@ -281,6 +281,8 @@ std::optional<ExitNow> check(RunCommand& run) {
         exclude(run.pipe, "--pipe", !run.sources.empty(), "arguments (:::, ::::, -a)"),
         exclude(run.pipe, "--pipe", run.arguments_to_input, "--stdin"),
         exclude(run.pipe, "--pipe", run.resume || run.resume_failed || run.retry_failed, "--resume"),
+        exclude(run.arguments_to_input, "--stdin", run.resume || run.resume_failed || run.retry_failed,
+                "--resume, whose log knows commands by their text and not by what they read"),
         exclude(run.ungroup, "--ungroup", run.keep_order, "--keep-order"),
         exclude(run.ungroup, "--ungroup", run.tag || !run.tag_template.empty(), "--tag"),
         exclude(run.ungroup, "--ungroup", !run.results.empty(), "--results"),
@@ -342,8 +344,9 @@ std::optional<ExitNow> check(RunCommand& run) {
 
 // Those that mean something for arguments that are split already.
 std::vector<std::string> kept_options(const std::vector<std::string>& options) {
-  static constexpr std::array<std::string_view, 9> dropped{"null",     "delimiter",       "colsep", "trim",  "header",
-                                                           "max-args", "no-run-if-empty", "link",   "resume"};
+  static constexpr std::array<std::string_view, 11> dropped{"null",   "delimiter",     "colsep",          "trim",
+                                                            "header", "max-args",      "no-run-if-empty", "link",
+                                                            "resume", "resume-failed", "retry-failed"};
   std::vector<std::string> kept;
   std::copy_if(options.begin(), options.end(), std::back_inserter(kept), [](const std::string& option) {
     const std::string name =

@@ -1,5 +1,7 @@
 #include <nodes/run/quoting.hpp>
 
+#include <ventile/wire/json.hpp>
+
 #include <algorithm>
 
 namespace ventile {
@@ -30,12 +32,13 @@ std::string in_single_quotes(std::string_view text) {
 // What $'…' understands.
 std::string escaped(std::string_view word) {
   std::string text = "$'";
+  const bool has_characters = is_utf8(word);
   for (const char c : word) {
     if (c == '\n') {
       text += "\\n";
     } else if (c == '\t') {
       text += "\\t";
-    } else if (is_control(c)) {
+    } else if (is_control(c) || (static_cast<unsigned char>(c) >= 0x80 && !has_characters)) {
       const auto value = static_cast<unsigned char>(c);
       text += '\\';
       for (const int digit : {value / 64, value / 8 % 8, value % 8}) text += static_cast<char>('0' + digit);
@@ -125,7 +128,7 @@ std::string in_double_quotes(std::string_view text) {
 
 std::string quoted_for_reading(std::string_view word) {
   if (is_plain(word)) return std::string{word};
-  return std::any_of(word.begin(), word.end(), is_control) ? escaped(word) : in_single_quotes(word);
+  return std::any_of(word.begin(), word.end(), is_control) || !is_utf8(word) ? escaped(word) : in_single_quotes(word);
 }
 
 std::string quoted_for_reading(const std::vector<std::string>& words) {

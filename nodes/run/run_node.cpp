@@ -389,8 +389,11 @@ RunSummary summary_of(const RunCommand& run, const VentilatorReport& ended, std:
   summary.options = run.kept_options;
   summary.command = run.command;
   summary.names = std::move(names);
-  summary.joblog = run.joblog;
+  // A log knows the command's words, not what it reads nor which files go along.
+  const bool log_has_all = !run.pipe && !run.arguments_to_input && run.transfer.empty() && run.bring_back.empty();
+  if (run.joblog != "-" && log_has_all) summary.joblog = run.joblog;
   summary.arguments_known = !run.pipe && !run.retry_failed;
+  summary.reads_blocks = run.pipe;
   return summary;
 }
 

@@ -82,8 +82,12 @@ void RunFailures::add(RunInput input, std::string_view message) {
 }
 
 std::string rerun_command(const RunSummary& summary) {
-  if (!summary.joblog.empty() && summary.joblog != "-" && summary.arguments_known)
-    return "ventile run --retry-failed --joblog " + quoted_for_reading(summary.joblog);
+  if (!summary.joblog.empty()) {
+    std::string text = "ventile run --retry-failed --joblog " + quoted_for_reading(summary.joblog);
+    for (const std::string& option : summary.options)
+      if (!option.starts_with("--joblog") && option != "--shell") text += " " + quoted_for_reading(option);
+    return text;
+  }
   if (summary.failures.first().empty() || !summary.failures.kept_all() || !summary.arguments_known) return {};
   const std::string sources = sources_of(summary);
   if (sources.empty()) return {};
@@ -112,6 +116,7 @@ std::string summary_text(const RunSummary& summary) {
   text += task_lines(summary.failures);
   if (failed == 0) return text;
   const std::string again = rerun_command(summary);
+  if (again.empty() && summary.reads_blocks) return text + "what --pipe gave them is not kept: run it all again\n";
   if (again.empty()) return text + "to be able to run only these again, give --joblog FILE, and then --retry-failed\n";
   return text + "run only these again: " + again + "\n";
 }

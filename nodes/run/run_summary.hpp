@@ -51,8 +51,9 @@ struct RunSummary {
   std::vector<std::string> options;  // Without those that say where arguments come from.
   std::vector<std::string> command;
   std::vector<std::string> names;  // Of the arguments' columns.
-  std::string joblog;
-  bool arguments_known = true;  // False with --pipe.
+  std::string joblog;              // Empty: there is none, or it does not say all that a command needs.
+  bool arguments_known = true;     // False with --pipe, and if they come from a log.
+  bool reads_blocks = false;       // --pipe.
 };
 
 // Lines for stderr; empty if every task was done.

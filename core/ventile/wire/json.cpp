@@ -43,15 +43,6 @@ std::size_t sequence_length(std::string_view text) {
   return length;
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = sequence_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 void append_escape(char c, std::string& out) {
   static constexpr std::string_view hex = "0123456789abcdef";
   switch (c) {
@@ -265,6 +256,15 @@ bool JsonWriter::append_extension() {
 }
 
 }  // namespace
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = sequence_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
 
 Status append_json(Unpacker& unpacker, std::string& out) {
   const std::size_t start = out.size();

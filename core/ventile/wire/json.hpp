@@ -28,4 +28,6 @@ Status append_json(Unpacker& unpacker, std::string& out);
 // On failure nothing is packed, and the message says what was expected and at which column (counted in bytes from 1).
 Status pack_json(std::string_view text, Packer& packer);
 
+bool is_utf8(std::string_view text);
+
 }  // namespace ventile

@@ -104,9 +104,9 @@ TEST(DialectTest, a_missing_command_is_refused_but_for_lines_of_sh) {
 TEST(DialectTest, options_that_exclude_each_other_are_refused) {
   for (const Words& words :
        {Words{"--pipe", "cat", ":::", "a"}, Words{"-u", "-k", "x"}, Words{"-u", "--tag", "x"}, Words{"--lb", "-k", "x"},
-        Words{"--resume", "x"}, Words{"--retry-failed", "--joblog", "l", "x"}, Words{"--header", "x", "x"},
-        Words{"-j", "x", "x"}, Words{"--timeout", "x", "x"}, Words{"-d", "ab", "x"}, Words{"--trim", "q", "x"},
-        Words{"-q", "-v", "x"}})
+        Words{"--resume", "x"}, Words{"--stdin", "--resume", "--joblog", "l", "x"},
+        Words{"--retry-failed", "--joblog", "l", "x"}, Words{"--header", "x", "x"}, Words{"-j", "x", "x"},
+        Words{"--timeout", "x", "x"}, Words{"-d", "ab", "x"}, Words{"--trim", "q", "x"}, Words{"-q", "-v", "x"}})
     EXPECT_EQ(refused(words).code, ExitCode::usage) << words.front();
 }
 

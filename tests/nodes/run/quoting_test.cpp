@@ -12,6 +12,7 @@
 namespace ventile {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST(QuotingTest, a_plain_word_stays_as_it_is) { EXPECT_EQ(quoted_for_reading("a-b_c/1.2"), "a-b_c/1.2"); }
@@ -24,6 +25,13 @@ TEST(QuotingTest, other_words_are_quoted) {
 
 TEST(QuotingTest, control_characters_stay_in_one_line) {
   EXPECT_EQ(quoted_for_reading("a\nb\x01'"), "$'a\\nb\\001\\''");
+}
+
+// In a summary in JSON, which is UTF-8, the byte became U+FFFD, and the command to run again had another argument.
+TEST(QuotingTest, bytes_that_are_no_characters_are_written_as_numbers) {
+  EXPECT_EQ(quoted_for_reading("caf\xe9"), "$'caf\\351'");
+  EXPECT_EQ(quoted_for_reading("caf\xc3\xa9 x"), "'caf\xc3\xa9 x'");
+  EXPECT_THAT(words_of_quoted("$'caf\\351'"), ElementsAre("caf\xe9"));
 }
 
 TEST(QuotingTest, what_is_quoted_reads_back) {

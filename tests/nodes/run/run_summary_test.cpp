@@ -43,6 +43,26 @@ TEST(RunSummaryTest, with_a_log_the_log_runs_them_again) {
   EXPECT_EQ(rerun_command(summary), "ventile run --retry-failed --joblog 'my log'");
 }
 
+// They ran in another folder, with another limit, the second time.
+TEST(RunSummaryTest, with_a_log_the_options_stay_but_for_what_the_log_says_itself) {
+  RunSummary summary = failed({{"a"}});
+  summary.joblog = "log";
+  summary.options = {"--workdir=there", "--joblog=log", "--timeout=3s", "--shell", "--keep-order"};
+  EXPECT_EQ(rerun_command(summary),
+            "ventile run --retry-failed --joblog log --workdir=there --timeout=3s --keep-order");
+  summary.arguments_known = false;  // It came from the log itself.
+  EXPECT_EQ(rerun_command(summary),
+            "ventile run --retry-failed --joblog log --workdir=there --timeout=3s --keep-order");
+}
+
+TEST(RunSummaryTest, blocks_that_were_read_cannot_be_had_again) {
+  RunSummary summary = failed({{"a"}});
+  summary.arguments_known = false;
+  summary.reads_blocks = true;
+  EXPECT_EQ(rerun_command(summary), "");
+  EXPECT_THAT(summary_text(summary), HasSubstr("what --pipe gave them is not kept: run it all again"));
+}
+
 TEST(RunSummaryTest, what_is_too_much_for_a_command_line_needs_a_log) {
   std::vector<std::vector<std::string>> many(RunFailures::kept_max + 1, {"a"});
   EXPECT_EQ(rerun_command(failed(many)), "");
