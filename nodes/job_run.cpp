@@ -14,6 +14,18 @@
 #include <ventile/wire/pack.hpp>
 
 namespace ventile {
+namespace {
+
+// Perhaps one that is not there yet. What is written to a device is written over nothing.
+bool is_same_file(const std::string& one, const std::string& other) {
+  std::error_code unknown;
+  if (other == "-") return false;
+  const std::filesystem::path place = std::filesystem::weakly_canonical(one, unknown);
+  if (unknown || place != std::filesystem::weakly_canonical(other, unknown) || unknown) return false;
+  return !std::filesystem::exists(place, unknown) || std::filesystem::is_regular_file(place, unknown);
+}
+
+}  // namespace
 
 Status pack_arguments(const std::string& json, std::vector<std::byte>& packed, std::uint32_t& count) {
   Buffer array;
@@ -65,6 +77,9 @@ Status JobRun::prepare(VentilatorOptions& options) {
       input_ != nullptr && std::filesystem::equivalent(command_.failure.failed, command_.input, unknown))
     return Error{Code::invalid, "--failed " + command_.failure.failed +
                                     " is the input itself and would be emptied before it is read; name another file"};
+  if (!command_.output.empty() && is_same_file(command_.failure.failed, command_.output))
+    return Error{Code::invalid, "--failed " + command_.failure.failed +
+                                    " is the output, too, and each would write over the other; name another file"};
   Result<FailedInputs> failed = FailedInputs::open(command_.failure.failed, command_.format, index_);
   if (!failed) return failed.error();
   failed_inputs_ = std::move(*failed);

@@ -31,6 +31,7 @@ struct JobCommand {
   bool durable = false;  // Its source must be known well enough to be found again.
   bool fetched = false;  // It has run elsewhere: there is no input.
   FailureOptions failure;
+  std::string output;   // Of results, where they are written by this process.
   std::string metrics;  // A file; empty: none.
   std::optional<bool> bar;
   bool results_to_stdout = false;  // So a summary in JSON does not go there.

@@ -56,6 +56,10 @@ int look(const std::string& path, bool with_segments) {
 }
 
 int repair(const std::string& path) {
+  if (const Result<std::unique_ptr<Folder>> folder = open_existing_folder(path, false); folder) {
+    const Result<JournalContent> content = read_journal(**folder, [](const RecordView&) { return Status{}; });
+    if (content && content->empty() && !content->damage) return fail(ExitCode::usage, "there is no journal in " + path);
+  }
   const Result<std::unique_ptr<Folder>> folder = open_existing_folder(path, true);
   if (!folder) return fail(ExitCode::usage, folder.error().message);
   const Result<Repair> repaired = repair_journal(**folder);

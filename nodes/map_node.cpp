@@ -38,6 +38,7 @@ JobCommand job_command(const MapCommand& command, const Invocation& invocation) 
   job.durable = command.keep;
   job.fetched = !command.fetch.empty();
   job.failure = command.failure;
+  job.output = command.output;
   job.metrics = command.metrics;
   job.bar = command.bar;
   job.results_to_stdout = command.output == "-";

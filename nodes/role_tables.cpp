@@ -265,7 +265,7 @@ OptionTable table_of(UpCommand& options) {
 }
 
 OptionTable table_of(AskCommand& options) {
-  OptionTable table{"ventile status|why|drain", "Asks the broker at --connect."};
+  OptionTable table{"ventile status | why JOB[:TASK] | cancel JOB | drain WORKER", "Asks the broker at --connect."};
   table.section("Address");
   table.endpoint("connect,c", options.connect, "The broker's address.");
   add_protection(table, options.keys, options.insecure);

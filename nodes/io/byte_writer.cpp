@@ -44,7 +44,7 @@ Result<std::unique_ptr<ByteWriter>> ByteWriter::open(const std::string& path, bo
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return file_error("look at", name);
   if (!standard && !resume && !cut_at && S_ISREG(status.st_mode) && status.st_size > 0) {
-    return Error{Code::unavailable, name + " is not empty: move it away, or add to it with --resume"};
+    return Error{Code::unavailable, name + " is not empty: move it away, or, for a sink, add to it with --resume"};
   }
   const bool is_file = !standard && S_ISREG(status.st_mode);
   auto size = static_cast<std::uint64_t>(status.st_size);

@@ -76,14 +76,19 @@ public:
   }
 };
 
+// It is JSON, but more than a value may be.
+bool is_too_deep(const Error& error) { return error.message.starts_with("nested more than"); }
+
 class JsonLines : public Marked<'\n'> {
 public:
   Result<bool> pack(const Item& item, Packer& packer) const {
     const std::string_view line = as_text(item.bytes);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) return false;
     if (const Status packed = pack_json(line, packer); !packed)
-      return Error{packed.error().code, "not JSON: " + packed.error().message +
-                                            (is_first() ? "; for lines of plain text give --format lines" : "")};
+      return is_too_deep(packed.error())
+                 ? packed.error()
+                 : Error{packed.error().code, "not JSON: " + packed.error().message +
+                                                  (is_first() ? "; for lines of plain text give --format lines" : "")};
     return true;
   }
 };

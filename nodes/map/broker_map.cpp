@@ -79,7 +79,8 @@ public:
       look();
     }
     const bool fetched = conduit_.is_fetched();
-    if (error_.empty()) note(writer_.close(fetched));
+    const bool has_none = writer_.ledger().count() == 0 && !conduit_.error().empty();
+    if (error_.empty()) note(has_none ? output_.close() : writer_.close(fetched));  // No fold of nothing, if it failed.
     if (error_.empty() && fetched) remote_.confirm();
     remote_.finish();
     VentilatorReport report;
@@ -261,7 +262,7 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
   if (command.keep && drained && !conduit.is_fetched()) return leave();
   if (fetching && drained && !conduit.is_fetched())
     return fail(ExitCode::task_failed, "not everything was fetched; the broker keeps it");
-  if (fetching && conduit.is_fetched() && !remote.is_over())
+  if (fetching && conduit.is_fetched() && !remote.is_over() && report.why.empty())
     console.write(Level::warning, "everything is fetched, but the broker has not answered: it may still keep the job");
   const ExitCode finished = remote.is_refused() ? ExitCode::mismatch : job.finish(report);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : finished;

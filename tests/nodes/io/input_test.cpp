@@ -131,6 +131,9 @@ TEST_F(InputTest, a_malformed_line_names_itself_after_what_came_before) {
 
 TEST_F(InputTest, plain_text_where_json_was_expected_is_told_the_format_that_takes_it) {
   EXPECT_THAT(error(*open("plain text\n", InputFormat::jsonl)).message, HasSubstr(":1: not JSON: "));
+  const std::string deep = std::string(17, '[') + std::string(17, ']') + "\n";
+  EXPECT_THAT(error(*open(deep, InputFormat::jsonl)).message, HasSubstr(":1: nested more than 16 deep"))
+      << "it is JSON";
   EXPECT_THAT(error(*open("plain text\n", InputFormat::jsonl)).message, HasSubstr("--format lines"));
 }
 

@@ -151,8 +151,9 @@ TEST_F(OutputTest, a_file_that_is_not_empty_is_refused_unless_resumed) {
   folder.write("results", "before\n");
   const Result<std::unique_ptr<Output>> refused = open_output(folder.path("results"), OutputFormat::raw);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error(), (Error{Code::unavailable, folder.path("results") +
-                                                           " is not empty: move it away, or add to it with --resume"}));
+  EXPECT_EQ(refused.error(),
+            (Error{Code::unavailable,
+                   folder.path("results") + " is not empty: move it away, or, for a sink, add to it with --resume"}));
   const std::unique_ptr<Output> output = open(OutputFormat::raw, {.resume = true});
   EXPECT_TRUE(write(*output, 0, "after"));
   EXPECT_EQ(written(*output), "before\nafter\n");

@@ -125,7 +125,7 @@ protected:
 
   void say(const Message& message) {
     Frame frame{encode({{}, {5}, {}, 1}, message)};
-    ASSERT_EQ(socket.send(frame), SendOutcome::sent);
+    ASSERT_TRUE(turn_until([&] { return socket.send(frame) == SendOutcome::sent; }));  // Once it is connected.
   }
   void hello(MachineId machine) {
     Hello hello;
@@ -141,7 +141,7 @@ protected:
       EXPECT_EQ(note.size(), lending::note_bytes);
       return socket.send(note);
     };
-    EXPECT_EQ(send_or_lend(offer, send), SendOutcome::sent);
+    EXPECT_TRUE(turn_until([&] { return send_or_lend(offer, send) == SendOutcome::sent; }));
   }
   void hears(const std::string& what) {
     ASSERT_TRUE(turn_until([&] { return !heard.empty(); }));
