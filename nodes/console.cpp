@@ -98,9 +98,11 @@ public:
     write_all(descriptor_, std::string{erase_line} + bar_);
   }
 
-  bool is_last_error(std::string_view line) {
+  // Whether the line is the last error that was written, or ends with what that said.
+  bool repeats_last_error(std::string_view line, std::string_view beginning) {
     const std::lock_guard lock{mutex_};
-    return last_error_ == line;
+    return last_error_.size() > beginning.size() && last_error_.starts_with(beginning) &&
+           line.ends_with(std::string_view{last_error_}.substr(beginning.size()));
   }
 
 protected:
@@ -154,7 +156,8 @@ void Console::error(ExitCode code, std::string_view message, std::string_view hi
     write_all(options_.descriptor, error_json(code, message, hint) + '\n');
     return;
   }
-  if (!screen_->is_last_error(line_of(options_.program, Level::error, message))) write(Level::error, message);
+  const std::string line = line_of(options_.program, Level::error, message);
+  if (!screen_->repeats_last_error(line, options_.program + ": ")) write(Level::error, message);
   if (!hint.empty()) write_all(options_.descriptor, fmt::format("{}\n", hint));
 }
 

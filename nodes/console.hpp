@@ -37,7 +37,7 @@ public:
   const Log& log() const { return log_; }
 
   // The last words: "program: message" and the hint, or {"error":{"code","message","hint"}} in one line. A message that
-  // is the last error written already, by a driver when it happened, is not said twice.
+  // is the last error written already, by a driver when it happened, or ends with it, is not said twice.
   void error(ExitCode code, std::string_view message, std::string_view hint = "");
 
   // Shows a line that stays below all others until it is replaced or, with an empty one, removed.

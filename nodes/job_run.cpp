@@ -1,5 +1,6 @@
 #include <nodes/job_run.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -18,10 +19,17 @@ namespace {
 
 // Perhaps one that is not there yet. What is written to a device is written over nothing.
 bool is_same_file(const std::string& one, const std::string& other) {
+  struct stat written {};
+  struct stat named {};
+  if (other == "-")
+    return ::fstat(STDOUT_FILENO, &written) == 0 && ::stat(one.c_str(), &named) == 0 && S_ISREG(named.st_mode) &&
+           written.st_dev == named.st_dev && written.st_ino == named.st_ino;
   std::error_code unknown;
-  if (other == "-") return false;
-  const std::filesystem::path place = std::filesystem::weakly_canonical(one, unknown);
-  if (unknown || place != std::filesystem::weakly_canonical(other, unknown) || unknown) return false;
+  const auto place_of = [&unknown](const std::string& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, unknown), unknown);
+  };
+  const std::filesystem::path place = place_of(one);
+  if (unknown || place != place_of(other) || unknown) return false;
   return !std::filesystem::exists(place, unknown) || std::filesystem::is_regular_file(place, unknown);
 }
 

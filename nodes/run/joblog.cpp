@@ -14,6 +14,7 @@
 
 #include <nodes/io/file_error.hpp>
 #include <nodes/quantity.hpp>
+#include <nodes/run/quoting.hpp>
 
 namespace ventile {
 namespace {
@@ -114,11 +115,16 @@ Result<std::vector<JobLogEntry>> read_job_log(const std::string& path) {
 }
 
 DoneCommands::DoneCommands(const std::vector<JobLogEntry>& log, bool only_succeeded) {
+  // As it would be written today: earlier versions wrote bytes that are no characters as they are.
+  const auto as_written_now = [](const std::string& command) {
+    const std::vector<std::string> words = words_of_quoted(command);
+    return words.empty() ? command : quoted_for_reading(words);
+  };
   // Of several entries of one task the last counts.
-  std::map<std::pair<std::string_view, std::uint64_t>, const JobLogEntry*> last;
-  for (const JobLogEntry& entry : log) last[{entry.command, entry.sequence}] = &entry;
+  std::map<std::pair<std::string, std::uint64_t>, const JobLogEntry*> last;
+  for (const JobLogEntry& entry : log) last[{as_written_now(entry.command), entry.sequence}] = &entry;
   for (const auto& [task, entry] : last)
-    if (!only_succeeded || entry->succeeded()) ++left_[entry->command];
+    if (!only_succeeded || entry->succeeded()) ++left_[task.first];
 }
 
 bool DoneCommands::take(const std::string& command) {

@@ -1,6 +1,7 @@
 #include <nodes/run/run_summary.hpp>
 
 #include <algorithm>
+#include <initializer_list>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -66,6 +67,13 @@ std::string sources_of(const RunSummary& summary) {
   return sources;
 }
 
+// What begins a line with a task's arguments, or names a folder by them, knows those of a log not.
+bool is_one_of(std::string_view option, std::initializer_list<std::string_view> names) {
+  const std::string_view name = option.substr(0, option.find('='));
+  return std::any_of(names.begin(), names.end(),
+                     [name](std::string_view one) { return name == "--" + std::string{one}; });
+}
+
 }  // namespace
 
 void RunFailures::add(RunInput input, std::string_view message) {
@@ -85,14 +93,16 @@ std::string rerun_command(const RunSummary& summary) {
   if (!summary.joblog.empty()) {
     std::string text = "ventile run --retry-failed --joblog " + quoted_for_reading(summary.joblog);
     for (const std::string& option : summary.options)
-      if (!option.starts_with("--joblog") && option != "--shell") text += " " + quoted_for_reading(option);
+      if (!is_one_of(option, {"joblog", "shell", "tag", "tagstring", "results", "replace"}))
+        text += " " + quoted_for_reading(option);
     return text;
   }
   if (summary.failures.first().empty() || !summary.failures.kept_all() || !summary.arguments_known) return {};
   const std::string sources = sources_of(summary);
   if (sources.empty()) return {};
   std::string text = "ventile run";
-  for (const std::string& option : summary.options) text += " " + quoted_for_reading(option);
+  for (const std::string& option : summary.options)
+    if (!is_one_of(option, {"joblog"})) text += " " + quoted_for_reading(option);  // It would be written anew.
   if (!summary.names.empty()) text += " --header :";
   if (!summary.command.empty()) text += " " + quoted_for_reading(summary.command);
   return text + sources;
@@ -111,7 +121,7 @@ std::string summary_text(const RunSummary& summary) {
   if (failed > 0) text += ": " + group_words(summary.failures);
   text += "\n";
   if (summary.unstarted > 0)
-    text += fmt::format("  {} more {} not started, for the run ended early\n", summary.unstarted,
+    text += fmt::format("  {} more {} not started, or stopped, for the run ended early\n", summary.unstarted,
                         summary.unstarted == 1 ? "was" : "were");
   text += task_lines(summary.failures);
   if (failed == 0) return text;

@@ -41,7 +41,7 @@ private:
 struct RunSummary {
   std::uint64_t done = 0;
   std::uint64_t passed_over = 0;  // By --resume.
-  std::uint64_t unstarted = 0;    // Because the run ended early.
+  std::uint64_t unstarted = 0;    // Or stopped, because the run ended early.
   Duration duration{0};
   std::uint64_t workers_lost = 0;  // Machines that went away with tasks that they had begun or were to begin,
   std::uint64_t requeued = 0;      // and so many of these, which were run elsewhere.

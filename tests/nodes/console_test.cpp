@@ -85,6 +85,14 @@ TEST_F(ConsoleTest, last_words_that_are_the_last_error_are_not_said_twice) {
   EXPECT_EQ(written(), "ventile-worker: cannot write x\nventile-worker: leaving\nfree some room\n");
 }
 
+// Of a job whose sink is in the same process.
+TEST_F(ConsoleTest, last_words_that_end_with_the_last_error_are_not_said) {
+  Console console{options()};
+  console.log().error("cannot write x");
+  console.error(ExitCode::task_failed, "the sink could not write its output: cannot write x");
+  EXPECT_EQ(written(), "ventile-worker: cannot write x\n");
+}
+
 TEST_F(ConsoleTest, last_words_that_are_an_earlier_error_are_said_again) {
   Console console{options()};
   console.log().error("cannot write x");

@@ -366,8 +366,10 @@ private:
   FlatIndex<IncarnationId, Peer> incarnations_;  // Workers: where verdicts go.
   std::set<IncarnationId> worker_incarnations_;
   std::map<JobId, std::unique_ptr<Job>> jobs_;
-  std::vector<Job*> order_;  // By priority, the highest first; of the same, the oldest.
-  std::vector<JobId> over_;  // Clients' jobs to forget.
+  std::vector<Job*> order_;                 // By priority, the highest first; of the same, the oldest.
+  std::vector<JobId> over_;                 // Clients' jobs to forget.
+  std::map<JobId, std::string> discarded_;  // Those that are not kept, and why: their clients may not have heard of it.
+  std::deque<JobId> discarded_order_;       // The oldest first.
   std::uint64_t closed_jobs_ = 0;
   std::array<std::uint64_t, outcome_count> closed_outcomes_{};
   std::map<std::pair<double, PeerId>, Peer*> hungry_;  // Workers with credit, the least loaded first.
@@ -483,6 +485,8 @@ private:
   void on_discard(Peer& client, const Discard& discard, TimePoint now);
   void discard(Job& job, const std::string& why, TimePoint now);
   void finish_discarded(Job& job);
+  void remember_discarded(const Job& job);
+  void say_discarded(Peer& client, JobId id, std::vector<Range> open, const std::string& why);
   void remove_unwanted(TimePoint now);
 
   // sharing.cpp: what clients have of a worker.

@@ -9,6 +9,8 @@
 namespace ventile {
 namespace {
 
+constexpr std::size_t discarded_max = 4'096;  // Jobs that are remembered.
+
 std::string quoted(const std::string& text) { return "'" + text + "'"; }
 
 }  // namespace
@@ -189,13 +191,30 @@ void Dispatcher::finish_discarded(Job& job) {
     if (const Peer* const peer = sessions_.find(asker.session); peer != nullptr)
       send(*peer, {},
            Explanation{true, "job " + quoted(name) + " is cancelled" + (job.kept ? ", and its results are gone" : "")});
-  if (job.source != nullptr && !job.kept)  // CLOSE alone says that the dispatcher has given it up.
-    send(*job.source, job.id,
-         Propose{job.account.ledger().missing({0, job.account.submitted()}), Outcome::cancelled, 0, "cancelled",
-                 job.discarded});
-  for (Peer* const client : {job.source, job.fetcher})
-    if (client != nullptr) send(*client, job.id, Close{});
+  if (!job.kept) {
+    remember_discarded(job);
+    const std::vector<Range> open = job.account.ledger().missing({0, job.account.submitted()});
+    if (job.source != nullptr) say_discarded(*job.source, job.id, open, job.discarded);
+  } else {
+    for (Peer* const client : {job.source, job.fetcher})
+      if (client != nullptr) send(*client, job.id, Close{});
+  }
   drop_job(job, job.discarded);
+}
+
+// Whoever brings its tasks may be away, and would bring it anew.
+void Dispatcher::remember_discarded(const Job& job) {
+  if (!discarded_.emplace(job.id, job.discarded).second) return;
+  discarded_order_.push_back(job.id);
+  if (discarded_order_.size() <= discarded_max) return;
+  discarded_.erase(discarded_order_.front());
+  discarded_order_.pop_front();
+}
+
+// CLOSE alone would say that the dispatcher has given it up.
+void Dispatcher::say_discarded(Peer& client, JobId id, std::vector<Range> open, const std::string& why) {
+  send(client, id, Propose{std::move(open), Outcome::cancelled, 0, "cancelled", why});
+  send(client, id, Close{});
 }
 
 void Dispatcher::remove_unwanted(TimePoint now) {

@@ -67,6 +67,8 @@ void Dispatcher::on_submit(Peer& client, JobId id, const Submit& submit, TimePoi
     refused_.count(RefusedFor::out_of_place);
     return reject("the job is somebody else's");
   }
+  if (const auto gone = discarded_.find(id); gone != discarded_.end() && it == jobs_.end() && !submit.kept)
+    return say_discarded(client, id, {}, gone->second);
   if (it == jobs_.end()) {
     const auto jobs = std::count_if(jobs_.begin(), jobs_.end(),
                                     [&](const auto& entry) { return entry.second->owner == client.node; });

@@ -136,7 +136,7 @@ void Submission::on_message(const Received& received, TimePoint now) {
   } else if (std::holds_alternative<Close>(received.message)) {
     const bool settled = !job.specification.kept && job.completed && job.ledger.count() == job.submitted;
     const bool whole = job.fetch ? job.confirmed : settled;
-    if (!whole && !job.cancelled.empty()) {  // What was not offered yet, too.
+    if (!job.cancelled.empty() && (!whole || job.has_cancelled)) {  // What was not offered yet, too.
       const std::string why = job.cancelled;
       settle(id, {0, job.submitted}, Outcome::cancelled, why);
       return end(id, "the job was cancelled: " + why);
@@ -156,6 +156,7 @@ void Submission::open(JobId id, Submit specification) {
 
 void Submission::say_submit(JobId id, Job& job) {
   job.accepted = job.said_complete = job.ending = false;
+  job.cancelled.clear();
   job.offered = job.offered_bytes = 0;
   job.room = {};
   if (!planted("a client forgets what it said it has")) job.said = job.ledger.settled();
@@ -400,6 +401,7 @@ void Submission::on_propose(JobId id, Job& job, const Propose& propose) {
     if (range.end() > job.submitted) continue;
     const std::vector<Range> had = job.ledger.settled().present(range);
     for (const Range part : job.ledger.missing(range)) {
+      job.has_cancelled = job.has_cancelled || propose.outcome == Outcome::cancelled;
       record(id, job, part, {{part, propose.outcome}});
       FailureNote note{part, propose.outcome, propose.kind, propose.message.substr(0, FailureNote::message_bytes_max)};
       settle_one(id, job, {{}, {}, part, Verdict::stored, 0, 0, {std::move(note)}});

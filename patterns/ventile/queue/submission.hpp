@@ -202,9 +202,10 @@ private:
     // Of this session.
     bool accepted = false;
     bool said_complete = false;
-    bool ending = false;    // END has come.
-    std::string cancelled;  // Why, if somebody else has cancelled it.
-    Number offered = 0;     // Numbers below are known to the dispatcher.
+    bool ending = false;         // END has come.
+    std::string cancelled;       // Why, if somebody else has cancelled it,
+    bool has_cancelled = false;  // and whether a task of it was.
+    Number offered = 0;          // Numbers below are known to the dispatcher.
     std::uint64_t offered_bytes = 0;
     Credit room;
     IntervalSet said;   // What it was told of at SUBMIT.

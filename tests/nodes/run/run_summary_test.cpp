@@ -47,12 +47,18 @@ TEST(RunSummaryTest, with_a_log_the_log_runs_them_again) {
 TEST(RunSummaryTest, with_a_log_the_options_stay_but_for_what_the_log_says_itself) {
   RunSummary summary = failed({{"a"}});
   summary.joblog = "log";
-  summary.options = {"--workdir=there", "--joblog=log", "--timeout=3s", "--shell", "--keep-order"};
+  summary.options = {"--workdir=there", "--joblog=log", "--timeout=3s", "--shell", "--keep-order", "--tagstring=x{2}"};
   EXPECT_EQ(rerun_command(summary),
             "ventile run --retry-failed --joblog log --workdir=there --timeout=3s --keep-order");
   summary.arguments_known = false;  // It came from the log itself.
   EXPECT_EQ(rerun_command(summary),
             "ventile run --retry-failed --joblog log --workdir=there --timeout=3s --keep-order");
+}
+
+TEST(RunSummaryTest, a_log_that_does_not_have_all_is_not_named_for_it_would_be_written_anew) {
+  RunSummary summary = failed({{"a"}});
+  summary.options = {"--stdin", "--joblog=log"};
+  EXPECT_EQ(rerun_command(summary), "ventile run --stdin echo '{2} {1}' ::: a");
 }
 
 TEST(RunSummaryTest, blocks_that_were_read_cannot_be_had_again) {

@@ -197,7 +197,7 @@ TEST_F(LentToLink, a_hello_is_not_lent_nor_what_follows_until_there_is_a_welcome
       return host.router.receive(from, frame) && decode(frame.bytes()) &&
              !std::holds_alternative<Heartbeat>(decode(frame.bytes())->message);
     }));
-    EXPECT_EQ(name_of(decode(frame.bytes())->message), expected);
+    EXPECT_STREQ(name_of(decode(frame.bytes())->message), expected);
   }
 }
 

@@ -41,6 +41,25 @@ TEST_F(Serving, who_brings_the_tasks_of_a_job_that_is_cancelled_is_told_so) {
   EXPECT_EQ(propose.message, "client client has cancelled it");
 }
 
+// It brought the job anew, which ran to its end though somebody had been told that it was cancelled.
+TEST_F(Serving, who_was_away_when_a_job_was_cancelled_is_told_so_when_it_brings_it_again) {
+  introduce();
+  submit();
+  offer({0, 3});
+  dispatcher.on_unreachable(client, now);
+  act();
+  introduce();
+  say(Discard{"nightly"});
+  mail.clear();
+  submit();
+  EXPECT_EQ(told<Accepted>().size(), 0U);
+  submit();
+  std::vector<std::string> names;
+  for (const Message& message : mail) names.emplace_back(name_of(message));
+  EXPECT_EQ(names, (std::vector<std::string>{"PROPOSE", "CLOSE"}));
+  EXPECT_FALSE(dispatcher.has_job(job));
+}
+
 TEST_F(Serving, a_client_that_only_asks_is_not_worth_a_line) {
   introduce();
   say(Inquire{});
