@@ -18,16 +18,16 @@ namespace {
 // A console that writes into memory.
 class ConsoleTest : public testing::Test {
 protected:
-  int memory_ = ::memfd_create("console", MFD_CLOEXEC);
+  int memory = ::memfd_create("console", MFD_CLOEXEC);
 
-  ~ConsoleTest() override { ::close(memory_); }
+  ~ConsoleTest() override { ::close(memory); }
 
-  ConsoleOptions options() const { return {.program = "ventile-worker", .descriptor = memory_}; }
-  ConsoleOptions on_terminal() const { return {.program = "ventile-worker", .descriptor = memory_, .terminal = true}; }
+  ConsoleOptions options() const { return {.program = "ventile-worker", .descriptor = memory}; }
+  ConsoleOptions on_terminal() const { return {.program = "ventile-worker", .descriptor = memory, .terminal = true}; }
 
   std::string written() const {
-    std::string text(static_cast<std::size_t>(::lseek(memory_, 0, SEEK_END)), '\0');
-    EXPECT_EQ(::pread(memory_, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    std::string text(static_cast<std::size_t>(::lseek(memory, 0, SEEK_END)), '\0');
+    EXPECT_EQ(::pread(memory, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
     return text;
   }
 

@@ -203,14 +203,14 @@ private:
     bool accepted = false;
     bool said_complete = false;
     bool ending = false;         // END has come.
-    std::string cancelled;       // Why, if somebody else has cancelled it,
-    bool has_cancelled = false;  // and whether a task of it was.
+    bool has_cancelled = false;  // A task has the outcome that somebody else has cancelled it,
     Number offered = 0;          // Numbers below are known to the dispatcher.
     std::uint64_t offered_bytes = 0;
     Credit room;
     IntervalSet said;   // What it was told of at SUBMIT.
     IntervalSet early;  // Settled here before they were offered: their payloads are still needed.
     std::uint64_t received_bytes = 0;
+    std::string cancelled;  // and why. Empty: nobody has.
   };
 
   static constexpr std::size_t names_max = 10'000;  // Of workers; then they are forgotten and told anew by session.
