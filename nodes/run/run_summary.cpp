@@ -67,7 +67,6 @@ std::string sources_of(const RunSummary& summary) {
   return sources;
 }
 
-// What begins a line with a task's arguments, or names a folder by them, knows those of a log not.
 bool is_one_of(std::string_view option, std::initializer_list<std::string_view> names) {
   const std::string_view name = option.substr(0, option.find('='));
   return std::any_of(names.begin(), names.end(),
@@ -92,6 +91,8 @@ void RunFailures::add(RunInput input, std::string_view message) {
 std::string rerun_command(const RunSummary& summary) {
   if (!summary.joblog.empty()) {
     std::string text = "ventile run --retry-failed --joblog " + quoted_for_reading(summary.joblog);
+    // The log has whole commands: what is made of their arguments, as tags and folders are, would be made of other
+    // words.
     for (const std::string& option : summary.options)
       if (!is_one_of(option, {"joblog", "shell", "tag", "tagstring", "results", "replace"}))
         text += " " + quoted_for_reading(option);
