@@ -16,6 +16,9 @@ namespace {
 // The most that one claim takes, however short its tasks are.
 constexpr std::uint64_t claim_count_max = 1 << 16;
 
+constexpr std::int64_t part_of_busy = 20;    // Of the time since the last pause results wait at most,
+constexpr std::int64_t longest_of_hold = 5;  // and not longer than so many times RunOptions::hold.
+
 std::string readable_name(const std::type_info& type) {
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(type.name(), nullptr, nullptr, &status),
@@ -76,6 +79,8 @@ TaskRun::TaskRun(RunOwner& owner, const RunOptions& options)
     : results_(options.limits), owner_(owner), options_(options) {}
 
 void TaskRun::pass(const Batch& batch, std::uint32_t begin, const std::stop_token& stop) {
+  since_ = Clock::now();
+  if (job_ != &batch.job() || since_ - ended_ > options_.hold) busy_since_ = since_;
   if (job_ != &batch.job()) claim_count_ = 1;
   batch_ = &batch;
   job_ = &batch.job();
@@ -84,7 +89,6 @@ void TaskRun::pass(const Batch& batch, std::uint32_t begin, const std::stop_toke
   interrupted_.store(false, std::memory_order_relaxed);
   first_ = next_ = begin;
   claim_ = {begin, begin};
-  since_ = Clock::now();
   for (bool ended = false; !ended;) {
     try {
       job_->function->run(*this);
@@ -131,6 +135,7 @@ bool TaskRun::claim_more(std::uint32_t next) noexcept {
     }
   }
   cut(now);
+  ended_ = now;
   owner_.unclaim(next_);
   return false;
 }
@@ -149,10 +154,14 @@ void TaskRun::end_claim(std::uint32_t next, TimePoint now) {
   claim_count_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(wanted, 1, most));
 }
 
+Duration TaskRun::hold(TimePoint now) const {
+  return std::clamp((now - busy_since_) / part_of_busy, options_.hold, longest_of_hold * options_.hold);
+}
+
 // Results of a function that must not run twice are never risked.
 bool TaskRun::results_have_waited(TimePoint now) const {
   return !results_.empty() &&
-         ((claim_count_ == 1 && now - since_ >= options_.hold) || !job_->function->traits().repeatable);
+         ((claim_count_ == 1 && now - since_ >= hold(now)) || !job_->function->traits().repeatable);
 }
 
 void TaskRun::end_badly(const FailureText& error, Outcome outcome) noexcept {

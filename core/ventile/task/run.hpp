@@ -28,7 +28,9 @@ struct RunOptions {
   std::uint32_t slot = 0;
   ResultLimits limits;
   Duration claim = std::chrono::microseconds{5};  // What one claim should last.
-  Duration hold = std::chrono::milliseconds{10};  // Finished results wait no longer for tasks that exceed a claim.
+  // Finished results wait no longer for tasks that exceed a claim; where these have run for long without a pause, a
+  // twentieth of that, up to five times as long: as their batches are larger then, results leave with the last of one.
+  Duration hold = std::chrono::milliseconds{10};
 };
 
 // What is said of a task that ran for too long.
@@ -151,6 +153,8 @@ private:
   std::uint32_t next_ = 0;         // Between claims: the offset to go on with.
   std::uint32_t first_ = 0;        // The results gathered so far begin here ...
   TimePoint since_;                // ... and now.
+  TimePoint busy_since_;           // With this job, without a pause.
+  TimePoint ended_;                // The last pass.
   TimePoint deadline_ = never;     // Of the task deadline_of_.
   std::uint32_t deadline_of_ = no_task;
   Buffer packed_index_;
@@ -160,6 +164,7 @@ private:
 
   bool claim_more(std::uint32_t next) noexcept;
   void end_claim(std::uint32_t next, TimePoint now);
+  Duration hold(TimePoint now) const;
   bool results_have_waited(TimePoint now) const;
   Bytes packed_index();
   void finish_otherwise(ResultWriter::Added added) noexcept;

@@ -8,6 +8,8 @@ namespace {
 
 constexpr double shortest = 1e-9;  // Seconds; the clock sees nothing shorter.
 constexpr Duration rate_interval = std::chrono::milliseconds{100};
+constexpr Duration pause = std::chrono::milliseconds{500};  // Without a result.
+constexpr std::int64_t part_of_busy = 20;                   // Of the time since the last pause is a batch at most.
 
 // Moves the estimate towards the observation by `weight`, in the logarithm.
 double blend(double estimate, double observed, double weight) {
@@ -29,6 +31,8 @@ void Granularity::observe_way(Duration taken) { learn(way_, taken); }
 void Granularity::observe_round_trip(Duration taken) { learn(round_trip_, taken); }
 
 void Granularity::observe_rate(std::uint64_t count, std::uint64_t slots, TimePoint now) {
+  if (busy_since_ == never || now - seen_ > pause) busy_since_ = now;
+  seen_ = now;
   if (counted_since_ == never) counted_since_ = now;
   counted_ += count;
   const double seconds = to_seconds(now - counted_since_);
@@ -45,17 +49,26 @@ void Granularity::learn(double& estimate, Duration taken) {
   decide();
 }
 
-Duration Granularity::target() const {
+Duration Granularity::shortest_target() const {
   return folded_ ? std::max(options_.fold_min, options_.batch_min) : options_.batch_min;
+}
+
+Duration Granularity::target() const {
+  const Duration busy = busy_since_ == never ? Duration{0} : seen_ - busy_since_;
+  return std::max(shortest_target(), std::min(busy / part_of_busy, options_.batch_long));
 }
 
 void Granularity::decide() {
   if (!known()) return;
-  const double fitting = std::min(std::round(to_seconds(target()) / seconds_), 1e15);
   const std::uint64_t most = std::min(largest_seen_ * options_.growth_max, options_.tasks_max);
-  batch_ = std::clamp<std::uint64_t>(static_cast<std::uint64_t>(fitting), 1, most);
+  const auto fitting = [&](Duration target) {
+    const double count = std::min(std::round(to_seconds(target) / seconds_), 1e15);
+    return std::clamp<std::uint64_t>(static_cast<std::uint64_t>(count), 1, most);
+  };
+  short_batch_ = fitting(shortest_target());
   // One runs, one waits, one is on its way back; of long tasks only one waits.
-  const bool long_tasks = seconds_ > to_seconds(target());
+  const bool long_tasks = seconds_ > to_seconds(shortest_target());
+  batch_ = long_tasks ? short_batch_ : fitting(target());
   const std::uint64_t least = long_tasks ? 2 : 3 * batch_;
   const auto on_the_way = static_cast<std::uint64_t>(std::ceil(way_ * std::min(1 / seconds_, 2 * rate_)));
   const auto meanwhile = static_cast<std::uint64_t>(std::ceil(round_trip_ / seconds_));

@@ -8,10 +8,13 @@
 namespace ventile {
 
 struct GranularityOptions {
-  // A hundred times what moving a batch costs the fabric: two tenths of a millisecond over tcp, half of it over inproc,
+  // Fifty times what moving a batch costs the fabric: two tenths of a millisecond over tcp, half of it over inproc,
   // most of that to wake threads on cores that were at work. Where little waits to be leased batches are smaller
   // anyway.
   Duration batch_min = std::chrono::milliseconds{10};
+  // While results have come without a pause for a while, short tasks go in batches of a twentieth of that, up to this:
+  // moving batches is what is left to lose then, and nobody waits for the first result.
+  Duration batch_long = std::chrono::milliseconds{40};
   Duration batch_max = std::chrono::milliseconds{50};        // Of what clients who share a slot have there, a third.
   Duration fold_min = std::chrono::milliseconds{20};         // A fold of less reduces nothing.
   Duration round_trip_max = std::chrono::milliseconds{500};  // A longer one is not filled with work.
@@ -41,7 +44,7 @@ public:
   // counted: the way of the tasks to the worker, of their results to the sink, and of the verdict back.
   void observe_way(Duration taken);
 
-  // `count` tasks got their outcome, while so many slots were there for all.
+  // `count` tasks got their outcome at `now`, while so many slots were there for all.
   void observe_rate(std::uint64_t count, std::uint64_t slots, TimePoint now);
 
   // Of a job whose verdicts wait for a disk: so long after it was leased a batch had its verdict.
@@ -55,7 +58,7 @@ public:
   std::uint64_t batch() const { return batch_; }
   // What a batch may be cut down to where many wait; perhaps 0.
   std::uint64_t least(bool at_end) const {
-    return batch() / (at_end ? options_.least_part_at_end : options_.least_part);
+    return short_batch_ / (at_end ? options_.least_part_at_end : options_.least_part);
   }
 
   // Tasks to keep leased to a worker of `slots` slots, so that none waits for others to come: two batches, and what it
@@ -75,12 +78,16 @@ private:
   double rate_ = 0;        // Tasks a second of one slot.
   std::uint64_t counted_ = 0;
   TimePoint counted_since_ = never;
+  TimePoint busy_since_ = never;  // Without a pause,
+  TimePoint seen_;                // until then.
   std::uint64_t largest_seen_ = 1;
 
   // Asked for every batch several times, so they are told apart from what is learned.
   std::uint64_t batch_ = 1;
+  std::uint64_t short_batch_ = 1;  // As if results had only begun to come.
   std::uint64_t window_each_ = 3;  // Of a slot.
 
+  Duration shortest_target() const;
   void decide();
   void learn(double& estimate, Duration taken);
 };
