@@ -1,9 +1,12 @@
 #include <nodes/service.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <pthread.h>
@@ -28,7 +31,9 @@ Error system_error(std::string_view what) {
 
 }  // namespace
 
-Result<Signals> Signals::listen(SignalActions actions) {
+void Signals::sleep_for_echo() { std::this_thread::sleep_for(std::chrono::milliseconds{10}); }
+
+Result<Signals> Signals::listen(SignalActions actions, std::function<void()> pause) {
   const sigset_t set = heeded_signals();
   if (const int failure = ::pthread_sigmask(SIG_BLOCK, &set, nullptr); failure != 0) {
     errno = failure;
@@ -37,11 +42,12 @@ Result<Signals> Signals::listen(SignalActions actions) {
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return system_error("cannot ignore SIGPIPE");
   const int descriptor = ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
   if (descriptor < 0) return system_error("cannot listen to signals");
-  return Signals{std::move(actions), descriptor};
+  return Signals{std::move(actions), std::move(pause), descriptor};
 }
 
 Signals::Signals(Signals&& other) noexcept
     : actions_(std::move(other.actions_)),
+      pause_(std::move(other.pause_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       draining_(other.draining_) {}
 
@@ -49,15 +55,29 @@ Signals::~Signals() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void Signals::on_readable() {
-  std::array<signalfd_siginfo, 8> pending{};
+std::vector<int> Signals::pending() const {
+  std::vector<int> found;
+  std::array<signalfd_siginfo, 8> read{};
   while (true) {
-    const ssize_t bytes = ::read(descriptor_, pending.data(), sizeof pending);
+    const ssize_t bytes = ::read(descriptor_, read.data(), sizeof read);
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes <= 0) return;
-    const auto count = static_cast<std::size_t>(bytes) / sizeof pending[0];
-    for (std::size_t at = 0; at < count; ++at) on_signal(static_cast<int>(pending[at].ssi_signo));
+    if (bytes <= 0) return found;
+    const auto count = static_cast<std::size_t>(bytes) / sizeof read[0];
+    for (std::size_t at = 0; at < count; ++at) found.push_back(static_cast<int>(read[at].ssi_signo));
   }
+}
+
+void Signals::on_readable() {
+  const auto asks_to_stop = [](int signal) { return signal != SIGHUP; };
+  std::vector<int> signals = pending();
+  const auto first = std::find_if(signals.begin(), signals.end(), asks_to_stop);
+  if (!draining_ && first != signals.end()) {
+    const int echo = *first;
+    pause_();
+    for (const int signal : pending())
+      if (signal != echo) signals.push_back(signal);
+  }
+  for (const int signal : signals) on_signal(signal);
 }
 
 void Signals::on_signal(int signal) {

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <nodes/exit_code.hpp>
 #include <ventile/base/result.hpp>
@@ -23,22 +24,27 @@ struct SignalActions {
 // it starts later, so make it before any other thread, in main. PIPE is ignored: a write says EPIPE instead.
 class Signals {
 public:
-  // Code::unavailable if the system gives no descriptor.
-  static Result<Signals> listen(SignalActions actions);
+  // Code::unavailable if the system gives no descriptor. `pause` is how long an echo is waited for; see on_readable().
+  static Result<Signals> listen(SignalActions actions, std::function<void()> pause = sleep_for_echo);
   ~Signals();  // Does not unblock: the process is about to end.
   Signals(Signals&& other) noexcept;
   Signals& operator=(Signals&&) = delete;
 
   int descriptor() const { return descriptor_; }
-  // Reads every signal that has come and calls their actions. Never blocks.
+  // Reads every signal that has come and calls their actions. When it is told to stop it pauses for 10 ms, and the same
+  // signal again by then is no second one: timeout(1) sends it to the process, and then to its group.
   void on_readable();
 
 private:
   SignalActions actions_;
+  std::function<void()> pause_;
   int descriptor_;
   bool draining_ = false;
 
-  Signals(SignalActions actions, int descriptor) : actions_(std::move(actions)), descriptor_(descriptor) {}
+  Signals(SignalActions actions, std::function<void()> pause, int descriptor)
+      : actions_(std::move(actions)), pause_(std::move(pause)), descriptor_(descriptor) {}
+  static void sleep_for_echo();
+  std::vector<int> pending() const;
   void on_signal(int signal);
 };
 

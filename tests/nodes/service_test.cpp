@@ -21,6 +21,7 @@ class SignalsTest : public testing::Test {
 protected:
   std::vector<std::string> heard;
   std::string last_message;
+  int comes_in_the_pause = 0;
   Result<Signals> signals =
       Signals::listen({.drain =
                            [this](const std::string& message) {
@@ -28,7 +29,8 @@ protected:
                              last_message = message;
                            },
                        .cancel = [this](ExitCode code) { heard.push_back("cancel " + std::to_string(to_int(code))); },
-                       .reload = [this] { heard.emplace_back("reload"); }});
+                       .reload = [this] { heard.emplace_back("reload"); }},
+                      [this] { ::kill(::getpid(), comes_in_the_pause); });
 
   void SetUp() override { ASSERT_TRUE(signals); }
 
@@ -52,6 +54,21 @@ TEST_F(SignalsTest, the_second_signal_decides_the_exit_code) {
   send(SIGINT);
   send(SIGTERM);
   EXPECT_THAT(heard, ElementsAre("drain", "cancel 143"));
+}
+
+// timeout(1) sends its signal to the process and then to its group: the second cancelled what the first had drained.
+TEST_F(SignalsTest, the_same_signal_at_once_is_no_second_one) {
+  comes_in_the_pause = SIGTERM;
+  send(SIGTERM);
+  EXPECT_THAT(heard, ElementsAre("drain"));
+  send(SIGTERM);
+  EXPECT_THAT(heard, ElementsAre("drain", "cancel 143"));
+}
+
+TEST_F(SignalsTest, another_signal_at_once_is_heard) {
+  comes_in_the_pause = SIGINT;
+  send(SIGTERM);
+  EXPECT_THAT(heard, ElementsAre("drain", "cancel 130"));
 }
 
 TEST_F(SignalsTest, a_hang_up_reloads_and_is_no_step_towards_the_end) {
