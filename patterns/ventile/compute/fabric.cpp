@@ -154,7 +154,9 @@ std::shared_ptr<JobPort> Fabric::stream(const std::string& function, const TaskO
   const std::lock_guard lock{mutex_};
   if (over_) throw TaskError({Outcome::cancelled, "pool", *over_, function, {}, 0});
   const Key key{function, options.priority, options.timeout, options.tries, options.on_lost};
-  if (auto it = streams_.find(key); it != streams_.end()) return it->second;
+  const auto found = streams_.find(key);
+  if (found != streams_.end() && !found->second->is_over()) return found->second;
+  if (found != streams_.end()) streams_.erase(found);  // Somebody has cancelled its job: what comes now is another one.
   if (streams_.size() >= streams_max) end_idle_stream();
   return streams_.emplace(key, add_port(specification_of(function, options))).first->second;
 }

@@ -136,6 +136,11 @@ TimePoint JobPort::last_used() const {
   return last_used_;
 }
 
+bool JobPort::is_over() const {
+  const std::lock_guard lock{mutex_};
+  return over_.has_value();
+}
+
 void JobPort::wait_until_idle() {
   const BlockingScope lent;
   std::unique_lock lock{mutex_};
@@ -155,8 +160,14 @@ void JobPort::carry_out() {
   for (Order& order : orders) std::visit([this](auto& o) { act(o); }, order);
 }
 
-void JobPort::act(PayloadWriter& payloads) { client_.submit(job_, std::move(payloads)); }
-void JobPort::act(Index& index) { client_.submit_index(job_, index.count); }
+void JobPort::act(PayloadWriter& payloads) {
+  given_ += payloads.count();
+  client_.submit(job_, std::move(payloads));
+}
+void JobPort::act(Index& index) {
+  given_ += index.count;
+  client_.submit_index(job_, index.count);
+}
 void JobPort::act(End&) { client_.complete(job_); }
 void JobPort::act(Leave& leave) {
   client_.detach(job_);
@@ -224,19 +235,28 @@ void JobPort::on_kept(const Submission::Kept& kept) {
 }
 
 void JobPort::on_over(const std::string& error) {
-  std::vector<std::pair<Number, Waiting>> left;
+  std::map<Number, Waiting> left;
   {
     const std::lock_guard lock{mutex_};
     if (!over_) over_ = error.empty() ? "the job is over" : error;
-    left.assign(waiting_.begin(), waiting_.end());
-    waiting_.clear();
+    left.swap(waiting_);
     open_tasks_ = open_bytes_ = 0;
     changed_.notify_all();
   }
-  const TaskReport report{Outcome::lost, "pool", error, specification_.function, {}, 0};
-  for (auto& [first, waiting] : left)
-    for (const Range range : waiting.settled.missing({first, waiting.count}))
-      waiting.receiver->on_outcome(range, report);
+  tell_left(left, error);
+}
+
+// What was not given to the client has not left this process.
+void JobPort::tell_left(const std::map<Number, Waiting>& left, const std::string& why) const {
+  const TaskReport lost{Outcome::lost, "pool", why, specification_.function, {}, 0};
+  const TaskReport unsent{Outcome::cancelled, "pool", why, specification_.function, {}, 0};
+  for (const auto& [first, waiting] : left)
+    for (const Range range : waiting.settled.missing({first, waiting.count})) {
+      const Range given = intersection(range, {0, given_});
+      const Range rest = Range::between(std::max(range.first, given_), std::max(range.end(), given_));
+      if (!given.empty()) waiting.receiver->on_outcome(given, lost);
+      if (!rest.empty()) waiting.receiver->on_outcome(rest, unsent);
+    }
 }
 
 }  // namespace ventile::detail

@@ -76,6 +76,7 @@ public:
   void wait_until_idle();
   const std::string& function() const { return specification_.function; }
   TimePoint last_used() const;
+  bool is_over() const;  // Nothing more can be submitted.
 
   // On the reactor's thread. Does now what was asked for so far, as it would soon by itself.
   void carry_out();
@@ -113,6 +114,7 @@ private:
   PortLimits limits_;
   JobId job_;                      // Known to the reactor's thread only, once the job is open.
   std::uint64_t handed_over_ = 0;  // The reactor's: tasks of a kept job.
+  Number given_ = 0;               // The same: tasks below have been given to the client.
 
   mutable std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;
@@ -130,6 +132,7 @@ private:
   void wait_for_room(std::unique_lock<std::mutex>& lock);
   Range expect(std::uint64_t count, std::uint64_t bytes, std::shared_ptr<Receiver> receiver);
   void post(std::unique_lock<std::mutex>& lock);
+  void tell_left(const std::map<Number, Waiting>& left, const std::string& why) const;
   void act(PayloadWriter& payloads);
   void act(Index& index);
   void act(End&);

@@ -10,6 +10,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <ranges>
 #include <set>
 #include <string>
@@ -252,6 +253,40 @@ TEST_F(ClusterTest, a_client_that_is_killed_has_its_tasks_cancelled_even_those_t
   Pool pool{tasks, broker.address.to_string()};
   EXPECT_EQ(pool.submit(square, 2).get(), 4U);
   for (const JobState& job : pool.stats().jobs) EXPECT_NE(job.function, forever.name);
+}
+
+// `ventile cancel` of one of a program's jobs: the function could not be submitted to that pool any more.
+TEST_F(ClusterTest, after_a_job_was_cancelled_at_the_broker_its_function_goes_on_in_another_one) {
+  std::latch begun{1};
+  const auto turn = tasks.add("turn", [&begun](const TaskContext& context, std::uint64_t n) {
+    if (n > 0) return n;
+    begun.count_down();
+    std::latch stopped{1};
+    const std::stop_callback stop{context.stop_token(), [&] { stopped.count_down(); }};
+    stopped.wait();
+    return n;
+  });
+  RunningBroker broker;
+  RunningWorker worker{tasks, broker.address, "worker"};
+  Pool pool{tasks, broker.address.to_string()};
+  auto runs = pool.submit(turn, 0U);
+  begun.wait();
+  ASSERT_EQ(pool.stats().jobs.size(), 1U);
+  EXPECT_TRUE(pool.discard(to_string(pool.stats().jobs.front().job)));
+  try {
+    runs.get();
+    FAIL();
+  } catch (const TaskError& error) {
+    EXPECT_EQ(error.outcome(), Outcome::cancelled);
+  }
+  // Until the pool has heard of it, what is submitted is a part of the cancelled job, and is cancelled with it.
+  std::optional<std::uint64_t> result;
+  for (int attempt = 0; attempt < 1'000 && !result; ++attempt) try {
+      result = pool.submit(turn, 5U).get();
+    } catch (const TaskError& error) {
+      EXPECT_EQ(error.outcome(), Outcome::cancelled);
+    }
+  EXPECT_EQ(result, 5U);
 }
 
 // --- Fairness ------------------------------------------------------------------------------------------------------
