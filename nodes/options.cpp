@@ -156,6 +156,9 @@ Objection check_keeping(const MapCommand& options, const Settings& settings) {
 }
 
 Objection check(MapCommand& options, const Settings& settings) {
+  if (const Setting* const patience = given(settings, "patience");
+      patience != nullptr && patience->origin.starts_with("--") && !options.connect)
+    return wrong("--patience needs --connect", "It is a broker that may be waited for.");
   if (options.connect)
     if (auto objection = check_remote(options, settings)) return objection;
   if (auto objection = check_keeping(options, settings)) return objection;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
 
+#include <nodes/quantity.hpp>
 #include <ventile/queue/settlement.hpp>
 
 namespace ventile {
@@ -39,7 +41,8 @@ BrokerJob::BrokerJob(Context& context, BrokerJobOptions options, std::unique_ptr
       conduit_(conduit),
       inputs_(inputs),
       client_(context, reactor_,
-              {.connect = options_.connect, .keys = options_.keys, .build = options_.build, .log = options_.log}) {}
+              {.connect = options_.connect, .keys = options_.keys, .build = options_.build, .log = options_.log}),
+      reader_ended_(options_.fetch.has_value()) {}
 
 BrokerJob::~BrokerJob() {
   if (thread_.joinable()) finish();
@@ -51,17 +54,21 @@ Status BrokerJob::start() {
   auto listener = std::make_shared<Listener>(*this);
   job_ = options_.fetch ? client_.fetch(*options_.fetch, std::move(listener))
                         : client_.open(options_.specification, std::move(listener));
-  reactor_.on_turn_end([this] { client_.on_turn_end(); });
+  reactor_.on_turn_end([this] {
+    client_.on_turn_end();
+    answered_ = answered_ || client_.connected();
+  });
   reactor_.post([this] {
     moved_ = reactor_.now();
     ask();
+    if (options_.patience) reactor_.call_at(reactor_.now() + *options_.patience, [this] { lose_patience(); });
   });
   thread_ = std::thread([this] { reactor_.run(); });
   if (options_.fetch) return {};
   reader_ = std::thread([this] {
     input_ == nullptr ? read_index() : read_all();
     conduit_.on_input_ended();
-    reactor_.post([this] { client_.complete(job_); });
+    reactor_.post([this] { on_reader_end(); });
   });
   return {};
 }
@@ -83,7 +90,8 @@ void BrokerJob::submit(std::shared_ptr<PayloadWriter> payloads) {
   const std::optional<Range> range = conduit_.on_submitted(payloads->count(), payloads->size());
   if (!range) return;
   inputs_.add(*range, payloads->view());
-  reactor_.post([this, payloads = std::move(payloads)] {
+  reactor_.post([this, range = *range, payloads = std::move(payloads)] {
+    if (over_) return never_given(range);
     client_.submit(job_, std::move(*payloads));
     on_submitted();
   });
@@ -93,9 +101,11 @@ void BrokerJob::read_index() {
   std::uint64_t left = options_.index_count;
   while (left > 0) {
     const std::uint64_t count = std::min({left, conduit_.wait_for_room(), index_block_tasks});
-    if (count == 0 || !conduit_.on_submitted(count, 0)) return;
+    const std::optional<Range> range = count > 0 ? conduit_.on_submitted(count, 0) : std::nullopt;
+    if (!range) return;
     left -= count;
-    reactor_.post([this, count] {
+    reactor_.post([this, range = *range, count] {
+      if (over_) return never_given(range);
       client_.submit_index(job_, count);
       on_submitted();
     });
@@ -105,19 +115,22 @@ void BrokerJob::read_index() {
 // --- Any thread --------------------------------------------------------------------------------------------------
 
 void BrokerJob::drain() {
+  stop_reading();
+  reactor_.post([this] {
+    if (!std::exchange(draining_, true)) moved_ = reactor_.now();
+  });
+}
+
+void BrokerJob::stop_reading() {
   conduit_.stop_reading();
   if (options_.fetch) conduit_.on_over({});
   if (input_ != nullptr) input_->interrupt();
 }
 
 void BrokerJob::cancel(const std::string& why) {
-  drain();
+  stop_reading();
   if (options_.fetch) return;
-  if (options_.specification.kept) return reactor_.post([this] { discard(); });
-  reactor_.post([this, why] {
-    cancelled_ = why;
-    client_.settle(job_, every_number, Outcome::cancelled, why);
-  });
+  reactor_.post([this, why] { options_.specification.kept ? discard() : settle_rest(why); });
 }
 
 std::string BrokerJob::wait_until_handed_over() {
@@ -139,7 +152,7 @@ void BrokerJob::confirm() {
 }
 
 void BrokerJob::finish() {
-  drain();
+  stop_reading();
   if (reader_.joinable()) reader_.join();
   reactor_.post([this] {
     finishing_ = true;
@@ -150,6 +163,10 @@ void BrokerJob::finish() {
   thread_.join();
 }
 
+std::uint64_t BrokerJob::settled() const {
+  return std::accumulate(outcomes_.begin(), outcomes_.end(), std::uint64_t{0});
+}
+
 std::array<std::uint64_t, outcome_count> BrokerJob::outcomes() const {
   std::array<std::uint64_t, outcome_count> counts{};
   std::copy(outcomes_.begin(), outcomes_.end(), counts.begin());
@@ -157,6 +174,11 @@ std::array<std::uint64_t, outcome_count> BrokerJob::outcomes() const {
 }
 
 // --- The reactor's thread ----------------------------------------------------------------------------------------
+
+void BrokerJob::settle_rest(const std::string& why) {
+  cancelled_ = why;
+  client_.settle(job_, every_number, Outcome::cancelled, why);
+}
 
 void BrokerJob::on_submitted() {
   if (!cancelled_.empty()) client_.settle(job_, every_number, Outcome::cancelled, cancelled_);
@@ -205,10 +227,38 @@ void BrokerJob::discard() {
 
 void BrokerJob::on_over(const std::string& error) {
   over_ = true;
+  over_error_ = error;
+  stop_reading();
   on_kept_over(error.empty() ? "the broker has given the job up" : error);
-  conduit_.on_over(error);
-  if (input_ != nullptr) input_->interrupt();
+  if (reader_ended_) conduit_.on_over(error);
   maybe_leave();
+}
+
+// What the reader had read when the job was over already.
+void BrokerJob::never_given(Range range) { on_outcome({job_, range, Outcome::cancelled, 0, "cancelled", over_error_}); }
+
+void BrokerJob::on_reader_end() {
+  reader_ended_ = true;
+  client_.complete(job_);
+  if (over_) conduit_.on_over(over_error_);
+}
+
+void BrokerJob::lose_patience() {
+  if (answered_ || over_) return;
+  unanswered_ = true;
+  on_over("no broker has answered at " + options_.connect.to_string() + " within " + to_text(*options_.patience));
+}
+
+// Whoever was asked to end and has nothing that runs would wait for ever.
+void BrokerJob::end_if_nothing_runs() {
+  const bool is_kept = options_.specification.kept;  // Handed over, whoever runs it.
+  if (!draining_ || over_ || !cancelled_.empty() || reactor_.now() - moved_ < silence_max) return;
+  if (client_.connected() && (runs_ || is_kept)) return;
+  if (conduit_.submitted() == settled() || conduit_.is_being_written()) return;
+  const std::string why = client_.connected() ? "nothing of the job runs" : "the broker is not there";
+  options_.log.write(Level::warning, why + (said_waiting_.empty() ? "" : ", for " + said_waiting_) +
+                                         "; it was told to end, and what is left is cancelled");
+  is_kept ? on_kept_over(why) : settle_rest(why);
 }
 
 void BrokerJob::ask() {
@@ -217,6 +267,7 @@ void BrokerJob::ask() {
       asking_ = false;
       if (const auto* report = std::get_if<Report>(&answer)) on_report(*report);
     });
+  end_if_nothing_runs();
   reactor_.call_at(reactor_.now() + between_questions, [this] { ask(); });
 }
 
@@ -225,6 +276,9 @@ void BrokerJob::on_report(const Report& report) {
   for (const WorkerState& worker : report.workers) slots += worker.slots;
   workers_ = report.workers.size();
   slots_ = slots;
+  runs_ = std::any_of(report.jobs.begin(), report.jobs.end(), [this](const JobState& job) {
+    return job.job == client_.known_as(job_) && job.leased + job.awaiting + job.delayed > 0;
+  });
   if (reactor_.now() - moved_ < silence_max) return;
   for (const JobState& job : report.jobs) {
     if (job.job != client_.known_as(job_) || job.waiting_for.empty() || job.waiting_for == said_waiting_) continue;

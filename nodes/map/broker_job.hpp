@@ -32,6 +32,7 @@ struct BrokerJobOptions {
   Submit specification;           // Of a kept job the tasks are handed over, and nothing else comes.
   std::uint64_t index_count = 0;  // Of an index job, which has no input.
   std::optional<Fetch> fetch;     // In place of a job of its own: the results of one that is kept. There is no input.
+  std::optional<Duration> patience;  // Over if no broker has answered by then. None: one is waited for.
   Log log;
 };
 
@@ -47,9 +48,10 @@ public:
   // Code::unavailable if there is no way to such an address. Whether a broker is there is another question.
   Status start();
 
-  // From any thread. Read nothing more (of results: fetch nothing more); and let everything without an outcome be
-  // cancelled, at once, or a kept job be removed.
+  // From any thread. Read nothing more (of results: fetch nothing more), and end when what was read has an outcome, or
+  // when for 3 s nothing of it runs anywhere: then the rest is cancelled.
   void drain();
+  // Let everything without an outcome be cancelled, at once, or a kept job be removed.
   void cancel(const std::string& why);
 
   // Of a kept job: waits until the broker has all of it, or nothing more will come of it. Why not; empty: it has.
@@ -70,6 +72,7 @@ public:
   // After finish().
   JobId id() const { return job_; }
   bool is_refused() const { return refused_; }                     // The broker does not want this client.
+  bool is_unanswered() const { return unanswered_; }               // There was none for as long as it had patience.
   bool is_over() const { return over_; }                           // The broker has said so, or why it is not.
   const std::string& input_error() const { return input_error_; }  // Empty: the input was read to its end.
   std::uint64_t workers_seen() const { return workers_seen_.size(); }
@@ -95,10 +98,16 @@ private:
   // The reactor's.
   std::string cancelled_;  // Why; empty: it is not.
   bool refused_ = false;
+  bool unanswered_ = false;
+  bool answered_ = false;  // The broker, once.
   bool over_ = false;
+  std::string over_error_;
+  bool reader_ended_;  // Or there is none.
   bool confirmed_ = false;
   bool finishing_ = false;
   bool asking_ = false;
+  bool draining_ = false;
+  bool runs_ = true;  // Something of the job, as the broker last said.
   std::set<std::string> workers_seen_;
   std::uint64_t retries_ = 0;
   TimePoint moved_;                // Something came.
@@ -114,11 +123,18 @@ private:
   void read_index();
   void submit(std::shared_ptr<PayloadWriter> payloads);
   void on_submitted();
+  void on_reader_end();
+  void never_given(Range range);
   void on_results(const Arrival& arrival);
   void on_outcome(const Submission::DeliverOutcome& outcome);
   void on_over(const std::string& error);
   void on_kept(const Submission::Kept& kept);
   void on_kept_over(const std::string& why);
+  void stop_reading();
+  std::uint64_t settled() const;
+  void settle_rest(const std::string& why);
+  void lose_patience();
+  void end_if_nothing_runs();
   void discard();
   void ask();
   void on_report(const Report& report);

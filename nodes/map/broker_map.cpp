@@ -172,6 +172,12 @@ private:
   }
 };
 
+// Of one that had no job, because of the broker.
+std::optional<ExitCode> code_of(const BrokerJob& job) {
+  if (job.is_refused()) return ExitCode::mismatch;
+  return job.is_unanswered() ? std::optional{ExitCode::unreachable} : std::nullopt;
+}
+
 }  // namespace
 
 int map_at_broker(const MapCommand& command, JobCommand job_command, const std::string& program) {
@@ -229,6 +235,7 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
                            .specification = specification_of(prepared.job, command.fold),
                            .index_count = prepared.index_count,
                            .fetch = {},
+                           .patience = command.patience,
                            .log = console.log()};
   BrokerJobOptions bringing = options;
   bringing.specification.kept = true;
@@ -250,7 +257,7 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
     const std::string why = bringer.wait_until_handed_over();
     bringer.finish();
     if (cancelled) return fail(stopped, why.empty() ? "the job was cancelled" : why);
-    if (!why.empty()) return fail(bringer.is_refused() ? ExitCode::mismatch : ExitCode::usage, why);
+    if (!why.empty()) return fail(code_of(bringer).value_or(drained ? ExitCode::ended_early : ExitCode::usage), why);
     if (!bringer.input_error().empty()) console.write(Level::error, bringer.input_error());
     if (drained) return leave();
     running = &remote;
@@ -264,7 +271,8 @@ int map_at_broker(const MapCommand& command, JobCommand job_command, const std::
     return fail(ExitCode::task_failed, "not everything was fetched; the broker keeps it");
   if (fetching && conduit.is_fetched() && !remote.is_over() && report.why.empty())
     console.write(Level::warning, "everything is fetched, but the broker has not answered: it may still keep the job");
-  const ExitCode finished = remote.is_refused() ? ExitCode::mismatch : job.finish(report);
+  const std::optional<ExitCode> rejected = code_of(remote);
+  const ExitCode finished = rejected ? *rejected : job.finish(report);
   const ExitCode code = stopped != ExitCode::success ? stopped.load() : finished;
   if (!report.why.empty() && code != ExitCode::success) console.error(code, report.why);
   return to_int(code);

@@ -50,6 +50,11 @@ void Conduit::on_over(const std::string& error) {
   changed_.notify_all();
 }
 
+bool Conduit::is_being_written() const {
+  const std::lock_guard lock(mutex_);
+  return writing_ || lineup_.has_next();
+}
+
 std::optional<Piece> Conduit::take(Duration patience) {
   std::unique_lock lock(mutex_);
   std::optional<Piece> piece;
@@ -57,11 +62,13 @@ std::optional<Piece> Conduit::take(Duration patience) {
     piece = lineup_.take();
     return piece || over_ || all_written();
   });
+  writing_ = piece.has_value();
   return piece;
 }
 
 void Conduit::on_written(Range range) {
   const std::lock_guard lock(mutex_);
+  writing_ = false;
   if (fetching_)
     fetched_written_ += range.count;
   else

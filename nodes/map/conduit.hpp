@@ -37,6 +37,8 @@ public:
   void on_whole(std::uint64_t total);      // Fetching: so many results have come, and there are no others.
   void on_over(const std::string& error);  // Nothing more will come. Not empty: why not everything has come.
 
+  bool is_being_written() const;  // A piece, or one may be.
+
   // --- Writer ---
 
   // The next piece, if it comes in time.
@@ -64,6 +66,7 @@ private:
   std::optional<std::uint64_t> total_;  // Of what is fetched.
   bool wanted_ = true;                  // More tasks.
   bool input_ended_ = false;
+  bool writing_ = false;
   bool over_ = false;
   std::string error_;
 

@@ -18,8 +18,8 @@ void Lineup::add(Piece piece) {
 }
 
 std::optional<Piece> Lineup::take() {
+  if (!has_next()) return std::nullopt;
   const auto first = pieces_.begin();
-  if (first == pieces_.end() || (ordered_ && first->first != next_)) return std::nullopt;
   Piece piece = std::move(first->second);
   pieces_.erase(first);
   next_ = piece.range.end();

@@ -27,6 +27,7 @@ public:
   explicit Lineup(bool ordered) : ordered_(ordered) {}
 
   void add(Piece piece);
+  bool has_next() const { return !pieces_.empty() && (!ordered_ || pieces_.begin()->first == next_); }
   std::optional<Piece> take();
 
   std::uint64_t held_bytes() const { return held_bytes_; }

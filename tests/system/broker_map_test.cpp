@@ -207,6 +207,34 @@ TEST_F(BrokerMapTest, without_a_broker_it_waits_says_so_and_can_be_told_to_stop)
   EXPECT_EQ(exact(map, 130).cancelled, 10U);
 }
 
+// It waited for ever, as scripts do not want to.
+TEST_F(BrokerMapTest, it_waits_for_a_broker_as_long_as_it_has_patience) {
+  address = "tcp://127.0.0.1:" + std::to_string(free_port());
+  Process& map = start_map({"--range", "0:10", "--function", "index", "--patience", "100ms"});
+  EXPECT_EQ(map.wait(), 3);
+  EXPECT_NE(map.errors().find("no broker has answered at " + address + " within 100ms"), std::string::npos);
+  start_up();
+  EXPECT_EQ(exact(start_map({"--range", "0:10", "--function", "index", "--patience", "10m", "--json"})).done, 10U);
+}
+
+// The first Ctrl-C waited for what nobody ran.
+TEST_F(BrokerMapTest, told_to_stop_it_ends_by_itself_if_nothing_runs) {
+  start_up();
+  Process& map = start_map({"--range", "0:10", "--function", "nonsense", "--json"});
+  map.line_with("nonsense");
+  map.signal(SIGINT);
+  EXPECT_EQ(exact(map, 5).cancelled, 10U);
+  EXPECT_NE(map.errors().find("nothing of the job runs"), std::string::npos) << map.errors();
+}
+
+TEST_F(BrokerMapTest, told_to_stop_it_ends_by_itself_if_the_broker_is_gone) {
+  address = "tcp://127.0.0.1:" + std::to_string(free_port());
+  Process& map = start_map({"--range", "0:10", "--function", "index", "--json"});
+  map.line_with("waiting for a broker");
+  map.signal(SIGTERM);
+  EXPECT_EQ(exact(map, 5).cancelled, 10U);
+}
+
 TEST_F(BrokerMapTest, it_says_which_function_no_worker_has) {
   start_up();
   Process& map = start_map({"--range", "0:1", "--function", "nonsense"});
