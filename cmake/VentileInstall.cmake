@@ -36,7 +36,6 @@ if(VENTILE_BUILD_NODES)
   install(FILES nodes/systemd/ventile-broker.service nodes/systemd/ventile-sink.service nodes/systemd/ventile-worker.service
     DESTINATION lib/systemd/system COMPONENT tools)
   install(FILES nodes/systemd/ventile.sysusers RENAME ventile.conf DESTINATION lib/sysusers.d COMPONENT tools)
-  install(FILES man/ventile-broker.1 man/ventile-keygen.1 man/ventile-map.1 man/ventile-run.1 man/ventile-sink.1 man/ventile-up.1
-                man/ventile-ventilator.1 man/ventile-worker.1
-          DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
+  file(GLOB pages CONFIGURE_DEPENDS man/*.1)
+  install(FILES ${pages} DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
 endif()

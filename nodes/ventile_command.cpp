@@ -18,7 +18,13 @@ struct Command {
   int (*run)(const Invocation&);
 };
 
+bool asks_for_help(const Invocation& invocation) {
+  return !invocation.options.empty() && (invocation.options.front() == "--help" || invocation.options.front() == "-h");
+}
+
 int show_version(const Invocation& invocation) {
+  if (asks_for_help(invocation))
+    return say({ExitCode::success, "usage: ventile version [--json]\n", {}, false}, "ventile version");
   const bool json = invocation.options == std::vector<std::string>{"--json"};
   if (!json && !invocation.options.empty())
     return say(
@@ -38,6 +44,8 @@ int show_version(const Invocation& invocation) {
 int show_settings(const Invocation& invocation) {
   constexpr std::string_view usage =
       "usage: ventile config show [--origin] ventilator|worker|sink|broker|up|map [OPTION…]";
+  if (asks_for_help(invocation))
+    return say({ExitCode::success, std::string{usage} + "\n", {}, false}, "ventile config");
   std::vector<std::string> rest = invocation.options;
   if (rest.empty() || rest.front() != "show")
     return say({ExitCode::usage, "expected 'show'", std::string{usage}, false}, "ventile config");

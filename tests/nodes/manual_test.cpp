@@ -58,5 +58,11 @@ TEST(ManualTest, the_page_of_each_role_has_the_options_of_its_help) {
   expect_to_agree<UpCommand>("ventile-up");
 }
 
+TEST(ManualTest, so_have_the_pages_of_those_who_ask_and_measure) {
+  expect_to_agree<AskCommand>("ventile-status");
+  expect_to_agree<HealthCommand>("ventile-health");
+  expect_to_agree<BenchCommand>("ventile-bench");
+}
+
 }  // namespace
 }  // namespace ventile
