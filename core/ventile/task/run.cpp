@@ -17,7 +17,8 @@ namespace {
 constexpr std::uint64_t claim_count_max = 1 << 16;
 
 constexpr std::int64_t part_of_busy = 20;    // Of the time since the last pause results wait at most,
-constexpr std::int64_t longest_of_hold = 5;  // and not longer than so many times RunOptions::hold.
+constexpr std::int64_t longest_of_hold = 5;  // and not longer than so many times RunOptions::hold; and no longer than
+constexpr std::int64_t short_part = 4;       // hold if fewer tasks take as long: the next may be much longer still.
 
 std::string readable_name(const std::type_info& type) {
   int status = 0;
@@ -155,6 +156,7 @@ void TaskRun::end_claim(std::uint32_t next, TimePoint now) {
 }
 
 Duration TaskRun::hold(TimePoint now) const {
+  if ((now - since_) * short_part > options_.hold * std::int64_t{results_.count()}) return options_.hold;
   return std::clamp((now - busy_since_) / part_of_busy, options_.hold, longest_of_hold * options_.hold);
 }
 

@@ -28,8 +28,9 @@ struct RunOptions {
   std::uint32_t slot = 0;
   ResultLimits limits;
   Duration claim = std::chrono::microseconds{5};  // What one claim should last.
-  // Finished results wait no longer for tasks that exceed a claim; where these have run for long without a pause, a
-  // twentieth of that, up to five times as long: as their batches are larger then, results leave with the last of one.
+  // Finished results wait no longer for tasks that exceed a claim; where short ones have run for long without a pause,
+  // a twentieth of that, up to five times as long: as their batches are larger then, results leave with the last of
+  // one.
   Duration hold = std::chrono::milliseconds{10};
 };
 

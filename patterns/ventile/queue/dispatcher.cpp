@@ -100,6 +100,7 @@ void Dispatcher::submit(Job& job, Range range, std::uint64_t bytes, TimePoint no
   // What a worker of the life before has not brought back by then is lost.
   for (const Range begun : job.options.begun)
     job.account.set_aside(intersection(begun, range), now + options_.sink_grace + options_.lease);
+  job.granularity.observe_submit(now);
   feed_hungry(now);
 }
 

@@ -505,6 +505,7 @@ private:
   bool feed_one(Peer& worker, Job& job, Shares& shares, TimePoint now);
   static bool may_prefetch(const Peer& worker, const Job& job);
   std::uint64_t window_of(const Peer& worker, const Job& job) const;
+  Granularity::Pace pace_of(const Job& job) const;
   std::uint64_t appetite(const Peer& worker, const Job& job, const Shares& shares) const;
   std::uint64_t room(const Peer& worker, const Job& job, const Shares& shares) const;
   std::uint64_t sink_room(const Job& job) const;

@@ -12,8 +12,8 @@ struct GranularityOptions {
   // most of that to wake threads on cores that were at work. Where little waits to be leased batches are smaller
   // anyway.
   Duration batch_min = std::chrono::milliseconds{10};
-  // While results have come without a pause for a while, short tasks go in batches of a twentieth of that, up to this:
-  // moving batches is what is left to lose then, and nobody waits for the first result.
+  // While results of a job that is alone have come without a pause for a while, short tasks go in batches of a
+  // twentieth of that, up to this: moving batches is what is left to lose then, and nobody waits for a first result.
   Duration batch_long = std::chrono::milliseconds{40};
   Duration batch_max = std::chrono::milliseconds{50};        // Of what clients who share a slot have there, a third.
   Duration fold_min = std::chrono::milliseconds{20};         // A fold of less reduces nothing.
@@ -47,18 +47,23 @@ public:
   // `count` tasks got their outcome at `now`, while so many slots were there for all.
   void observe_rate(std::uint64_t count, std::uint64_t slots, TimePoint now);
 
+  // Tasks have been submitted: if no result has come for a while, theirs are waited for as the first ones are.
+  void observe_submit(TimePoint now);
+
   // Of a job whose verdicts wait for a disk: so long after it was leased a batch had its verdict.
   void observe_round_trip(Duration taken);
 
   bool known() const { return seconds_ > 0; }
   double seconds_per_task() const { return seconds_; }  // 0 while unknown.
-  Duration target() const;                              // How long a batch should keep one slot.
 
+  // How long a batch should keep one slot: at first, or where nobody else waits.
+  enum class Pace : std::uint8_t { brisk, steady };
+  Duration target(Pace pace = Pace::brisk) const;
   // Tasks for one slot's batch, at least 1; 1 while nothing is known.
-  std::uint64_t batch() const { return batch_; }
+  std::uint64_t batch(Pace pace = Pace::brisk) const { return sizes(pace).batch; }
   // What a batch may be cut down to where many wait; perhaps 0.
   std::uint64_t least(bool at_end) const {
-    return short_batch_ / (at_end ? options_.least_part_at_end : options_.least_part);
+    return brisk_.batch / (at_end ? options_.least_part_at_end : options_.least_part);
   }
 
   // Tasks to keep leased to a worker of `slots` slots, so that none waits for others to come: two batches, and what it
@@ -67,7 +72,9 @@ public:
   // of it, so that slots which did wait are given more (as a window of TCP BBR is twice the bandwidth-delay product;
   // Cardwell et al., ACM Queue 14(5), 2016). If a round trip was observed, also what the slots run meanwhile: where
   // they are busy, a batch is as long on its way as all that is leased takes to run, and the window stays as it is.
-  std::uint64_t window(std::uint32_t slots, bool prefetch) const { return prefetch ? slots * window_each_ : slots; }
+  std::uint64_t window(std::uint32_t slots, bool prefetch, Pace pace = Pace::brisk) const {
+    return prefetch ? slots * sizes(pace).window_each : slots;
+  }
 
 private:
   GranularityOptions options_;
@@ -83,12 +90,16 @@ private:
   std::uint64_t largest_seen_ = 1;
 
   // Asked for every batch several times, so they are told apart from what is learned.
-  std::uint64_t batch_ = 1;
-  std::uint64_t short_batch_ = 1;  // As if results had only begun to come.
-  std::uint64_t window_each_ = 3;  // Of a slot.
+  struct Sizes {
+    std::uint64_t batch = 1;
+    std::uint64_t window_each = 3;  // Of a slot.
+  };
+  Sizes brisk_;
+  Sizes steady_;
 
-  Duration shortest_target() const;
+  const Sizes& sizes(Pace pace) const { return pace == Pace::brisk ? brisk_ : steady_; }
   void decide();
+  Sizes sizes_for(Duration target) const;
   void learn(double& estimate, Duration taken);
 };
 

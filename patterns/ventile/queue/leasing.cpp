@@ -60,7 +60,17 @@ bool Dispatcher::may_prefetch(const Peer& worker, const Job& job) { return *job.
 
 // How many tasks of the job keep the worker busy.
 std::uint64_t Dispatcher::window_of(const Peer& worker, const Job& job) const {
-  return job.granularity.window(worker.slots, may_prefetch(worker, job)) + worker.waiting;
+  return job.granularity.window(worker.slots, may_prefetch(worker, job), pace_of(job)) + worker.waiting;
+}
+
+// Long batches are in nobody's way if there is no other job, and are to fit into messages.
+Granularity::Pace Dispatcher::pace_of(const Job& job) const {
+  if (order_.size() > 1) return Granularity::Pace::brisk;
+  const Backlog& backlog = job.account.backlog();
+  const auto bytes =
+      static_cast<double>(backlog.bytes()) * static_cast<double>(job.granularity.batch(Granularity::Pace::steady));
+  const bool fits = bytes <= static_cast<double>(options_.batch_bytes_max) * static_cast<double>(backlog.count());
+  return fits ? Granularity::Pace::steady : Granularity::Pace::brisk;
 }
 
 // How many tasks of the job the worker would take at once; less than a batch is not worth a message. Beside the larger
@@ -70,10 +80,11 @@ std::uint64_t Dispatcher::appetite(const Peer& worker, const Job& job, const Sha
   const bool prefetch = may_prefetch(worker, job);
   const std::uint64_t held = job.account.held_by(worker.session);
   if (is_on_trial(worker)) return held < worker.slots + worker.waiting ? 1 : 0;
-  std::uint64_t window = job.granularity.window(worker.slots, prefetch) + worker.waiting;
+  const Granularity::Pace pace = pace_of(job);
+  std::uint64_t window = job.granularity.window(worker.slots, prefetch, pace) + worker.waiting;
   if (shares.each > 0 && prefetch && job.granularity.known())
     window = std::max(window, static_cast<std::uint64_t>(shares.each / job.granularity.seconds_per_task()));
-  const std::uint64_t batch = prefetch ? job.granularity.batch() : 1;
+  const std::uint64_t batch = prefetch ? job.granularity.batch(pace) : 1;
   if (held >= window || (held > 0 && window - held < batch)) return 0;
   return std::min(batch, window - held);
 }

@@ -264,10 +264,10 @@ void Dispatcher::settle(Job& job, const Settlement& settlement, Peer* worker, Ti
     if (settlement.worker)
       job.result_bytes = job.result_bytes == 0 ? bytes_each : 0.9 * job.result_bytes + 0.1 * bytes_each;
     if (const std::chrono::nanoseconds busy{settlement.busy_nanoseconds}; busy.count() > 0) {
+      job.granularity.observe_rate(range.count, slots_open_, now);
       job.granularity.observe(range.count, busy);
       if (lease != nullptr && std::exchange(lease->first, false))
         job.granularity.observe_way(now - lease->granted - busy);
-      job.granularity.observe_rate(range.count, slots_open_, now);
     }
     for (const Account::Loser& loser : job.account.settle(range, exceptions_of(settlement.failures), settlement.lease))
       cancel_loser(job, loser);

@@ -85,11 +85,11 @@ TEST_F(DurableTest, while_verdicts_wait_for_a_disk_a_worker_has_more_to_run) {
   EXPECT_GE(leased_with_late_verdicts(durable(true)), 7'500U);
 }
 
-// Then it is the way that takes so long: 10,000 tasks are on it, and there are two batches of 10 to 40 ms.
+// Then it is the way that takes so long: 10,000 tasks are on it, and there are two batches.
 TEST_F(DurableTest, where_nothing_waits_for_a_disk_a_worker_has_what_runs_while_others_are_on_their_way) {
   const std::uint64_t leased = leased_with_late_verdicts({.name = "squares", .function = "square"});
-  EXPECT_GE(leased, 12'000U);
-  EXPECT_LE(leased, 18'000U);
+  EXPECT_GE(leased, 11'000U);
+  EXPECT_LE(leased, 18'000U) << "of 10 to 40 ms each";
 }
 
 TEST_F(DurableTest, a_resumed_job_runs_nothing_that_its_sink_has) {

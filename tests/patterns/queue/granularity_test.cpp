@@ -9,11 +9,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr GranularityOptions always_short{.batch_long = 10ms};
-
-Granularity after_seeing(Duration each, const GranularityOptions& options = {}) {
-  Granularity granularity{options, false};
-  for (int i = 0; i < 30; ++i) granularity.observe(granularity.batch(), each * granularity.batch());
+Granularity after_seeing(Duration each, std::uint64_t batches = 30) {
+  Granularity granularity;
+  for (std::uint64_t i = 0; i < batches; ++i) granularity.observe(granularity.batch(), each * granularity.batch());
   return granularity;
 }
 
@@ -75,38 +73,52 @@ TEST(Granularity, at_first_a_batch_takes_ten_milliseconds) { EXPECT_EQ(Granulari
 // Results come every 10 ms for so long, each of a batch.
 void see_results_for(Granularity& granularity, Duration each, Duration time) {
   for (Duration passed{0}; passed <= time; passed += 10ms) {
-    granularity.observe(granularity.batch(), each * granularity.batch());
     granularity.observe_rate(granularity.batch(), 1, TimePoint{} + 1h + passed);
+    granularity.observe(granularity.batch(), each * granularity.batch());
   }
 }
 
 // Over tcp tasks of 100 us lost 5 % of two cores to moving batches, of which each took 10 ms from beginning to end.
-TEST(Granularity, batches_are_longer_where_results_come_for_long) {
+TEST(Granularity, batches_of_a_job_alone_are_longer_where_results_come_for_long) {
   Granularity granularity = after_seeing(100us);
   see_results_for(granularity, 100us, 200ms);
-  EXPECT_EQ(granularity.batch(), 100U);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 100U);
   see_results_for(granularity, 100us, 600ms);
-  EXPECT_EQ(granularity.target(), 30ms);
-  EXPECT_NEAR(static_cast<double>(granularity.batch()), 300, 6);
-  see_results_for(granularity, 100us, 1h);
-  EXPECT_EQ(granularity.batch(), 400U);
-  EXPECT_EQ(granularity.window(2, true), 2U * 3 * 400);
-  EXPECT_EQ(granularity.least(false), 100U / 8) << "where many wait, as ever";
+  EXPECT_EQ(granularity.target(Granularity::Pace::steady), 30ms);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 300U);
+  see_results_for(granularity, 100us, 1min);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 400U);
+  EXPECT_EQ(granularity.window(2, true, Granularity::Pace::steady), 2U * 3 * 400);
+  EXPECT_EQ(granularity.batch(), 100U) << "where others wait, as ever";
+  EXPECT_EQ(granularity.window(2, true), 2U * 3 * 100);
+  EXPECT_EQ(granularity.least(false), 100U / 8);
 }
 
 TEST(Granularity, after_a_pause_they_are_short_again) {
   Granularity granularity = after_seeing(100us);
   see_results_for(granularity, 100us, 1s);
-  granularity.observe_rate(1, 1, TimePoint{} + 2h);
-  granularity.observe(1, 100us);
-  EXPECT_EQ(granularity.batch(), 100U);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 400U);
+  granularity.observe_submit(TimePoint{} + 1h + 1s + 400ms);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 400U);
+  granularity.observe_submit(TimePoint{} + 2h);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 100U) << "before the first result is there";
 }
 
-TEST(Granularity, long_tasks_are_never_gathered_however_long_they_come) {
-  Granularity granularity = after_seeing(15ms);
-  see_results_for(granularity, 15ms, 1h);
-  EXPECT_EQ(granularity.batch(), 1U);
-  EXPECT_EQ(granularity.window(4, true), 8U);
+TEST(Granularity, without_a_word_of_what_was_submitted_they_are_short_with_the_next_result) {
+  Granularity granularity = after_seeing(100us);
+  see_results_for(granularity, 100us, 1s);
+  granularity.observe_rate(1, 1, TimePoint{} + 2h);
+  granularity.observe(1, 100us);
+  EXPECT_EQ(granularity.batch(Granularity::Pace::steady), 100U);
+}
+
+TEST(Granularity, tasks_of_which_few_are_a_batch_are_never_gathered_in_longer_ones) {
+  for (const Duration each : {Duration{3ms}, Duration{15ms}}) {
+    Granularity granularity = after_seeing(each);
+    see_results_for(granularity, each, 1min);
+    EXPECT_EQ(granularity.batch(Granularity::Pace::steady), granularity.batch());
+    EXPECT_EQ(granularity.window(4, true, Granularity::Pace::steady), granularity.window(4, true));
+  }
 }
 
 TEST(Granularity, a_fold_takes_longer_batches_else_it_reduces_nothing) {
@@ -144,21 +156,21 @@ void see_rate(Granularity& granularity, std::uint64_t rate, std::uint64_t slots 
 }
 
 TEST(Granularity, what_is_on_a_long_way_waits_beside_two_batches) {
-  Granularity granularity = after_seeing(100us, always_short);
+  Granularity granularity = after_seeing(100us);
   granularity.observe_way(150ms);
   see_rate(granularity, 10'000);
   EXPECT_EQ(granularity.window(1, true), 1'500U + 2 * 100);
 }
 
 TEST(Granularity, slots_that_waited_are_given_twice_of_what_they_did) {
-  Granularity granularity = after_seeing(100us, always_short);
+  Granularity granularity = after_seeing(100us);
   granularity.observe_way(150ms);
   see_rate(granularity, 2'000);
   EXPECT_NEAR(static_cast<double>(granularity.window(1, true)), 2 * 0.150 * 2'000 + 2 * 100, 10);
 }
 
 TEST(Granularity, a_way_that_is_long_because_all_slots_wait_for_few_cores_is_not_filled) {
-  Granularity granularity = after_seeing(100ns, always_short);
+  Granularity granularity = after_seeing(100ns);
   granularity.observe_way(400ms);
   see_rate(granularity, 20'000, 1'000);
   EXPECT_EQ(granularity.window(1, true), 3U * 100'000);

@@ -33,6 +33,33 @@ protected:
   }
 };
 
+// Of two jobs of one client the one that was opened first got three of four batches, and another client's task waited
+// behind 120 ms of each slot: found by reading, when batches had just become longer.
+TEST_F(Leasing, batches_are_long_only_while_there_is_no_other_job) {
+  open_job();
+  Sink& sink = new_sink();
+  sink.credit.tasks = UINT64_MAX;
+  sink.hello().opens();
+  offer(10'000'000);
+  Worker& alice = new_worker(1);
+  alice.credit.tasks = UINT64_MAX;
+  alice.hello();
+  const auto last_of = [&](int rounds) {
+    std::uint64_t largest = 0;
+    for (int round = 0; round < rounds; ++round) {
+      const std::vector<Tasks> batches = alice.all_tasks();
+      largest = largest_of(batches);
+      pass(10ms);
+      for (const Tasks& tasks : batches) complete(alice, tasks, 10us);
+    }
+    return largest;
+  };
+  EXPECT_NEAR(static_cast<double>(last_of(300)), 4'000, 50);
+  open_job({.name = "others", .function = "square"}, JobId{2, 2});
+  EXPECT_NEAR(static_cast<double>(last_of(10)), 1'000, 50);
+  alice.all_tasks();
+}
+
 // --- Credit ------------------------------------------------------------------------------------------------------
 
 TEST_F(Leasing, a_worker_is_sent_no_more_tasks_than_it_gave_credit_for) {
