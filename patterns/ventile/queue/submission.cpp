@@ -457,7 +457,10 @@ void Submission::maybe_close(JobId id, Job& job) {
   say(id, Closed{job.ledger.outcomes(), job.duplicates, 0, {}});
 }
 
+// What was never offered has not left this process: nobody can have run it.
 void Submission::end(JobId id, const std::string& error) {
+  if (const auto it = jobs_.find(id); it != jobs_.end() && !error.empty())
+    settle(id, Range::between(it->second.shown, it->second.submitted), Outcome::cancelled, error);
   if (jobs_.erase(id) > 0) actions_.push_back(Over{id, error});
 }
 

@@ -88,6 +88,31 @@ TEST_F(SubmissionTest, of_a_job_that_somebody_else_has_cancelled_the_rest_is_can
   EXPECT_EQ(error, "the job was cancelled: client admin has cancelled it");
 }
 
+// They were reported as lost, as if somebody could have run them.
+TEST_F(SubmissionTest, of_a_job_that_is_given_up_what_was_never_offered_is_cancelled) {
+  begin();
+  submission.submit(job, 5, 50);
+  hear(Accepted{.submitted = 0, .credit = {3, 1000}}, job);
+  (void)submission.take_actions();
+  hear(Close{}, job);
+  const auto outcomes = done<Submission::DeliverOutcome>();
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].outcome, Outcome::cancelled);
+  EXPECT_EQ(outcomes[0].range, (Range{3, 2}));
+  EXPECT_EQ(outcomes[0].message, "the broker has given the job up");
+}
+
+TEST_F(SubmissionTest, of_a_job_that_is_refused_everything_is_cancelled) {
+  begin();
+  submission.submit(job, 5, 50);
+  (void)submission.take_actions();
+  hear(Accepted{.refusal = "too many"}, job);
+  const auto outcomes = done<Submission::DeliverOutcome>();
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].outcome, Outcome::cancelled);
+  EXPECT_EQ(outcomes[0].range, (Range{0, 5}));
+}
+
 TEST_F(SubmissionTest, says_where_it_is_until_something_that_was_lent_cannot_be_read) {
   Submission here{{.node = {1, 1}, .incarnation = {5}, .machine = {7, 8}}};
   const auto hello = [&] {
