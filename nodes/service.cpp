@@ -31,7 +31,7 @@ Error system_error(std::string_view what) {
 
 }  // namespace
 
-void Signals::sleep_for_echo() { std::this_thread::sleep_for(std::chrono::milliseconds{10}); }
+void Signals::sleep_for_echo() { std::this_thread::sleep_for(std::chrono::milliseconds{50}); }
 
 Result<Signals> Signals::listen(SignalActions actions, std::function<void()> pause) {
   const sigset_t set = heeded_signals();
@@ -72,10 +72,12 @@ void Signals::on_readable() {
   std::vector<int> signals = pending();
   const auto first = std::find_if(signals.begin(), signals.end(), asks_to_stop);
   if (!draining_ && first != signals.end()) {
-    const int echo = *first;
     pause_();
-    for (const int signal : pending())
-      if (signal != echo) signals.push_back(signal);
+    const auto behind = static_cast<std::size_t>(first - signals.begin()) + 1;
+    const int echo = *first;
+    for (const int signal : pending()) signals.push_back(signal);
+    signals.erase(std::remove(signals.begin() + static_cast<std::ptrdiff_t>(behind), signals.end(), echo),
+                  signals.end());
   }
   for (const int signal : signals) on_signal(signal);
 }

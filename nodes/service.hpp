@@ -31,7 +31,7 @@ public:
   Signals& operator=(Signals&&) = delete;
 
   int descriptor() const { return descriptor_; }
-  // Reads every signal that has come and calls their actions. When it is told to stop it pauses for 10 ms, and the same
+  // Reads every signal that has come and calls their actions. When it is told to stop it pauses for 50 ms, and the same
   // signal again by then is no second one: timeout(1) sends it to the process, and then to its group.
   void on_readable();
 
