@@ -106,6 +106,7 @@ void JobPort::cancel_all(const std::string& why) {
   std::unique_lock lock{mutex_};
   if (over_) return;
   over_ = why;
+  is_over_ = true;
   orders_.emplace_back(Settle{std::nullopt, {0, next_}, Outcome::cancelled, why});
   if (!std::exchange(completed_, true)) orders_.emplace_back(End{});
   changed_.notify_all();
@@ -134,11 +135,6 @@ std::uint64_t JobPort::open_tasks() const {
 TimePoint JobPort::last_used() const {
   const std::lock_guard lock{mutex_};
   return last_used_;
-}
-
-bool JobPort::is_over() const {
-  const std::lock_guard lock{mutex_};
-  return over_.has_value();
 }
 
 void JobPort::wait_until_idle() {
@@ -239,6 +235,7 @@ void JobPort::on_over(const std::string& error) {
   {
     const std::lock_guard lock{mutex_};
     if (!over_) over_ = error.empty() ? "the job is over" : error;
+    is_over_ = true;
     left.swap(waiting_);
     open_tasks_ = open_bytes_ = 0;
     changed_.notify_all();

@@ -4,6 +4,7 @@
 //   receivers  <--- results ---- port <------------------------------ reactor: Client <---- workers
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -76,7 +77,7 @@ public:
   void wait_until_idle();
   const std::string& function() const { return specification_.function; }
   TimePoint last_used() const;
-  bool is_over() const;  // Nothing more can be submitted.
+  bool is_over() const { return is_over_; }  // Nothing more can be submitted. Does not wait for who packs a task.
 
   // On the reactor's thread. Does now what was asked for so far, as it would soon by itself.
   void carry_out();
@@ -115,6 +116,8 @@ private:
   JobId job_;                      // Known to the reactor's thread only, once the job is open.
   std::uint64_t handed_over_ = 0;  // The reactor's: tasks of a kept job.
   Number given_ = 0;               // The same: tasks below have been given to the client.
+
+  std::atomic<bool> is_over_ = false;
 
   mutable std::mutex mutex_;  // Guards what follows.
   std::condition_variable changed_;
