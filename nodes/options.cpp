@@ -156,9 +156,9 @@ Objection check_keeping(const MapCommand& options, const Settings& settings) {
 }
 
 Objection check(MapCommand& options, const Settings& settings) {
-  if (const Setting* const patience = given(settings, "patience");
-      patience != nullptr && patience->origin.starts_with("--") && !options.connect)
-    return wrong("--patience needs --connect", "It is a broker that may be waited for.");
+  if (const Setting* const timeout = given(settings, "connect-timeout");
+      timeout != nullptr && timeout->origin.starts_with("--") && !options.connect)
+    return wrong("--connect-timeout needs --connect", "It is a broker that may be waited for.");
   if (options.connect)
     if (auto objection = check_remote(options, settings)) return objection;
   if (auto objection = check_keeping(options, settings)) return objection;

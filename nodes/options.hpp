@@ -208,8 +208,8 @@ struct MapCommand {
   std::string input = "-";
   InputFormat format = InputFormat::jsonl;
   std::optional<IndexRange> range;
-  std::optional<Duration> patience;  // To wait for the broker; none: for ever.
-  std::string keys;                  // A folder; empty: none.
+  std::optional<Duration> connect_timeout;  // To wait for the broker; none: for ever.
+  std::string keys;                         // A folder; empty: none.
   bool insecure = false;
   bool skip_bad = false;
   std::string job;    // What it is called.

@@ -314,7 +314,7 @@ OptionTable table_of(MapCommand& options) {
                     "Runs a function over an input, all in one process or, with --connect, on a broker's workers."};
   table.section("Where");
   table.endpoint("connect,c", options.connect, "A broker, whose workers have the function; else this process has it.");
-  table.duration("patience", options.patience, shortest,
+  table.duration("connect-timeout", options.connect_timeout, shortest,
                  "How long to wait until the broker answers at first; else for ever.");
   add_protection(table, options.keys, options.insecure);
   table.section("Tasks");

@@ -61,7 +61,7 @@ Status BrokerJob::start() {
   reactor_.post([this] {
     moved_ = reactor_.now();
     ask();
-    if (options_.patience) reactor_.call_at(reactor_.now() + *options_.patience, [this] { lose_patience(); });
+    if (options_.connect_timeout) reactor_.call_at(reactor_.now() + *options_.connect_timeout, [this] { time_out(); });
   });
   thread_ = std::thread([this] { reactor_.run(); });
   if (options_.fetch) return {};
@@ -204,6 +204,7 @@ void BrokerJob::on_outcome(const Submission::DeliverOutcome& outcome) {
 }
 
 void BrokerJob::on_kept(const Submission::Kept& kept) {
+  if (kept.submitted > handed_over_) moved_ = reactor_.now();
   if (kept.submitted > handed_over_) conduit_.on_written(Range::between(handed_over_, kept.submitted));
   handed_over_ = kept.submitted;
   if (!kept.complete) return;
@@ -228,7 +229,8 @@ void BrokerJob::discard() {
 void BrokerJob::on_over(const std::string& error) {
   over_ = true;
   over_error_ = error;
-  stop_reading();
+  conduit_.stop_reading();
+  if (input_ != nullptr) input_->interrupt();
   on_kept_over(error.empty() ? "the broker has given the job up" : error);
   if (reader_ended_) conduit_.on_over(error);
   maybe_leave();
@@ -243,21 +245,25 @@ void BrokerJob::on_reader_end() {
   if (over_) conduit_.on_over(over_error_);
 }
 
-void BrokerJob::lose_patience() {
-  if (answered_ || over_) return;
+void BrokerJob::time_out() {
+  if (answered_ || client_.connected() || over_) return;
   unanswered_ = true;
-  on_over("no broker has answered at " + options_.connect.to_string() + " within " + to_text(*options_.patience));
+  on_over("no broker has answered at " + options_.connect.to_string() + " within " +
+          to_text(*options_.connect_timeout));
 }
 
-// Whoever was asked to end and has nothing that runs would wait for ever.
-void BrokerJob::end_if_nothing_runs() {
+// Whoever was asked to end waits for what runs, or has its turn yet, but not for a broker or workers that are not
+// there.
+void BrokerJob::end_if_stuck() {
+  const TimePoint now = reactor_.now();
   const bool is_kept = options_.specification.kept;  // Handed over, whoever runs it.
-  if (!draining_ || over_ || !cancelled_.empty() || reactor_.now() - moved_ < silence_max) return;
-  if (client_.connected() && (runs_ || is_kept)) return;
-  if (conduit_.submitted() == settled() || conduit_.is_being_written()) return;
-  const std::string why = client_.connected() ? "nothing of the job runs" : "the broker is not there";
-  options_.log.write(Level::warning, why + (said_waiting_.empty() ? "" : ", for " + said_waiting_) +
-                                         "; it was told to end, and what is left is cancelled");
+  const bool is_stuck = !client_.connected() || (waits_for_worker_ && !is_kept);
+  if (!is_stuck || conduit_.submitted() == settled() || conduit_.is_being_written()) stuck_since_ = now;
+  if (!draining_ || over_ || !cancelled_.empty() || now - std::max(stuck_since_, moved_) < silence_max) return;
+  const std::string why = client_.connected() ? "nothing of the job runs: " + said_waiting_ : "the broker is not there";
+  cancelled_ = why;
+  options_.log.write(Level::warning,
+                     why + (is_kept ? "; the same command goes on with what it has" : "; what is left is cancelled"));
   is_kept ? on_kept_over(why) : settle_rest(why);
 }
 
@@ -267,7 +273,7 @@ void BrokerJob::ask() {
       asking_ = false;
       if (const auto* report = std::get_if<Report>(&answer)) on_report(*report);
     });
-  end_if_nothing_runs();
+  end_if_stuck();
   reactor_.call_at(reactor_.now() + between_questions, [this] { ask(); });
 }
 
@@ -276,15 +282,13 @@ void BrokerJob::on_report(const Report& report) {
   for (const WorkerState& worker : report.workers) slots += worker.slots;
   workers_ = report.workers.size();
   slots_ = slots;
-  runs_ = std::any_of(report.jobs.begin(), report.jobs.end(), [this](const JobState& job) {
-    return job.job == client_.known_as(job_) && job.leased + job.awaiting + job.delayed > 0;
-  });
-  if (reactor_.now() - moved_ < silence_max) return;
-  for (const JobState& job : report.jobs) {
-    if (job.job != client_.known_as(job_) || job.waiting_for.empty() || job.waiting_for == said_waiting_) continue;
-    said_waiting_ = job.waiting_for;
-    options_.log.info("waiting for 3 s: " + said_waiting_);
-  }
+  const auto job = std::find_if(report.jobs.begin(), report.jobs.end(),
+                                [this](const JobState& state) { return state.job == client_.known_as(job_); });
+  const bool waits = job != report.jobs.end() && !job->waiting_for.empty();
+  waits_for_worker_ = waits && job->leased + job->awaiting + job->delayed == 0;
+  if (!waits || reactor_.now() - moved_ < silence_max || job->waiting_for == said_waiting_) return;
+  said_waiting_ = job->waiting_for;
+  options_.log.info("waiting for 3 s: " + said_waiting_);
 }
 
 // Whoever has everything need not wait for a broker that is not there.

@@ -32,7 +32,7 @@ struct BrokerJobOptions {
   Submit specification;           // Of a kept job the tasks are handed over, and nothing else comes.
   std::uint64_t index_count = 0;  // Of an index job, which has no input.
   std::optional<Fetch> fetch;     // In place of a job of its own: the results of one that is kept. There is no input.
-  std::optional<Duration> patience;  // Over if no broker has answered by then. None: one is waited for.
+  std::optional<Duration> connect_timeout;  // Over if no broker has answered by then. None: one is waited for.
   Log log;
 };
 
@@ -49,7 +49,7 @@ public:
   Status start();
 
   // From any thread. Read nothing more (of results: fetch nothing more), and end when what was read has an outcome, or
-  // when for 3 s nothing of it runs anywhere: then the rest is cancelled.
+  // when for 3 s neither the broker nor a worker that could run it has been there: then the rest is cancelled.
   void drain();
   // Let everything without an outcome be cancelled, at once, or a kept job be removed.
   void cancel(const std::string& why);
@@ -72,7 +72,7 @@ public:
   // After finish().
   JobId id() const { return job_; }
   bool is_refused() const { return refused_; }                     // The broker does not want this client.
-  bool is_unanswered() const { return unanswered_; }               // There was none for as long as it had patience.
+  bool is_unanswered() const { return unanswered_; }               // None has answered in time.
   bool is_over() const { return over_; }                           // The broker has said so, or why it is not.
   const std::string& input_error() const { return input_error_; }  // Empty: the input was read to its end.
   std::uint64_t workers_seen() const { return workers_seen_.size(); }
@@ -107,7 +107,8 @@ private:
   bool finishing_ = false;
   bool asking_ = false;
   bool draining_ = false;
-  bool runs_ = true;  // Something of the job, as the broker last said.
+  bool waits_for_worker_ = false;  // And nothing of it runs, as the broker last said.
+  TimePoint stuck_since_;
   std::set<std::string> workers_seen_;
   std::uint64_t retries_ = 0;
   TimePoint moved_;                // Something came.
@@ -133,8 +134,8 @@ private:
   void stop_reading();
   std::uint64_t settled() const;
   void settle_rest(const std::string& why);
-  void lose_patience();
-  void end_if_nothing_runs();
+  void time_out();
+  void end_if_stuck();
   void discard();
   void ask();
   void on_report(const Report& report);

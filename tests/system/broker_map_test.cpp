@@ -208,13 +208,14 @@ TEST_F(BrokerMapTest, without_a_broker_it_waits_says_so_and_can_be_told_to_stop)
 }
 
 // It waited for ever, as scripts do not want to.
-TEST_F(BrokerMapTest, it_waits_for_a_broker_as_long_as_it_has_patience) {
+TEST_F(BrokerMapTest, it_waits_for_a_broker_as_long_as_it_is_told) {
   address = "tcp://127.0.0.1:" + std::to_string(free_port());
-  Process& map = start_map({"--range", "0:10", "--function", "index", "--patience", "100ms"});
+  Process& map = start_map({"--range", "0:10", "--function", "index", "--connect-timeout", "100ms"});
   EXPECT_EQ(map.wait(), 3);
   EXPECT_NE(map.errors().find("no broker has answered at " + address + " within 100ms"), std::string::npos);
   start_up();
-  EXPECT_EQ(exact(start_map({"--range", "0:10", "--function", "index", "--patience", "10m", "--json"})).done, 10U);
+  EXPECT_EQ(exact(start_map({"--range", "0:10", "--function", "index", "--connect-timeout", "10m", "--json"})).done,
+            10U);
 }
 
 // The first Ctrl-C waited for what nobody ran.
