@@ -202,7 +202,10 @@ int run_question(const std::string& name, const Invocation& invocation, const st
     options.erase(options.begin());
   }
   const Parsed<AskCommand> parsed = parse_ask_options(options, Surroundings::of_process(versions()));
-  if (const auto* exit = std::get_if<ExitNow>(&parsed)) return say(*exit, program);
+  if (const auto* exit = std::get_if<ExitNow>(&parsed)) {
+    const bool names_all = exit->hint.starts_with("Try '");  // The four commands have one help.
+    return say({exit->code, exit->text, names_all ? "Try '" + program + " --help'." : exit->hint, exit->json}, program);
+  }
   const AskCommand& command = std::get<AskCommand>(parsed);
   if (!argument_name.empty() && argument.empty())
     return say({ExitCode::usage, "expected a " + argument_name,

@@ -147,6 +147,7 @@ ExitCode JobRun::finish(const VentilatorReport& report) {
   summary.expired = outcome(Outcome::expired);
   summary.cancelled = outcome(Outcome::cancelled);
   summary.settled = report.settled_numbers;
+  summary.is_part = report.is_part;
   summary.workers_seen = report.status.workers_seen;
   summary.batches_requeued = report.status.counters.requeued_batches;
   summary.batches_speculative = report.status.counters.speculative;

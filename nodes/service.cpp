@@ -88,9 +88,8 @@ void Signals::on_signal(int signal) {
   } else if (std::exchange(draining_, true)) {
     actions_.cancel(signal == SIGINT ? ExitCode::interrupted : ExitCode::terminated);
   } else {
-    actions_.drain(
-        fmt::format("{}: finishing what runs and taking no more; press Ctrl-C again to cancel it and hand it back",
-                    signal == SIGINT ? "interrupted" : "told to stop"));
+    actions_.drain(fmt::format("{}: finishing what runs and taking no more; press Ctrl-C again to cancel it",
+                               signal == SIGINT ? "interrupted" : "told to stop"));
   }
 }
 

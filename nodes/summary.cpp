@@ -137,8 +137,9 @@ std::string audit_line(const JobSummary& summary) {
     }
   }
   const std::string_view relation = sum_of_outcomes(summary) == summary.submitted ? "=" : "!=";
-  return fmt::format("audit: submitted {} {} {}; lost {}, counted twice {}", summary.submitted, relation, sum,
-                     without_outcome(summary), counted_twice(summary));
+  return fmt::format("audit: {} {} {} {}; lost {}, counted twice {}{}", summary.is_part ? "fetched" : "submitted",
+                     summary.submitted, relation, sum, without_outcome(summary), counted_twice(summary),
+                     summary.is_part ? "; of the rest of the job nothing is known here" : "");
 }
 
 std::string summary_text(const JobSummary& summary) {
@@ -159,6 +160,7 @@ std::string summary_json(const JobSummary& summary) {
       {"seconds", to_seconds(summary.duration)},
       {"tasks_per_second", tasks_per_second(summary)},
       {"submitted", summary.submitted},
+      {"is_part", summary.is_part},
       {"skipped", summary.skipped},
       {"outcomes", outcomes},
       {"workers_seen", summary.workers_seen},

@@ -36,6 +36,8 @@ struct JobSummary {
   std::uint64_t retries = 0;
   std::uint64_t begun_again = 0;  // Tasks that are not repeatable, and may have begun twice.
 
+  bool is_part = false;  // Of the job: nobody here knows what became of the rest.
+
   FailureGroups failures;
   std::string failed_file;           // Where the failed tasks' inputs were written; empty: nowhere.
   std::vector<std::string> command;  // The arguments of this process, its program first.

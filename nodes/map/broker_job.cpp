@@ -28,6 +28,7 @@ public:
   void on_outcome(const Submission::DeliverOutcome& outcome) override { job_.on_outcome(outcome); }
   void on_kept(const Submission::Kept& kept) override { job_.on_kept(kept); }
   void on_whole(std::uint64_t total) override { job_.conduit_.on_whole(total); }
+  void on_cancelled() override { job_.cancelled_by_another_ = true; }
   void on_over(const std::string& error) override { job_.on_over(error); }
 
 private:
@@ -260,7 +261,7 @@ void BrokerJob::end_if_stuck() {
   const bool is_stuck = !client_.connected() || (waits_for_worker_ && !is_kept);
   if (!is_stuck || conduit_.submitted() == settled() || conduit_.is_being_written()) stuck_since_ = now;
   if (!draining_ || over_ || !cancelled_.empty() || now - std::max(stuck_since_, moved_) < silence_max) return;
-  const std::string why = client_.connected() ? "nothing of the job runs: " + said_waiting_ : "the broker is not there";
+  const std::string why = client_.connected() ? "nothing of the job runs: " + waiting_for_ : "the broker is not there";
   cancelled_ = why;
   options_.log.write(Level::warning,
                      why + (is_kept ? "; the same command goes on with what it has" : "; what is left is cancelled"));
@@ -284,10 +285,10 @@ void BrokerJob::on_report(const Report& report) {
   slots_ = slots;
   const auto job = std::find_if(report.jobs.begin(), report.jobs.end(),
                                 [this](const JobState& state) { return state.job == client_.known_as(job_); });
-  const bool waits = job != report.jobs.end() && !job->waiting_for.empty();
-  waits_for_worker_ = waits && job->leased + job->awaiting + job->delayed == 0;
-  if (!waits || reactor_.now() - moved_ < silence_max || job->waiting_for == said_waiting_) return;
-  said_waiting_ = job->waiting_for;
+  waiting_for_ = job == report.jobs.end() ? std::string{} : job->waiting_for;
+  waits_for_worker_ = !waiting_for_.empty() && job->leased + job->awaiting + job->delayed == 0;
+  if (waiting_for_.empty() || reactor_.now() - moved_ < silence_max || waiting_for_ == said_waiting_) return;
+  said_waiting_ = waiting_for_;
   options_.log.info("waiting for 3 s: " + said_waiting_);
 }
 

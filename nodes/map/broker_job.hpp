@@ -71,8 +71,9 @@ public:
 
   // After finish().
   JobId id() const { return job_; }
-  bool is_refused() const { return refused_; }                     // The broker does not want this client.
-  bool is_unanswered() const { return unanswered_; }               // None has answered in time.
+  bool is_refused() const { return refused_; }        // The broker does not want this client.
+  bool is_unanswered() const { return unanswered_; }  // None has answered in time.
+  bool is_cancelled_by_another() const { return cancelled_by_another_; }
   bool is_over() const { return over_; }                           // The broker has said so, or why it is not.
   const std::string& input_error() const { return input_error_; }  // Empty: the input was read to its end.
   std::uint64_t workers_seen() const { return workers_seen_.size(); }
@@ -100,6 +101,7 @@ private:
   bool refused_ = false;
   bool unanswered_ = false;
   bool answered_ = false;  // The broker, once.
+  bool cancelled_by_another_ = false;
   bool over_ = false;
   std::string over_error_;
   bool reader_ended_;  // Or there is none.
@@ -108,6 +110,7 @@ private:
   bool asking_ = false;
   bool draining_ = false;
   bool waits_for_worker_ = false;  // And nothing of it runs, as the broker last said.
+  std::string waiting_for_;        // The same: why.
   TimePoint stuck_since_;
   std::set<std::string> workers_seen_;
   std::uint64_t retries_ = 0;

@@ -92,6 +92,7 @@ public:
     report.status.counters.retries = remote_.retries();
     report.status.counters.duplicates = remote_.duplicates();
     report.settled_numbers = writer_.ledger().count();
+    report.is_part = conduit_.is_fetching() && !fetched;
     report.duration = Clock::now() - begin;
     return report;
   }
@@ -165,6 +166,7 @@ private:
 
   VentilatorEnding ending(std::string& why, bool drained, bool cancelled) const {
     why = !error_.empty() ? error_ : !conduit_.error().empty() ? conduit_.error() : remote_.input_error();
+    if (error_.empty() && remote_.is_cancelled_by_another()) return VentilatorEnding::halted;
     if (!error_.empty() || !conduit_.error().empty()) return VentilatorEnding::failed;
     if (halted_ || cancelled) return VentilatorEnding::halted;
     if (!why.empty()) return VentilatorEnding::bad_input;

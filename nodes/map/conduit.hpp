@@ -52,6 +52,7 @@ public:
   void stop_reading();
   bool input_ended() const;
   std::uint64_t submitted() const;
+  bool is_fetching() const { return fetching_; }
   bool is_fetched() const;  // All results have come and are written.
   std::string error() const;
 

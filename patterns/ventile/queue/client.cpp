@@ -332,6 +332,7 @@ void Client::act(Submission::Over& over) {
   if (it == jobs_.end()) return;
   const std::shared_ptr<JobListener> listener = std::move(it->second.listener);
   jobs_.erase(it);
+  if (over.cancelled) listener->on_cancelled();
   listener->on_over(over.error);
 }
 

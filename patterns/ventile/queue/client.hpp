@@ -59,6 +59,7 @@ public:
   virtual void on_outcome(const Submission::DeliverOutcome& outcome) = 0;
   virtual void on_kept(const Submission::Kept&) {}     // Of a kept job.
   virtual void on_whole(std::uint64_t) {}              // Of a fetched job: all of its so many results have come.
+  virtual void on_cancelled() {}                       // By somebody else: on_over() follows.
   virtual void on_over(const std::string& error) = 0;  // The last call.
 };
 

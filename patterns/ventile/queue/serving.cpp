@@ -269,8 +269,10 @@ void Dispatcher::forget_jobs() {
     auto it = jobs_.find(id);
     if (it == jobs_.end()) continue;
     ++closed_jobs_;
-    const auto& outcomes = it->second->account.ledger().outcomes();
-    for (std::size_t i = 0; i < outcome_count; ++i) closed_outcomes_[i] += outcomes[i];
+    const Account& account = it->second->account;
+    for (std::size_t i = 0; i < outcome_count; ++i) closed_outcomes_[i] += account.ledger().outcomes()[i];
+    if (!it->second->discarded.empty())  // What was open had no time for a verdict.
+      closed_outcomes_[static_cast<std::size_t>(Outcome::cancelled)] += account.submitted() - account.ledger().count();
     std::erase(order_, it->second.get());
     jobs_.erase(it);
     actions_.push_back(JobForgotten{id});

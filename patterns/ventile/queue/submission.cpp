@@ -139,7 +139,7 @@ void Submission::on_message(const Received& received, TimePoint now) {
     if (!job.cancelled.empty() && (!whole || job.has_cancelled)) {  // What was not offered yet, too.
       const std::string why = job.cancelled;
       settle(id, {0, job.submitted}, Outcome::cancelled, why);
-      return end(id, "the job was cancelled: " + why);
+      return end(id, "the job was cancelled: " + why, true);
     }
     end(id, whole ? std::string{} : "the broker has given the job up");
   }
@@ -458,10 +458,10 @@ void Submission::maybe_close(JobId id, Job& job) {
 }
 
 // What was never offered has not left this process: nobody can have run it.
-void Submission::end(JobId id, const std::string& error) {
+void Submission::end(JobId id, const std::string& error, bool cancelled) {
   if (const auto it = jobs_.find(id); it != jobs_.end() && !error.empty())
     settle(id, Range::between(it->second.shown, it->second.submitted), Outcome::cancelled, error);
-  if (jobs_.erase(id) > 0) actions_.push_back(Over{id, error});
+  if (jobs_.erase(id) > 0) actions_.push_back(Over{id, error, cancelled});
 }
 
 // --- Questions, time, leaving ------------------------------------------------------------------------------------

@@ -109,6 +109,7 @@ public:
   struct Over {
     JobId job;
     std::string error;
+    bool cancelled = false;  // By somebody else.
   };
   struct Answer {  // To the oldest question that has none.
     Message message;
@@ -252,7 +253,7 @@ private:
   static void split_at(Number number, std::vector<Settlement>& settlements);
   void tell(JobId id, Job& job);
   void maybe_close(JobId id, Job& job);
-  void end(JobId id, const std::string& error);
+  void end(JobId id, const std::string& error, bool cancelled = false);
   SinkCredit credit(const Job& job) const;
 };
 

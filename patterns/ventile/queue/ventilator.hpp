@@ -69,6 +69,7 @@ struct VentilatorReport {
   JobStatus status;
   std::uint64_t settled_numbers = 0;  // Counted by the ledger's set, not by adding outcomes up.
   Closed closed;                      // The sink's own count.
+  bool is_part = false;               // Of the job: nobody here knows what became of the rest.
   Duration duration{0};
 };
 
