@@ -375,6 +375,12 @@ Result<std::uint32_t> run_slots(const std::string& text, std::uint32_t processor
   return *count == 0 ? run_slots_max : clamp(*count);
 }
 
+std::uint32_t slots_within(std::uint32_t wanted, std::uint64_t descriptors) {
+  if (descriptors < run_descriptors_min) return 0;
+  const std::uint64_t most = 1 + (descriptors - run_descriptors_min) / run_descriptors_each;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, most));
+}
+
 Parsed<RunLine> split_run_line(const std::vector<std::string>& arguments) { return LineSplitter{arguments}.split(); }
 
 Parsed<RunCommand> parse_run_options(const std::vector<std::string>& arguments, const Surroundings& around) {

@@ -32,4 +32,10 @@ std::string run_help();
 inline constexpr std::uint32_t run_slots_max = 1024;
 Result<std::uint32_t> run_slots(const std::string& text, std::uint32_t processors);
 
+// How many of `wanted` can run at once if this process may have so many descriptors: 0 if not even one.
+std::uint32_t slots_within(std::uint32_t wanted, std::uint64_t descriptors);
+// With so few, one command runs. (Of short ones some that have ended still have theirs.)
+inline constexpr std::uint64_t run_descriptors_min = 176;
+inline constexpr std::uint64_t run_descriptors_each = 8;  // Of a command: seven, and one while it begins or ends.
+
 }  // namespace ventile

@@ -12,6 +12,8 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <nodes/companions.hpp>
 #include <nodes/console.hpp>
 #include <nodes/progress.hpp>
@@ -424,7 +426,14 @@ ExitCode exit_code_of(VentilatorEnding ending, bool any_failed) {
 
 int run_commands(const RunCommand& run) {
   const std::string program = "ventile run";
-  const std::uint32_t slots = *run_slots(run.slots, available_slots(Machine::here()).count);
+  const std::uint32_t wanted = *run_slots(run.slots, available_slots(Machine::here()).count);
+  const std::uint64_t descriptors = descriptor_limit();
+  const std::uint32_t slots = slots_within(wanted, descriptors);
+  if (slots == 0)
+    return say({ExitCode::usage,
+                fmt::format("this process may have {} files open, and needs {}", descriptors, run_descriptors_min),
+                "Raise the limit (ulimit -Hn) where it is set.", run.common.json},
+               program);
   std::shared_ptr<const Zygote> zygote;
   if (!run.dry_run) {
     Result<Zygote> started = Zygote::start(zygote_options(run, slots));  // Before any thread.
@@ -436,6 +445,10 @@ int run_commands(const RunCommand& run) {
     console.error(code, why);
     return to_int(code);
   };
+  if (slots < wanted)
+    console.write(Level::warning,
+                  fmt::format("{} commands run at once, not {}: this process may have {} files open (ulimit -Hn)",
+                              slots, wanted, descriptors));
   // Before signals are taken over: what waits for a terminal here ends by Ctrl-C as any program does.
   Result<Work> work = work_of(run, console);
   if (!work) return fail(ExitCode::usage, work.error().message);

@@ -36,5 +36,7 @@ private:
 // Every connection takes a descriptor, and libzmq spins when it finds none. Raises this process's soft limit to its
 // hard limit and returns the limit that now holds, for the caller to say when it is below its need.
 std::uint64_t raise_descriptor_limit();
+// The limit that it raises to.
+std::uint64_t descriptor_limit();
 
 }  // namespace ventile

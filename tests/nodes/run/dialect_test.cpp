@@ -127,6 +127,14 @@ TEST(DialectTest, slots_are_counted_from_the_processors) {
   for (const char* text : {"", "x", "%", "4x", "+"}) EXPECT_FALSE(run_slots(text, 8)) << text;
 }
 
+// They failed by the hundred: each command takes descriptors, of which a process has a thousand on many systems.
+TEST(DialectTest, no_more_commands_run_at_once_than_there_are_descriptors_for) {
+  EXPECT_EQ(slots_within(10, UINT64_MAX), 10U);
+  EXPECT_EQ(slots_within(1'024, 1'024), 107U);
+  EXPECT_EQ(slots_within(10, 176), 1U);
+  EXPECT_EQ(slots_within(10, 175), 0U);
+}
+
 TEST(DialectTest, what_is_kept_for_another_run_leaves_out_how_arguments_are_read) {
   EXPECT_THAT(parsed({"-j2", "--colsep", ",", "-0", "--tag", "x"}).kept_options, ElementsAre("--slots=2", "--tag"));
 }
