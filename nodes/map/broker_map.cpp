@@ -79,7 +79,7 @@ public:
       look();
     }
     const bool fetched = conduit_.is_fetched();
-    const bool has_none = account().outcomes[static_cast<std::size_t>(Outcome::done)] == 0 && !conduit_.error().empty();
+    const bool has_none = writer_.ledger().count(Outcome::done) == 0 && !conduit_.error().empty();
     if (error_.empty()) note(has_none ? output_.close() : writer_.close(fetched));  // No fold of nothing, if it failed.
     if (error_.empty() && fetched) remote_.confirm();
     remote_.finish();
