@@ -428,7 +428,7 @@ int run_commands(const RunCommand& run) {
   const std::string program = "ventile run";
   const std::uint32_t wanted = *run_slots(run.slots, available_slots(Machine::here()).count);
   const std::uint64_t descriptors = descriptor_limit();
-  const std::uint32_t slots = slots_within(wanted, descriptors);
+  const std::uint32_t slots = run.dry_run ? wanted : slots_within(wanted, descriptors);
   if (slots == 0)
     return say({ExitCode::usage,
                 fmt::format("this process may have {} files open, and needs {}", descriptors, run_descriptors_min),
